@@ -1,0 +1,39 @@
+# make run    set up, run the whole pipeline on the embedded default, say where the results are
+# make test   set up, run the tests (those marked slow are left to .ci/run)
+# make lock   resolve pyproject.toml anew into requirements.lock
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: run test check lock clean
+
+run: .venv/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	@$(BIN)/wazn where
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+# What .ci/run holds besides the tests: format, lint, types.
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The stamp is written last, so an interrupted installation is taken up again.
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps --editable .
+	touch $@
+
+# Local version labels such as +cpu name a machine's own build; the lock names the release.
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet pip-tools
+	.venv-lock/bin/pip-compile --quiet --upgrade --strip-extras --extra dev --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock
+
+clean:
+	rm -rf .venv .venv-lock

@@ -1,0 +1,172 @@
+"""wazn, or python -m pipeline: one command a stage, and a few beside them.
+
+Modules are imported when their command runs, so that `--help` and small stages are quick.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.errors import WaznError
+from pipeline.params import Params, load
+
+app = typer.Typer(
+    name="wazn",
+    help="Severity-aware fine-tuning for Arabic medical text. The stages, in the order of the pipeline; "
+    "`dvc repro` runs those that changed. Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
+ModelName = Annotated[str, typer.Argument(help="A model of the registry in params.yaml.")]
+DEFAULT = Path("params.yaml")
+
+
+def _stage(name: str) -> Any:
+    return importlib.import_module(f"pipeline.stages.{name}")
+
+
+def _entry(params: Params, model: str) -> Any:
+    if model not in params.registry:
+        raise WaznError(f"no model '{model}' in registry; it has {', '.join(params.registry)}")
+    return params.registry[model]
+
+
+def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise WaznError(f"{what} is one of {', '.join(allowed)}, found '{value}'")
+    return value
+
+
+@app.command()
+def download(params: ParamsFile = DEFAULT) -> None:
+    """Fetch the pairs and the labelled complaints."""
+    _stage("download").run(load(params).download)
+
+
+@app.command()
+def normalise(params: ParamsFile = DEFAULT) -> None:
+    """Normalise the Arabic, reject what is unusable, split."""
+    _stage("normalise").run(load(params).normalise)
+
+
+@app.command("base_encoder")
+def base_encoder(model: ModelName, params: ParamsFile = DEFAULT) -> None:
+    """Fetch or build an encoder, for the classifier or BERTScore."""
+    values = load(params)
+    entry = _entry(values, model)
+    _stage("base_encoder").run(model, base_encoder=values.base_encoder, entry=entry)
+
+
+@app.command("train_classifier")
+def train_classifier(params: ParamsFile = DEFAULT) -> None:
+    """Train the severity classifier and measure it."""
+    _stage("train_classifier").run(load(params).train_classifier)
+
+
+@app.command()
+def score(params: ParamsFile = DEFAULT) -> None:
+    """Give every pair its severity probabilities."""
+    _stage("score").run(load(params).score)
+
+
+@app.command("base_model")
+def base_model(model: ModelName, params: ParamsFile = DEFAULT) -> None:
+    """Fetch or build a language model."""
+    values = load(params)
+    entry = _entry(values, model)
+    _stage("base_model").run(model, base_model=values.base_model, entry=entry)
+
+
+@app.command()
+def finetune(
+    model: ModelName,
+    loss: Annotated[str, typer.Argument(help="uniform (plain cross-entropy) or weighting.")],
+    params: ParamsFile = DEFAULT,
+) -> None:
+    """Fine-tune a language model."""
+    values = load(params)
+    entry = _entry(values, model)
+    weights = {"uniform": values.uniform, "weighting": values.weighting}
+    _one_of("LOSS", loss, tuple(weights))
+    _stage("finetune").run(model, loss, finetune=values.finetune, entry=entry, weights=weights[loss])
+
+
+@app.command()
+def evaluate(
+    model: ModelName,
+    run: Annotated[str, typer.Argument(help="base, uniform or weighting.")],
+    params: ParamsFile = DEFAULT,
+) -> None:
+    """Answer the test complaints and measure."""
+    values = load(params)
+    _entry(values, model)
+    _one_of("RUN", run, ("base", "uniform", "weighting"))
+    _stage("evaluate").run(model, run, evaluate=values.evaluate)
+
+
+@app.command()
+def report(params: ParamsFile = DEFAULT) -> None:
+    """Gather everything into the summary, the plots and the page."""
+    values = load(params)
+    _stage("report").run(values)
+
+
+@app.command(rich_help_panel="Beside the stages")
+def ask(
+    question: Annotated[str, typer.Argument(help="A complaint, in Arabic.")],
+    model: Annotated[str, typer.Option(help="A model of the registry in params.yaml.")],
+    run: Annotated[str, typer.Option(help="base, uniform or weighting.")] = "weighting",
+    params: ParamsFile = DEFAULT,
+) -> None:
+    """Answer one question from a trained model (research only, no advice)."""
+    values = load(params)
+    _entry(values, model)
+    _one_of("--run", run, ("base", "uniform", "weighting"))
+    _command("ask").run(question, model, run, normalise=values.normalise, evaluate=values.evaluate)
+
+
+@app.command(rich_help_panel="Beside the stages")
+def sweep(
+    queue: Annotated[bool, typer.Option("--queue", help="Hand them to DVC's queue instead.")] = False,
+    params: ParamsFile = DEFAULT,
+) -> None:
+    """Run the presets of params.yaml as DVC experiments."""
+    _command("sweep").run(list(load(params).presets), queue=queue, params=params)
+
+
+@app.command(rich_help_panel="Beside the stages")
+def where(params: ParamsFile = DEFAULT) -> None:
+    """Say where the page and the summary are."""
+    load(params)
+    for path in (Path("report/index.html"), Path("metrics/summary.json")):
+        if not path.is_file():
+            raise WaznError(f"{path}: not there yet; run `dvc repro`")
+        print(f"{path.stem:>8}: {path.resolve().as_uri() if path.suffix == '.html' else path}")
+
+
+def _command(name: str) -> Any:
+    return importlib.import_module(f"pipeline.{name}")
+
+
+def main() -> None:
+    """Run the command line; a WaznError becomes one line on stderr and exit code 2."""
+    # Neither telemetry nor progress of the Hub's library where a stage has bars of its own.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except WaznError as error:
+        print(f"wazn: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""wazn ask --model tiny_gpt2 --run weighting "…" """
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import WaznError
+from pipeline.evaluation.generation import generate
+from pipeline.text.normalise import Normaliser
+from pipeline.training.lora import load_adapter
+from pipeline.training.runtime import deterministic, load_decoder, load_tokenizer, torch_dtype
+
+if TYPE_CHECKING:
+    from pipeline.params import Evaluate, Normalise
+
+
+def run(question: str, model: str, run: str, *, normalise: "Normalise", evaluate: "Evaluate") -> None:
+    """Print one model's greedy answer to a question, as `evaluate` would generate it.
+
+    Raises:
+        WaznError: the question is empty, or the model is missing.
+    """
+    text = Normaliser(normalise.rules.question.model_dump())(question)
+    if not text:
+        raise WaznError('the question is empty; give it in quotes, as in: wazn ask --model M "…"')
+    deterministic(0)
+    base = Path("models/base") / model
+    decoder = load_decoder(base, torch_dtype(evaluate.dtype))
+    if run != "base":
+        decoder = load_adapter(decoder, Path("models") / run / model)
+    [answer] = generate(
+        decoder,
+        load_tokenizer(base),
+        [text],
+        batch_size=1,
+        max_length=evaluate.max_length,
+        max_new_tokens=evaluate.max_new_tokens,
+        name=f"{model} {run}",
+    )
+    print("Written by a language model for research. Not medical advice.", file=sys.stderr)
+    print(answer)

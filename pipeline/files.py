@@ -1,0 +1,85 @@
+"""Files that are either complete or absent."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.errors import WaznError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place once the block has succeeded.
+
+    Raises:
+        WaznError: the disk refused the write (full, read-only, no permission).
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise WaznError(
+            f"{path}: could not be written ({error.strerror or error}); "
+            "free some space or check the folder's permissions, then run the stage again"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write `values` as indented UTF-8 JSON, keys in the order given."""
+    with replacing(path) as temporary:
+        text = json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` as UTF-8 CSV without its index, numbers to six significant digits."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` as Parquet without its index."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that another stage wrote.
+
+    Raises:
+        WaznError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise missing(path) from None
+    except ValueError as error:
+        raise WaznError(f"{path}: not valid JSON ({error}); run `dvc repro` to make it again") from error
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet file that another stage wrote.
+
+    Raises:
+        WaznError: the file is missing or is not Parquet.
+    """
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (OSError, ValueError) as error:
+        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
+
+
+def missing(path: Path) -> WaznError:
+    """The error for a file that an earlier stage should have written."""
+    return WaznError(f"{path}: no such file; run `dvc repro`, which makes what a stage needs")

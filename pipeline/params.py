@@ -1,0 +1,325 @@
+"""params.yaml as typed, validated values.
+
+The schema has no defaults and computes nothing: every value that a stage uses stands in
+params.yaml, where DVC sees it. So a change here can refuse a file but never change a result,
+and this module is no dependency of any stage.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import WaznError
+
+Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Text = Annotated[str, Field(min_length=1)]
+# A dot in a key is a separator to DVC, so names go without.
+Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: complete, without unknown keys, without silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Weights(Section):
+    """`w = alpha * p_non_critical + beta * p_neutral + gamma * p_critical` (arXiv:2604.06346)."""
+
+    alpha: Annotated[float, Field(ge=0)]
+    beta: Annotated[float, Field(ge=0)]
+    gamma: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def not_all_zero(self) -> Self:
+        if self.alpha == self.beta == self.gamma == 0:
+            raise ValueError("alpha, beta and gamma are all 0, so nothing would be learnt")
+        return self
+
+
+class LabelNames(Section):
+    """What the three severities are called in a source."""
+
+    non_critical: Text
+    neutral: Text
+    critical: Text
+
+
+class PairSource(Section):
+    """A table of complaint–response pairs and the names of its columns."""
+
+    source: Text
+    question: Text
+    answer: Text
+
+
+class LabelledSource(Section):
+    """A table of complaints with a severity label, and the names of its columns and labels."""
+
+    source: Text
+    text: Text
+    label: Text
+    labels: LabelNames
+
+
+class Download(Section):
+    folder: Text
+    pairs: Annotated[list[PairSource], Field(min_length=1)]
+    labelled: Annotated[list[LabelledSource], Field(min_length=1)]
+
+
+class Rules(Section):
+    """Which of the normalisation rules apply (`pipeline/text/normalise.py`)."""
+
+    invisible: bool
+    diacritics: bool
+    tatweel: bool
+    alef: bool
+    ya: bool
+    ta_marbuta: bool
+    digits: bool
+    elongation: bool
+    whitespace: bool
+
+
+class RuleSets(Section):
+    classifier: Rules
+    question: Rules
+    answer: Rules
+
+
+class Split(Section):
+    train: Fraction
+    valid: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def sums_to_one(self) -> Self:
+        total = self.train + self.valid + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + valid + test is {total:g}, expected 1")
+        return self
+
+
+class Normalise(Section):
+    rules: RuleSets
+    min_arabic: Fraction
+    max_chars: Positive
+    split: Split
+    seed: Seed
+
+
+class Tiny(Section):
+    """Shape and pre-training of a `tiny:` model."""
+
+    vocabulary: Annotated[int, Field(ge=300)]
+    hidden: Positive
+    layers: Positive
+    heads: Positive
+    context: Annotated[int, Field(ge=16)]
+    steps: Positive
+    batch_size: Positive
+    learning_rate: Rate
+
+    @model_validator(mode="after")
+    def heads_divide_hidden(self) -> Self:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of 2 x heads ({self.heads})")
+        return self
+
+
+class BaseModels(Section):
+    """How `tiny:` models are built (`base_model` for decoders, `base_encoder` for encoders)."""
+
+    folder: Text
+    tiny: Tiny
+    seed: Seed
+
+
+class TrainClassifier(Section):
+    encoder: Slug
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    max_length: Annotated[int, Field(ge=8)]
+    seed: Seed
+
+
+class Score(Section):
+    batch_size: Positive
+    max_length: Annotated[int, Field(ge=8)]
+
+
+class Lora(Section):
+    r: Positive
+    alpha: Annotated[float, Field(gt=0)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Finetune(Section):
+    lora: Lora
+    epochs: Positive
+    batch_size: Positive
+    tokens_per_microbatch: Positive
+    max_length: Annotated[int, Field(ge=16)]
+    learning_rate: Rate
+    warmup: Fraction
+    max_grad_norm: Annotated[float, Field(gt=0)]
+    dtype: Literal["auto", "float32", "bfloat16"]
+    train_rows: Positive | None
+    seed: Seed
+
+
+class BertScore(Section):
+    encoder: Slug
+    layer: Positive
+    batch_size: Positive
+
+
+class Evaluate(Section):
+    test_rows: Positive | None
+    batch_size: Positive
+    max_length: Annotated[int, Field(ge=16)]
+    max_new_tokens: Positive
+    dtype: Literal["auto", "float32", "bfloat16"]
+    bertscore: BertScore
+
+
+class Report(Section):
+    examples: Annotated[int, Field(ge=0)]
+
+
+class Model(Section):
+    """Everything known about one model."""
+
+    title: Text
+    source: Annotated[
+        str, Field(pattern=r"^(tiny:(gpt2|qwen2|bert)|hub:[\w.-]+/[\w.-]+@[\w./-]+|path:.+)$")
+    ]
+    lora_targets: list[Text] | None
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    models: Annotated[list[Slug], Field(min_length=1)]
+    encoders: Annotated[list[Slug], Field(min_length=1)]
+    weighting: Weights
+    uniform: Weights
+    presets: dict[Slug, Weights]
+    download: Download
+    normalise: Normalise
+    base_model: BaseModels
+    base_encoder: BaseModels
+    train_classifier: TrainClassifier
+    score: Score
+    finetune: Finetune
+    evaluate: Evaluate
+    report: Report
+    registry: dict[Slug, Model]
+
+    @model_validator(mode="after")
+    def names_exist(self) -> Self:
+        for key, names in (("models", self.models), ("encoders", self.encoders)):
+            for name in names:
+                if name not in self.registry:
+                    raise ValueError(f"{key}: '{name}' is not in registry{_nearest(name, self.registry)}")
+            repeated = {name for name in names if names.count(name) > 1}
+            if repeated:
+                raise ValueError(f"{key}: '{min(repeated)}' is listed twice")
+        both = set(self.models) & set(self.encoders)
+        if both:
+            raise ValueError(f"encoders: '{min(both)}' is in models too; a model is one or the other")
+        for name in self.models:
+            if not self.registry[name].lora_targets:
+                raise ValueError(f"registry.{name}.lora_targets: a model to fine-tune names at least one")
+        for key, name in (
+            ("train_classifier.encoder", self.train_classifier.encoder),
+            ("evaluate.bertscore.encoder", self.evaluate.bertscore.encoder),
+        ):
+            if name not in self.encoders:
+                raise ValueError(f"{key}: '{name}' is not in encoders{_nearest(name, self.encoders)}")
+        if self.uniform != Weights(alpha=1.0, beta=1.0, gamma=1.0):
+            raise ValueError("uniform: alpha, beta and gamma are 1, that is plain cross-entropy")
+        return self
+
+
+def load(path: Path) -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        WaznError: the file is missing, is not YAML, or has a key or value that the schema
+            does not allow; the sentence names the file, the key and the nearest known one.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WaznError(
+            f"{path}: no such file; run wazn in the project's folder, beside dvc.yaml"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise WaznError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+    if not isinstance(values, dict):
+        raise WaznError(f"{path}: expected keys and values, found {type(values).__name__}")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        # An unknown key and the missing one it was meant to be come as two problems; the
+        # unknown one says more.
+        problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise WaznError(f"{path}: {_sentence(problems[0])}{more}") from error
+
+
+def _sentence(problem: Any) -> str:
+    location = [part for part in problem["loc"] if part != "[key]"]
+    key = ".".join(str(part) for part in location)
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"unknown key {key}{_nearest(key, _known_keys())}"
+        case "missing":
+            return f"{key} is missing; every key is needed, see profiles/ for a complete file"
+        case "string_pattern_mismatch" if problem["loc"][-1] == "[key]" or location[0] in (
+            "models",
+            "encoders",
+        ):
+            return f"{key}: a name has letters, digits, - and _ only (DVC takes a dot for a separator)"
+        case "value_error":
+            message = problem["msg"].removeprefix("Value error, ")
+            return f"{key}: {message}" if key else message
+        case _:
+            message = problem["msg"][0].lower() + problem["msg"][1:]
+            given = problem["input"]
+            shown = f", found {given!r}" if isinstance(given, str | int | float | bool) else ""
+            return f"{key}: {message}{shown}"
+
+
+def _nearest(key: str, known: Any) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"; the nearest known one is {close[0]}" if close else ""
+
+
+def _known_keys() -> list[str]:
+    def walk(section: type[BaseModel], prefix: str) -> Iterator[str]:
+        for name, field in section.model_fields.items():
+            yield prefix + name
+            nested = field.annotation
+            if isinstance(nested, type) and issubclass(nested, BaseModel):
+                yield from walk(nested, f"{prefix}{name}.")
+
+    nested_lists = {"download.pairs": PairSource, "download.labelled": LabelledSource}
+    keys = list(walk(Params, ""))
+    for prefix, section in nested_lists.items():
+        keys += list(walk(section, f"{prefix}.0."))
+    return [re.sub(r"\.$", "", key) for key in keys]

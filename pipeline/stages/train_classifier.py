@@ -1,0 +1,59 @@
+"""python -m pipeline train_classifier
+
+Train the severity classifier and measure it beside two references.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.files import read_parquet, write_csv, write_json
+from pipeline.severity.classifier import Classifier
+from pipeline.severity.labels import SEVERITIES
+from pipeline.severity.quality import figures, linear_reference, majority, reliability
+from pipeline.training.runtime import deterministic
+
+if TYPE_CHECKING:
+    from pipeline.params import TrainClassifier
+
+LABELLED = Path("data/normalised/labelled.parquet")
+
+
+def run(train_classifier: "TrainClassifier") -> None:
+    """Write models/classifier/, metrics/classifier.json and the two plots' CSV files.
+
+    Raises:
+        WaznError: the labelled data or the encoder is missing.
+    """
+    labelled = read_parquet(LABELLED)
+    by_split = dict(tuple(labelled.groupby("split")))
+    texts = {split: list(table["text"]) for split, table in by_split.items()}
+    labels = {split: list(table["severity"]) for split, table in by_split.items()}
+    deterministic(train_classifier.seed)
+    classifier = Classifier(Path("models/base") / train_classifier.encoder)
+    classifier.train(texts, labels, **train_classifier.model_dump(exclude={"encoder"}))
+    classifier.save(Path("models/classifier"))
+
+    found = classifier.probabilities(
+        texts["test"], train_classifier.batch_size, train_classifier.max_length
+    )
+    references = {
+        "classifier": found,
+        "linear": linear_reference(texts["train"], labels["train"], texts["test"]),
+        "majority": majority(labels["train"], len(texts["test"])),
+    }
+    metrics = {
+        "encoder": train_classifier.encoder,
+        "test_rows": len(texts["test"]),
+        **{name: figures(labels["test"], values) for name, values in references.items()},
+    }
+    write_json(Path("metrics/classifier.json"), metrics)
+    guesses = [SEVERITIES[index] for index in found.argmax(axis=1)]
+    write_csv(
+        Path("metrics/plots/confusion.csv"),
+        pd.DataFrame({"actual": labels["test"], "predicted": guesses}),
+    )
+    write_csv(Path("metrics/plots/reliability.csv"), reliability(labels["test"], found))
+    for name in references:
+        print(name, {key: round(value, 3) for key, value in metrics[name].items()})

@@ -1,0 +1,108 @@
+"""Copy a real model from the Hub or a folder, as safetensors and without code."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from transformers import AutoModel, AutoModelForCausalLM
+
+from pipeline.errors import WaznError
+from pipeline.files import write_json
+
+# Configuration and tokenizer in any of their forms; never Python files.
+_SMALL = ["*.json", "*.txt", "*.model", "*.jinja"]
+_TENSORS = ["*.safetensors"]
+_PICKLES = ["pytorch_model*.bin"]
+
+
+def fetch(source: str, folder: Path, local: Path, decoder: bool) -> None:
+    """Copy the model that `source` names into `folder`.
+
+    Args:
+        source: `hub:<id>@<revision>` or `path:<folder>`, the latter in `local`.
+        folder: must not exist or be empty.
+        local: the folder that DVC watches for `path:` models.
+        decoder: whether it is read as a causal language model (else as an encoder), which
+            matters only where its weights are pickled.
+
+    Raises:
+        WaznError: it cannot be reached or found, or holds no weights.
+    """
+    scheme, _, name = source.partition(":")
+    if scheme == "hub":
+        repository, _, revision = name.partition("@")
+        found = _from_hub(repository, revision)
+        # The Hub's cache names the snapshot's folder by its commit.
+        described = {"source": source, "commit": found.name}
+    else:
+        found = _from_path(source, name, local)
+        described = {"source": source}
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in _matching(found, _SMALL):
+        shutil.copyfile(path, folder / path.name)
+    tensors = _matching(found, _TENSORS)
+    for path in tensors:
+        shutil.copyfile(path, folder / path.name)
+    if not tensors:
+        _resave(source, found, folder, decoder)
+    write_json(folder / "source.json", described)
+
+
+def _from_hub(repository: str, revision: str) -> Path:
+    try:
+        # Small files and safetensors first; only a repository without those gives its pickles.
+        found = Path(snapshot_download(repository, revision=revision, allow_patterns=_SMALL + _TENSORS))
+        if not _matching(found, _TENSORS):
+            snapshot_download(repository, revision=revision, allow_patterns=_PICKLES)
+    except RepositoryNotFoundError as error:
+        raise WaznError(f"hub:{repository}: no such model, or it asks for an account") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise WaznError(
+            f"hub:{repository}@{revision}: could not be fetched ({type(error).__name__}); "
+            "check the network and the revision, then run the stage again"
+        ) from error
+    return found
+
+
+def _from_path(source: str, name: str, local: Path) -> Path:
+    found = next((path for path in (local / name, Path(name)) if (path / "config.json").is_file()), None)
+    if found is None:
+        raise WaznError(f"{source}: no folder with a config.json there, nor in {local}")
+    if not found.resolve().is_relative_to(local.resolve()):
+        raise WaznError(
+            f"{source}: lies outside {local}, so DVC would not notice when it changes; "
+            "move it there, or set base_model.folder and base_encoder.folder to the folder it is in"
+        )
+    return found
+
+
+def _resave(source: str, found: Path, folder: Path, decoder: bool) -> None:
+    """Read pickled weights with torch's weights-only loader and write safetensors."""
+    pickles = _matching(found, _PICKLES)
+    if not pickles:
+        raise WaznError(f"{source}: holds neither safetensors nor pytorch_model.bin")
+    kind = AutoModelForCausalLM if decoder else AutoModel
+    with tempfile.TemporaryDirectory() as scratch:
+        for path in [*_matching(found, ["*.json"]), *pickles]:
+            (Path(scratch) / path.name).symlink_to(path.resolve())
+        try:
+            model = kind.from_pretrained(
+                scratch, use_safetensors=False, weights_only=True, trust_remote_code=False, dtype="auto"
+            )
+        except Exception as error:
+            raise WaznError(
+                f"{source}: its pickled weights could not be read by the weights-only loader "
+                f"({type(error).__name__})"
+            ) from error
+        model.save_pretrained(folder)
+
+
+def _matching(folder: Path, patterns: list[str]) -> list[Path]:
+    return sorted(
+        path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")
+    )
+
+

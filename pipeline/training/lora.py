@@ -1,0 +1,69 @@
+"""LoRA adapters through PEFT: put on, saved in a form that repeats, taken up again."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from pipeline.errors import WaznError
+
+
+def add_lora(
+    model: PreTrainedModel, targets: Sequence[str], r: int, alpha: float, dropout: float
+) -> PeftModel:
+    """Freeze `model` and put trainable low-rank adapters on the modules named in `targets`.
+
+    Args:
+        targets: last part of the modules' names, such as `q_proj`.
+        r, alpha, dropout: rank, scale (applied as alpha / r) and dropout of arXiv:2106.09685.
+
+    Raises:
+        WaznError: the model lacks a module of `targets`.
+    """
+    modules = dict(model.named_modules())
+    last_parts = {name.rpartition(".")[2] for name in modules}
+    for target in targets:
+        if target not in last_parts:
+            linear = sorted({n.rpartition(".")[2] for n, m in modules.items() if hasattr(m, "weight")})
+            raise WaznError(
+                f"{model.name_or_path}: lora_targets names '{target}', which this model has not; "
+                f"its modules with weights are {', '.join(linear)}"
+            )
+    conv = any(isinstance(m, Conv1D) for n, m in modules.items() if n.rpartition(".")[2] in targets)
+    config = LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=list(targets),
+        task_type="CAUSAL_LM",
+        fan_in_fan_out=conv,
+    )
+    adapted = get_peft_model(model, config)
+    assert isinstance(adapted, PeftModel)
+    return adapted
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Save the adapter as safetensors; the same adapter gives the same bytes."""
+    model.save_pretrained(folder, safe_serialization=True)
+    # PEFT keeps the targets as a set, whose order changes from process to process.
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["target_modules"] = sorted(config["target_modules"])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Put the adapter in `folder` on `model` and merge it into the weights, for inference.
+
+    Raises:
+        WaznError: there is no adapter.
+    """
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise WaznError(f"{folder}: no adapter there; run `dvc repro`, which trains it")
+    merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    assert isinstance(merged, PreTrainedModel)
+    return merged.eval()

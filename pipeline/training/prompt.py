@@ -1,0 +1,64 @@
+"""The one prompt of training, evaluation and `wazn ask`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+# "The answer:", as the authors' notebooks spell it (no hamza), so that their adapters and ours agree.
+ANSWER_CUE = "الاجابة:"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A complaint and its answer as the language model sees them.
+
+    Attributes:
+        id: the row's id.
+        tokens: token ids of prompt, answer and, unless cut off, end-of-text.
+        answer_start: index of the first answer token, at least 1.
+        weight: the pair's severity weight w.
+    """
+
+    id: str
+    tokens: Sequence[int]
+    answer_start: int
+    weight: float
+
+
+def prompt(question: str) -> str:
+    """What stands before the answer: the question, then the answer cue."""
+    return f"\n{question}\n\n{ANSWER_CUE}\n"
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
+    """Token ids of the prompt, with the tokenizer's start-of-text if it uses one."""
+    tokens: list[int] = list(tokenizer(prompt(question))["input_ids"])
+    # Some tokenizers close whatever they are given; a prompt must stay open.
+    if tokens and tokens[-1] == tokenizer.eos_token_id:
+        tokens.pop()
+    return tokens
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    row_id: str,
+    question: str,
+    answer: str,
+    weight: float,
+    max_length: int,
+) -> Example | None:
+    """Token ids of prompt and answer, the answer closed by end-of-text.
+
+    Prompt and answer are encoded apart, so that the tokens before the answer are those that
+    generation starts from. What goes beyond `max_length` tokens is cut off at the end.
+
+    Returns:
+        None where no answer token is left: an empty answer, or a prompt of `max_length` tokens.
+    """
+    start = encode_prompt(tokenizer, question)
+    spoken = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
+    if not spoken or len(start) >= max_length:
+        return None
+    tokens = [*start, *spoken, tokenizer.eos_token_id][:max_length]
+    return Example(row_id, tokens, len(start), weight)
