@@ -158,9 +158,10 @@ def _command(name: str) -> Any:
 
 def main() -> None:
     """Run the command line; a WaznError becomes one line on stderr and exit code 2."""
-    # Neither telemetry nor progress of the Hub's library where a stage has bars of its own.
+    # The libraries' notes (a head newly initialised, say) would bury our own lines.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app()
     except WaznError as error:

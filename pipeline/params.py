@@ -318,7 +318,10 @@ def _known_keys() -> list[str]:
             if isinstance(nested, type) and issubclass(nested, BaseModel):
                 yield from walk(nested, f"{prefix}{name}.")
 
-    nested_lists = {"download.pairs": PairSource, "download.labelled": LabelledSource}
+    nested_lists: dict[str, type[BaseModel]] = {
+        "download.pairs": PairSource,
+        "download.labelled": LabelledSource,
+    }
     keys = list(walk(Params, ""))
     for prefix, section in nested_lists.items():
         keys += list(walk(section, f"{prefix}.0."))

@@ -1,6 +1,7 @@
 """Read a table of text from CSV, TSV, JSONL, XLSX or Parquet."""
 
 import json
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -45,9 +46,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def _delimited(separator: str) -> Callable[[Path], pd.DataFrame]:
     def read(path: Path) -> pd.DataFrame:
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         return _numbered(table.fillna(""), first=2)
 
     return read
@@ -81,7 +80,8 @@ def _jsonl(path: Path) -> pd.DataFrame:
 
 
 def _as_text(value: object) -> str:
-    return "" if value is None or value != value else str(value)
+    absent = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if absent else str(value)
 
 
 def _numbered(table: pd.DataFrame, first: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bert_score import BERTScorer
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import CHRF
+from sacrebleu.metrics.chrf import CHRF
 
 from pipeline.training.runtime import device
 

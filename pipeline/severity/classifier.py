@@ -1,7 +1,7 @@
 """The severity classifier: an encoder of transformers with a classification head."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +53,8 @@ class Classifier:
 
     def train(
         self,
-        texts: dict[str, Sequence[str]],
-        labels: dict[str, Sequence[str]],
+        texts: Mapping[str, Sequence[str]],
+        labels: Mapping[str, Sequence[str]],
         *,
         epochs: int,
         batch_size: int,
@@ -72,9 +72,7 @@ class Classifier:
         rows = {
             split: [
                 {"input_ids": ids, "labels": SEVERITIES.index(label)}
-                for ids, label in zip(
-                    self._encode(texts[split], max_length), labels[split], strict=True
-                )
+                for ids, label in zip(self._encode(texts[split], max_length), labels[split], strict=True)
             ]
             for split in ("train", "valid")
         }

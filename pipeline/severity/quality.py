@@ -48,7 +48,7 @@ def linear_reference(
         result[:, SEVERITIES.index(severity)] = found[:, column]
     # A class that the training data lacks would have probability 0, and log-loss no bound.
     result = np.clip(result, 1e-6, None)
-    return result / result.sum(axis=1, keepdims=True)
+    return np.asarray(result / result.sum(axis=1, keepdims=True))
 
 
 def reliability(labels: Sequence[str], probabilities: np.ndarray, bins: int = 10) -> pd.DataFrame:

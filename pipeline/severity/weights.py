@@ -20,7 +20,8 @@ def pair_weights(scored: pd.DataFrame, alpha: float, beta: float, gamma: float) 
     Returns:
         (n,), float64, between the least and the greatest of the three.
     """
-    return scored[PROBABILITIES].to_numpy(dtype="float64") @ np.array([alpha, beta, gamma])
+    probabilities = scored[PROBABILITIES].to_numpy(dtype="float64")
+    return np.asarray(probabilities @ np.array([alpha, beta, gamma]))
 
 
 def weight_spread(weights: np.ndarray) -> Mapping[str, float]:

@@ -15,7 +15,7 @@ from pipeline.evaluation.likelihood import mean_nll, score_answers
 from pipeline.evaluation.overlap import bertscore_f1, chrf, rouge_l
 from pipeline.files import read_parquet, write_json, write_parquet
 from pipeline.training.lora import load_adapter
-from pipeline.training.prompt import encode
+from pipeline.training.prompt import encode_pairs
 from pipeline.training.runtime import deterministic, load_decoder, load_tokenizer, torch_dtype
 
 if TYPE_CHECKING:
@@ -43,20 +43,13 @@ def run(model: str, run: str, *, evaluate: "Evaluate") -> None:
 
     rows = read_parquet(SCORED)
     rows = rows[rows["split"] == "test"].head(evaluate.test_rows or len(rows))
-    examples = [
-        encode(tokenizer, row.id, row.question, row.answer, 1.0, evaluate.max_length)
-        for row in rows.itertuples()
-    ]
-    usable = [example is not None for example in examples]
-    if not all(usable):
-        left_out = ", ".join(rows["id"][[not flag for flag in usable]])
-        print(f"left out, as no answer token is within evaluate.max_length: {left_out}")
-    rows = rows[usable]
+    examples, unusable = encode_pairs(tokenizer, rows, [1.0] * len(rows), evaluate.max_length)
+    if unusable:
+        print(f"left out, as no answer token is within evaluate.max_length: {', '.join(unusable)}")
+    rows = rows[~rows["id"].isin(unusable)]
     if rows.empty:
-        raise WaznError(f"{SCORED}: no test pair is usable within evaluate.max_length")
-    sums, counts = score_answers(
-        decoder, [e for e in examples if e is not None], evaluate.batch_size * evaluate.max_length
-    )
+        raise WaznError(f"{SCORED}: no test pair fits into evaluate.max_length = {evaluate.max_length}")
+    sums, counts = score_answers(decoder, examples, evaluate.batch_size * evaluate.max_length)
     answers = generate(
         decoder,
         tokenizer,

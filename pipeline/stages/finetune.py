@@ -13,11 +13,13 @@ from pipeline.files import read_parquet, write_csv
 from pipeline.severity.weights import pair_weights
 from pipeline.training.card import write_card
 from pipeline.training.lora import add_lora, save_adapter
-from pipeline.training.prompt import Example, encode
+from pipeline.training.prompt import Example, encode_pairs
 from pipeline.training.runtime import deterministic, load_decoder, load_tokenizer, torch_dtype
 from pipeline.training.trainer import Recipe, train
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from pipeline.params import Finetune, Model, Weights
 
 SCORED = Path("data/scored/pairs.parquet")
@@ -55,21 +57,15 @@ def run(model: str, loss: str, *, finetune: "Finetune", entry: "Model", weights:
     write_csv(Path("metrics/finetune") / loss / f"{model}.csv", curve)
 
 
-def training_examples(tokenizer, finetune: "Finetune", weights: "Weights") -> list[Example]:
+def training_examples(
+    tokenizer: "PreTrainedTokenizerBase", finetune: "Finetune", weights: "Weights"
+) -> list[Example]:
     """The training pairs as token ids with their weights, in the order of the scored table."""
     scored = read_parquet(SCORED)
     scored = scored[scored["split"] == "train"].head(finetune.train_rows or len(scored))
-    examples, unusable = [], []
-    for row, weight in zip(
-        scored.itertuples(), pair_weights(scored, **weights.model_dump()), strict=True
-    ):
-        example = encode(
-            tokenizer, row.id, row.question, row.answer, float(weight), finetune.max_length
-        )
-        if example is None:
-            unusable.append(row.id)
-        else:
-            examples.append(example)
+    examples, unusable = encode_pairs(
+        tokenizer, scored, pair_weights(scored, **weights.model_dump()).tolist(), finetune.max_length
+    )
     if unusable:
         print(
             f"{len(unusable)} of {len(scored)} pairs have no answer token within finetune.max_length = "

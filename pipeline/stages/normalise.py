@@ -6,7 +6,7 @@ Normalise the Arabic, keep the usable rows once each, split them, and say why th
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -29,14 +29,15 @@ def run(normalise: "Normalise") -> None:
     Raises:
         WaznError: the raw data is missing, or nothing is left of a split.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "rules": normalise.rules.model_dump(),
         "min_arabic": normalise.min_arabic,
         "max_chars": normalise.max_chars,
         "split": normalise.split.model_dump(),
         "seed": normalise.seed,
     }
-    metrics, rejected, kept = {}, [], {}
+    metrics: dict[str, dict[str, Any]] = {}
+    rejected, kept = [], {}
     for dataset, decide in (("pairs", normalise_pairs), ("labelled", normalise_labelled)):
         raw = read_parquet(RAW / f"{dataset}.parquet")
         kept[dataset], reasons = decide(raw, **settings)
@@ -60,7 +61,7 @@ def run(normalise: "Normalise") -> None:
         print(f"{dataset}: {counts['rows']} rows, {counts['kept']} kept, rejected {counts['rejected']}")
 
 
-def funnel(raw: pd.DataFrame, kept: pd.DataFrame, reasons: pd.Series) -> dict[str, object]:
+def funnel(raw: pd.DataFrame, kept: pd.DataFrame, reasons: pd.Series) -> dict[str, Any]:
     """Rows in, rows kept, rows rejected by reason and source, rows of each split."""
     return {
         "rows": len(raw),

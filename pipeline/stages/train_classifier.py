@@ -27,7 +27,7 @@ def run(train_classifier: "TrainClassifier") -> None:
         WaznError: the labelled data or the encoder is missing.
     """
     labelled = read_parquet(LABELLED)
-    by_split = dict(tuple(labelled.groupby("split")))
+    by_split = {split: labelled[labelled["split"] == split] for split in ("train", "valid", "test")}
     texts = {split: list(table["text"]) for split, table in by_split.items()}
     labels = {split: list(table["severity"]) for split, table in by_split.items()}
     deterministic(train_classifier.seed)
@@ -43,17 +43,16 @@ def run(train_classifier: "TrainClassifier") -> None:
         "linear": linear_reference(texts["train"], labels["train"], texts["test"]),
         "majority": majority(labels["train"], len(texts["test"])),
     }
-    metrics = {
-        "encoder": train_classifier.encoder,
-        "test_rows": len(texts["test"]),
-        **{name: figures(labels["test"], values) for name, values in references.items()},
-    }
-    write_json(Path("metrics/classifier.json"), metrics)
+    measured = {name: figures(labels["test"], values) for name, values in references.items()}
+    write_json(
+        Path("metrics/classifier.json"),
+        {"encoder": train_classifier.encoder, "test_rows": len(texts["test"]), **measured},
+    )
     guesses = [SEVERITIES[index] for index in found.argmax(axis=1)]
     write_csv(
         Path("metrics/plots/confusion.csv"),
         pd.DataFrame({"actual": labels["test"], "predicted": guesses}),
     )
     write_csv(Path("metrics/plots/reliability.csv"), reliability(labels["test"], found))
-    for name in references:
-        print(name, {key: round(value, 3) for key, value in metrics[name].items()})
+    for name, values in measured.items():
+        print(name, ", ".join(f"{key} {value:.3f}" for key, value in values.items()))

@@ -133,4 +133,3 @@ def arabic_share(text: str) -> float:
             code = ord(character)
             arabic += 0x600 <= code <= 0x6FF or 0x750 <= code <= 0x77F or 0xFB50 <= code <= 0xFEFC
     return arabic / letters if letters else 0.0
-

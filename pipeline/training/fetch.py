@@ -1,6 +1,5 @@
 """Copy a real model from the Hub or a folder, as safetensors and without code."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -104,5 +103,3 @@ def _matching(folder: Path, patterns: list[str]) -> list[Path]:
     return sorted(
         path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")
     )
-
-

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 # "The answer:", as the authors' notebooks spell it (no hamza), so that their adapters and ours agree.
@@ -62,3 +63,28 @@ def encode(
         return None
     tokens = [*start, *spoken, tokenizer.eos_token_id][:max_length]
     return Example(row_id, tokens, len(start), weight)
+
+
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, weights: Sequence[float], max_length: int
+) -> tuple[list[Example], list[str]]:
+    """Encode a table of pairs, in its order.
+
+    Args:
+        pairs: n rows with `id`, `question` and `answer`.
+        weights: n weights.
+        max_length: see `encode`.
+
+    Returns:
+        The examples; and the ids of the rows that no answer token is left of.
+    """
+    examples, unusable = [], []
+    for row_id, question, answer, weight in zip(
+        *(pairs[column].astype(str) for column in ("id", "question", "answer")), weights, strict=True
+    ):
+        example = encode(tokenizer, row_id, question, answer, float(weight), max_length)
+        if example is None:
+            unusable.append(row_id)
+        else:
+            examples.append(example)
+    return examples, unusable

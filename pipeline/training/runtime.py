@@ -3,6 +3,7 @@
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def load_decoder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model.to(device()).eval()
 
 
-def _load(kind, folder: Path, **options):
+def _load(kind: Any, folder: Path, **options: Any) -> Any:
     if not (folder / "config.json").is_file():
         raise WaznError(f"{folder}: no model there; run `dvc repro`, which fetches or builds it")
     try:

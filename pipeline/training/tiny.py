@@ -131,9 +131,8 @@ def _wordpiece(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFast:
             vocab_size=shape.vocabulary, special_tokens=list(special.values()), show_progress=False
         ),
     )
-    core.post_processor = processors.BertProcessing(
-        ("[SEP]", core.token_to_id("[SEP]")), ("[CLS]", core.token_to_id("[CLS]"))
-    )
+    ids = {name: index for name, index in core.get_vocab().items() if name in special.values()}
+    core.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
     return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=shape.context, **special)
 
 

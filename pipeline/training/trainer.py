@@ -80,7 +80,7 @@ def train(model: PeftModel, examples: Sequence[Example], recipe: Recipe, name: s
                     batch = collate([examples[index] for index in group]).to(place)
                     nll, answers = answer_nll(decoder, batch)
                     part = weighted_loss(nll, answers, batch.weights, len(indices))
-                    part.backward()
+                    part.backward()  # type: ignore[no-untyped-call]
                     loss += part.detach().double().cpu()
                 rate = schedule.get_last_lr()[0]
                 if not torch.isfinite(loss):
