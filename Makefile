@@ -25,6 +25,7 @@ check: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(PIP) install -r requirements.lock
 	$(PIP) install --no-deps --editable .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pipeline.report.offline_plots
 	touch $@
 
 # Local version labels such as +cpu name a machine's own build; the lock names the release.

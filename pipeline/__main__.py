@@ -136,10 +136,9 @@ def ask(
 @app.command(rich_help_panel="Beside the stages")
 def sweep(
     queue: Annotated[bool, typer.Option("--queue", help="Hand them to DVC's queue instead.")] = False,
-    params: ParamsFile = DEFAULT,
 ) -> None:
     """Run the presets of params.yaml as DVC experiments."""
-    _command("sweep").run(list(load(params).presets), queue=queue, params=params)
+    _command("sweep").run(list(load(DEFAULT).presets), queue=queue, params=DEFAULT)
 
 
 @app.command(rich_help_panel="Beside the stages")

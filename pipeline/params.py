@@ -7,12 +7,12 @@ and this module is no dependency of any stage.
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import WaznError
 
@@ -21,8 +21,25 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]
-# A dot in a key is a separator to DVC, so names go without.
-Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+def _is_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value):
+        raise ValueError("a name has letters, digits, - and _ only (DVC takes a dot for a separator)")
+    return value
+
+
+def _is_model_source(value: str) -> str:
+    if not re.fullmatch(r"tiny:(gpt2|qwen2|bert)|hub:[\w.-]+/[\w.-]+@[\w./-]+|path:.+", value):
+        raise ValueError(
+            f"expected tiny:gpt2, tiny:qwen2, tiny:bert, hub:<owner>/<name>@<revision> or path:<folder>, "
+            f"found {value!r}"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+ModelSource = Annotated[str, AfterValidator(_is_model_source)]
 
 
 class Section(BaseModel):
@@ -145,7 +162,7 @@ class BaseModels(Section):
 
 
 class TrainClassifier(Section):
-    encoder: Slug
+    encoder: Name
     epochs: Positive
     batch_size: Positive
     learning_rate: Rate
@@ -179,7 +196,7 @@ class Finetune(Section):
 
 
 class BertScore(Section):
-    encoder: Slug
+    encoder: Name
     layer: Positive
     batch_size: Positive
 
@@ -201,20 +218,18 @@ class Model(Section):
     """Everything known about one model."""
 
     title: Text
-    source: Annotated[
-        str, Field(pattern=r"^(tiny:(gpt2|qwen2|bert)|hub:[\w.-]+/[\w.-]+@[\w./-]+|path:.+)$")
-    ]
+    source: ModelSource
     lora_targets: list[Text] | None
 
 
 class Params(Section):
     """The whole of params.yaml."""
 
-    models: Annotated[list[Slug], Field(min_length=1)]
-    encoders: Annotated[list[Slug], Field(min_length=1)]
+    models: Annotated[list[Name], Field(min_length=1)]
+    encoders: Annotated[list[Name], Field(min_length=1)]
     weighting: Weights
     uniform: Weights
-    presets: dict[Slug, Weights]
+    presets: dict[Name, Weights]
     download: Download
     normalise: Normalise
     base_model: BaseModels
@@ -224,7 +239,7 @@ class Params(Section):
     finetune: Finetune
     evaluate: Evaluate
     report: Report
-    registry: dict[Slug, Model]
+    registry: dict[Name, Model]
 
     @model_validator(mode="after")
     def names_exist(self) -> Self:
@@ -261,14 +276,15 @@ def load(path: Path) -> Params:
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise WaznError(
             f"{path}: no such file; run wazn in the project's folder, beside dvc.yaml"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise WaznError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise WaznError(f"{path}{where}: not valid YAML ({problem})") from error
     if not isinstance(values, dict):
         raise WaznError(f"{path}: expected keys and values, found {type(values).__name__}")
     try:
@@ -285,44 +301,36 @@ def load(path: Path) -> Params:
 def _sentence(problem: Any) -> str:
     location = [part for part in problem["loc"] if part != "[key]"]
     key = ".".join(str(part) for part in location)
+    given = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            return f"unknown key {key}{_nearest(key, _known_keys())}"
+            siblings = [".".join(map(str, [*location[:-1], name])) for name in _keys_beside(location)]
+            return f"unknown key {key}{_nearest(key, siblings)}"
         case "missing":
             return f"{key} is missing; every key is needed, see profiles/ for a complete file"
-        case "string_pattern_mismatch" if problem["loc"][-1] == "[key]" or location[0] in (
-            "models",
-            "encoders",
-        ):
-            return f"{key}: a name has letters, digits, - and _ only (DVC takes a dot for a separator)"
         case "value_error":
             message = problem["msg"].removeprefix("Value error, ")
             return f"{key}: {message}" if key else message
+        case "float_type" if isinstance(given, str) and re.fullmatch(r"\d+e-?\d+", given):
+            return f"{key}: to YAML {given} is text; write {float(given):f}"
         case _:
             message = problem["msg"][0].lower() + problem["msg"][1:]
-            given = problem["input"]
             shown = f", found {given!r}" if isinstance(given, str | int | float | bool) else ""
             return f"{key}: {message}{shown}"
 
 
-def _nearest(key: str, known: Any) -> str:
+def _nearest(key: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
     return f"; the nearest known one is {close[0]}" if close else ""
 
 
-def _known_keys() -> list[str]:
-    def walk(section: type[BaseModel], prefix: str) -> Iterator[str]:
-        for name, field in section.model_fields.items():
-            yield prefix + name
-            nested = field.annotation
-            if isinstance(nested, type) and issubclass(nested, BaseModel):
-                yield from walk(nested, f"{prefix}{name}.")
-
-    nested_lists: dict[str, type[BaseModel]] = {
-        "download.pairs": PairSource,
-        "download.labelled": LabelledSource,
-    }
-    keys = list(walk(Params, ""))
-    for prefix, section in nested_lists.items():
-        keys += list(walk(section, f"{prefix}.0."))
-    return [re.sub(r"\.$", "", key) for key in keys]
+def _keys_beside(location: Sequence[str | int]) -> Iterable[str]:
+    """The keys that the schema knows where the last part of `location` stands."""
+    section: Any = Params
+    for part in location[:-1]:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[str(part)].annotation
+        else:
+            # A list's or a mapping's values are described by its last argument.
+            section = get_args(section)[-1]
+    return list(section.model_fields)

@@ -2,7 +2,7 @@
 
 import json
 import math
-import zipfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,8 +34,11 @@ def read_table(path: Path) -> pd.DataFrame:
         ) from error
     except pd.errors.EmptyDataError:
         raise WaznError(f"{path}: the file is empty; expected a header and rows") from None
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
-        # The reader's own message may quote the text of a row, so only its kind is shown.
+    except WaznError:
+        raise
+    except Exception as error:
+        # What a damaged file makes the libraries raise has no common kind (zlib, lxml, pyarrow, …),
+        # and their messages may quote the text of a row: so any kind, and only its name is shown.
         raise WaznError(
             f"{path}: not readable as {path.suffix.lower()[1:].upper()} ({type(error).__name__})"
         ) from error
@@ -46,7 +49,22 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def _delimited(separator: str) -> Callable[[Path], pd.DataFrame]:
     def read(path: Path) -> pd.DataFrame:
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        # index_col: without it, rows of one field more than the header would shift silently.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            try:
+                table = pd.read_csv(
+                    path,
+                    sep=separator,
+                    dtype=str,
+                    keep_default_na=False,
+                    encoding="utf-8-sig",
+                    index_col=False,
+                )
+            except (pd.errors.ParserError, pd.errors.ParserWarning):
+                raise WaznError(
+                    f"{path}: a row has more fields than the header; quote fields that hold the separator"
+                ) from None
         return _numbered(table.fillna(""), first=2)
 
     return read
@@ -80,8 +98,12 @@ def _jsonl(path: Path) -> pd.DataFrame:
 
 
 def _as_text(value: object) -> str:
-    absent = value is None or (isinstance(value, float) and math.isnan(value))
-    return "" if absent else str(value)
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    # JSON can hold half of a surrogate pair, UTF-8 and so Parquet cannot.
+    return str(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _numbered(table: pd.DataFrame, first: int) -> pd.DataFrame:

@@ -47,22 +47,17 @@ def summary(gathered: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[st
     }
 
 
-def scores_table(summarised: dict[str, dict[str, dict[str, float]]]) -> pd.DataFrame:
-    """The summary as one row for each `model`, `run` and `metric`, with its `value`."""
+def nll_table(summarised: dict[str, dict[str, dict[str, float]]]) -> pd.DataFrame:
+    """NLL per answer token of the summary: `model`, `run`, `severity`, `value`."""
     return pd.DataFrame(
         [
-            {"model": model, "run": run, "metric": metric, "value": value}
+            {"model": model, "run": run, "severity": severity, "value": metrics[f"nll_{severity}"]}
             for model, runs in summarised.items()
             for run, metrics in runs.items()
-            for metric, value in metrics.items()
+            for severity in reversed(SEVERITIES)
+            if f"nll_{severity}" in metrics
         ]
     )
-
-
-def nll_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """NLL per answer token by `model`, `run` and `severity`."""
-    chosen = scores[scores["metric"].str.startswith("nll_")]
-    return chosen.assign(severity=chosen["metric"].str.removeprefix("nll_")).drop(columns="metric")
 
 
 def loss_table(models: Sequence[str]) -> pd.DataFrame:
@@ -86,9 +81,12 @@ def loss_table(models: Sequence[str]) -> pd.DataFrame:
 
 
 def weight_histogram(weights: np.ndarray, bins: int = 40) -> pd.DataFrame:
-    """Rows by weight, in bins of equal width: `weight` (lower edge) and `rows`."""
+    """Rows by weight, in bins of equal width: `weight` (lower edge) and `rows`.
+
+    A last row without rows marks the upper edge of the last bin.
+    """
     counts, edges = np.histogram(weights, bins=bins)
-    return pd.DataFrame({"weight": edges[:-1].round(6), "rows": counts})
+    return pd.DataFrame({"weight": edges.round(6), "rows": [*counts, 0]})
 
 
 def answers(models: Sequence[str], scored: pd.DataFrame, count: int) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def linear_reference(
 ) -> np.ndarray:
     """Probabilities of `texts` by TF-IDF of character 2- to 5-grams and logistic regression, (n, 3)."""
     model = make_pipeline(
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
         LogisticRegression(max_iter=1000),
     )
     model.fit(train_texts, train_labels)

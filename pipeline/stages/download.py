@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.params import Download
 
 RAW = Path("data/raw")
+MOST_LABELS = 10
 
 
 def run(download: "Download") -> None:
@@ -39,10 +40,12 @@ def run(download: "Download") -> None:
         names = item.labels.model_dump()
         severity = source.rows["label"].map(lambda label, names=names: severity_of(label, names))
         if not severity.any():
-            found = ", ".join(sorted({label[:30] for label in source.rows["label"]})[:6])
+            found = sorted(set(source.rows["label"]))
+            # A column of many values is no label: it may be the complaints, which no message shows.
+            has = f"it has {', '.join(found)}" if len(found) <= MOST_LABELS else "it looks like no label"
             raise WaznError(
-                f"{source.path}: column '{item.label}' has none of the labels of {key}.labels; "
-                f"it has: {found}"
+                f"{source.path}: column '{item.label}' has none of the labels {', '.join(names.values())} "
+                f"({key}.labels); {has}"
             )
         provenance["labelled"].append(source.provenance())
         labelled.append(source.rows.assign(severity=severity))

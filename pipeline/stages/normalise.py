@@ -8,11 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.data.pairs import SPLITS, normalise_labelled, normalise_pairs
 from pipeline.errors import WaznError
-from pipeline.files import read_parquet, write_json, write_parquet
+from pipeline.files import read_json, read_parquet, write_json, write_parquet
 from pipeline.severity.labels import SEVERITIES
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ def run(normalise: "Normalise") -> None:
     }
     metrics: dict[str, dict[str, Any]] = {}
     rejected, kept = [], {}
+    provenance = read_json(RAW / "sources.json")
     for dataset, decide in (("pairs", normalise_pairs), ("labelled", normalise_labelled)):
         raw = read_parquet(RAW / f"{dataset}.parquet")
         kept[dataset], reasons = decide(raw, **settings)
-        metrics[dataset] = funnel(raw, kept[dataset], reasons)
+        metrics[dataset] = funnel(provenance[dataset], raw, kept[dataset], reasons)
         rejected.append(rejection(dataset, raw, reasons))
         for split in SPLITS:
             if normalise.split.model_dump()[split] and split not in set(kept[dataset]["split"]):
@@ -61,16 +63,20 @@ def run(normalise: "Normalise") -> None:
         print(f"{dataset}: {counts['rows']} rows, {counts['kept']} kept, rejected {counts['rejected']}")
 
 
-def funnel(raw: pd.DataFrame, kept: pd.DataFrame, reasons: pd.Series) -> dict[str, Any]:
-    """Rows in, rows kept, rows rejected by reason and source, rows of each split."""
+def funnel(
+    sources: list[dict[str, Any]], raw: pd.DataFrame, kept: pd.DataFrame, reasons: pd.Series
+) -> dict[str, Any]:
+    """Rows in, kept, rejected by reason; where they came from; rows of each split."""
+    # The raw table has the sources' rows one source after the other.
+    ends = np.cumsum([source["rows"] for source in sources])
+    kept_by_source = np.diff(np.searchsorted(kept.index, [0, *ends]))
     return {
         "rows": len(raw),
         "kept": len(kept),
         "rejected": dict(sorted(Counter(reasons).items())),
-        "sources": {
-            source: {"rows": len(index), "kept": int(kept.index.isin(index).sum())}
-            for source, index in raw.groupby("source", sort=False).groups.items()
-        },
+        "sources": [
+            {**source, "kept": int(count)} for source, count in zip(sources, kept_by_source, strict=True)
+        ],
         "splits": {split: int((kept["split"] == split).sum()) for split in SPLITS},
     }
 

@@ -24,20 +24,18 @@ PAGE = Path("report/index.html")
 
 
 def run(params: "Params") -> None:
-    """Write metrics/summary.json, metrics/plots/{nll,scores,loss,weights}.csv and the page.
+    """Write metrics/summary.json, metrics/plots/{nll,loss,weights}.csv and the page.
 
     Raises:
         WaznError: a file that a listed model should have is missing; names the file.
     """
     gathered = tables.gather(params.models)
     summary = tables.summary(gathered)
-    scores = tables.scores_table(summary)
     scored = read_parquet(Path("data/scored/pairs.parquet"))
     train = scored[scored["split"] == "train"]
     weights = pair_weights(train, **params.weighting.model_dump())
     plotted = {
-        "scores": scores,
-        "nll": tables.nll_table(scores),
+        "nll": tables.nll_table(summary),
         "loss": tables.loss_table(params.models),
         "weights": tables.weight_histogram(weights),
     }
@@ -88,7 +86,6 @@ def run(params: "Params") -> None:
         confusion=confusion_counts(_csv(PLOTS / "confusion.csv")),
         data=read_json(METRICS / "data.json"),
         examples=tables.answers(params.models, scored, params.report.examples),
-        provenance=read_json(Path("data/raw/sources.json")),
         sources={model: params.registry[model].source for model in params.models},
         plots=plots,
         params=yaml.safe_dump(params.model_dump(), sort_keys=False, allow_unicode=True),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline.errors import WaznError
 from pipeline.files import read_parquet, write_csv, write_json
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.labels import SEVERITIES
@@ -30,6 +31,11 @@ def run(train_classifier: "TrainClassifier") -> None:
     by_split = {split: labelled[labelled["split"] == split] for split in ("train", "valid", "test")}
     texts = {split: list(table["text"]) for split, table in by_split.items()}
     labels = {split: list(table["severity"]) for split, table in by_split.items()}
+    if len(set(labels["train"])) < len(SEVERITIES):
+        raise WaznError(
+            f"{LABELLED}: its training split has no {' or '.join(set(SEVERITIES) - set(labels['train']))} "
+            "complaint, and a classifier learns only what it sees; add labelled rows"
+        )
     deterministic(train_classifier.seed)
     classifier = Classifier(Path("models/base") / train_classifier.encoder)
     classifier.train(texts, labels, **train_classifier.model_dump(exclude={"encoder"}))

@@ -5,7 +5,6 @@ that `dvc plots diff` compares; a page shows one revision, so there it is left o
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,6 @@ def draw(template: str, table: pd.DataFrame, *, title: str, x: str, y: str, labe
         "<DVC_METRIC_Y_LABEL>": labels.get(y, y),
     }
     svg: str = vl_convert.vegalite_to_svg(_fill(specification, filled), vl_version=VEGA_LITE)
-    # Inline in one page, the plots' ids must differ from one another.
-    ids = dict.fromkeys(re.findall(r'id="([^"]+)"', svg))
-    for found in ids:
-        svg = svg.replace(f'"{found}"', f'"{x}-{y}-{found}"').replace(f"#{found})", f"#{x}-{y}-{found})")
     return svg
 
 

@@ -1,0 +1,176 @@
+import ast
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import load
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = [
+    "download",
+    "normalise",
+    "base_encoder",
+    "train_classifier",
+    "score",
+    "base_model",
+    "finetune",
+    "evaluate",
+    "report",
+]
+BESIDE = ["ask", "sweep", "where"]
+MODEL = load(ROOT / "params.yaml").models[0]
+
+
+def wazn(*arguments, folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def refused(*arguments, folder):
+    """One line on stderr, exit code 2."""
+    done = wazn(*arguments, folder=folder)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("wazn: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the project's parameters and nothing else."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def test_help_lists_the_stages_in_the_order_of_the_pipeline_and_the_rest(tmp_path):
+    done = wazn("--help", folder=tmp_path)
+    assert done.returncode == 0
+    listed = done.stdout.split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in listed if line] == [*STAGES, *BESIDE]
+    assert all(len(line.split()) > 2 for line in listed if line), "each with a line of its own"
+
+
+def test_without_arguments_the_help_is_shown(tmp_path):
+    done = wazn(folder=tmp_path)
+    assert "Commands:" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [*STAGES, *BESIDE])
+def test_every_command_has_help(command, tmp_path):
+    done = wazn(command, "--help", folder=tmp_path)
+    assert done.returncode == 0
+    assert f"pipeline {command} " in done.stdout
+    assert ("--params" in done.stdout) == (command != "sweep"), "DVC knows the project's file only"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_is_a_module_that_says_how_it_is_run(stage):
+    text = (ROOT / "pipeline" / "stages" / f"{stage}.py").read_text(encoding="utf-8")
+    assert f"python -m pipeline {stage}" in ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("command", ["ask", "sweep"])
+def test_every_command_beside_the_stages_has_its_module(command):
+    assert importlib.util.find_spec(f"pipeline.{command}")
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported():
+    code = (
+        "import sys, pipeline.__main__; "
+        "print(sorted({'torch', 'transformers', 'pandas', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("arguments", [("download",), ("finetune", MODEL, "uniform"), ("where",)])
+def test_a_bad_parameter_file_is_one_line(arguments, folder):
+    (folder / "params.yaml").write_text("models: [a\n", encoding="utf-8")
+    assert "params.yaml" in refused(*arguments, folder=folder)
+
+
+def test_another_parameter_file_can_be_given(folder):
+    (folder / "other.yaml").write_text("models: 1\n", encoding="utf-8")
+    assert "other.yaml" in refused("normalise", "--params", "other.yaml", folder=folder)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("base_model",), ("base_encoder",), ("finetune", "uniform"), ("evaluate", "base")]
+)
+def test_an_unknown_model_lists_the_registry(arguments, folder):
+    stage, *rest = arguments
+    text = refused(stage, "unheard", *rest, folder=folder)
+    assert "'unheard'" in text
+    assert MODEL in text
+
+
+def test_an_unknown_loss_lists_both(folder):
+    text = refused("finetune", MODEL, "focal", folder=folder)
+    assert all(word in text for word in ("uniform", "weighting", "'focal'"))
+
+
+@pytest.mark.parametrize("loss", ["base", "Uniform"])
+def test_what_is_no_loss_is_refused(loss, folder):
+    assert f"'{loss}'" in refused("finetune", MODEL, loss, folder=folder)
+
+
+def test_an_unknown_run_lists_all_three(folder):
+    text = refused("evaluate", MODEL, "focal", folder=folder)
+    assert all(word in text for word in ("base", "uniform", "weighting", "'focal'"))
+
+
+def test_ask_refuses_an_unknown_model_and_run(folder):
+    assert "'unheard'" in refused("ask", "صداع", "--model", "unheard", folder=folder)
+    assert "'focal'" in refused("ask", "صداع", "--model", MODEL, "--run", "focal", folder=folder)
+
+
+@pytest.mark.parametrize("command", ["download", "sweep", "where"])
+def test_outside_the_project_the_folder_is_named_as_the_reason(command, tmp_path):
+    assert "project's folder" in refused(command, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("normalise",), "data/raw/"),
+        (("report",), "metrics/evaluate"),
+        (("where",), "report/"),
+    ],
+)
+def test_a_stage_whose_input_is_missing_says_what_to_run(arguments, missing, folder):
+    text = refused(*arguments, folder=folder)
+    assert missing in text
+    assert "dvc repro" in text
+
+
+def test_a_missing_argument_is_a_usage_error_without_traceback(folder):
+    done = wazn("finetune", MODEL, folder=folder)
+    assert done.returncode == 2
+    assert "missing argument 'loss'" in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_where_shows_page_and_summary(folder):
+    for name in ("report/index.html", "metrics/summary.json"):
+        (folder / name).parent.mkdir()
+        (folder / name).touch()
+    done = wazn("where", folder=folder)
+    assert done.returncode == 0
+    assert (folder / "report" / "index.html").resolve().as_uri() in done.stdout
+    assert "metrics/summary.json" in done.stdout
