@@ -25,7 +25,7 @@ def run(question: str, model: str, run: str, *, normalise: "Normalise", evaluate
         raise WaznError('the question is empty; give it in quotes, as in: wazn ask --model M "…"')
     deterministic(0)
     base = Path("models/base") / model
-    decoder = load_decoder(base, torch_dtype(evaluate.dtype))
+    decoder = load_decoder(base, torch_dtype(evaluate.dtype), evaluate.max_length + evaluate.max_new_tokens)
     if run != "base":
         decoder = load_adapter(decoder, Path("models") / run / model)
     [answer] = generate(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.training.prompt import encode_prompt
 
@@ -30,6 +30,9 @@ def generate(
         max_new_tokens: most tokens of an answer.
         name: what the progress bar calls the run.
     """
+    # What a model brings along (beams, penalties, sampling) would not be greedy decoding, and would fill
+    # in whatever the call leaves open.
+    model.generation_config = GenerationConfig()
     prompts = [encode_prompt(tokenizer, question)[-max_length:] for question in questions]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id

@@ -8,6 +8,7 @@ from bert_score import BERTScorer
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.chrf import CHRF
 
+from pipeline.errors import WaznError
 from pipeline.training.runtime import device
 
 
@@ -46,13 +47,22 @@ def bertscore_f1(
         encoder: folder of the encoder whose states are compared.
         layer: after which of its layers, from 1.
         batch_size: texts encoded at once.
+
+    Raises:
+        WaznError: the encoder has fewer layers.
     """
     spoken = [index for index, answer in enumerate(answers) if answer]
     scores = [0.0] * len(answers)
     if spoken:
-        scorer = BERTScorer(
-            model_type=str(encoder), num_layers=layer, batch_size=batch_size, device=str(device())
-        )
+        try:
+            scorer = BERTScorer(
+                model_type=str(encoder), num_layers=layer, batch_size=batch_size, device=str(device())
+            )
+        except AssertionError as error:
+            raise WaznError(f"evaluate.bertscore.layer: {encoder} has fewer than {layer} layers") from error
+        # bert-score cuts texts where the tokenizer says, and not every tokenizer does.
+        limit = scorer._model.config.max_position_embeddings
+        scorer._tokenizer.model_max_length = min(scorer._tokenizer.model_max_length, limit)
         _, _, found = scorer.score([answers[i] for i in spoken], [references[i] for i in spoken])
         for index, value in zip(spoken, found.tolist(), strict=True):
             scores[index] = value

@@ -16,8 +16,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from pipeline.errors import WaznError
 from pipeline.severity.labels import SEVERITIES
+from pipeline.training.runtime import device, load_pretrained
 
 
 class Classifier:
@@ -29,22 +29,15 @@ class Classifier:
         Raises:
             WaznError: there is no model, or it cannot be loaded.
         """
-        if not (folder / "config.json").is_file():
-            raise WaznError(f"{folder}: no model there; run `dvc repro`, which makes it")
-        try:
-            options = {"local_files_only": True, "trust_remote_code": False}
-            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, **options)
-            self.model = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                use_safetensors=True,
-                dtype=torch.float32,
-                id2label=dict(enumerate(SEVERITIES)),
-                label2id={severity: index for index, severity in enumerate(SEVERITIES)},
-                **options,
-            )
-        except (OSError, ValueError, KeyError) as error:
-            first = str(error).splitlines()[0]
-            raise WaznError(f"{folder}: transformers cannot load it ({first[:200]})") from error
+        self.tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, folder)
+        self.model = load_pretrained(
+            AutoModelForSequenceClassification,
+            folder,
+            use_safetensors=True,
+            dtype=torch.float32,
+            id2label=dict(enumerate(SEVERITIES)),
+            label2id={severity: index for index, severity in enumerate(SEVERITIES)},
+        )
 
     def _encode(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         limit = min(max_length, self.tokenizer.model_max_length)
@@ -95,6 +88,7 @@ class Classifier:
                     metric_for_best_model="loss",
                     logging_strategy="no",
                     report_to="none",
+                    dataloader_pin_memory=torch.cuda.is_available(),
                 ),
                 train_dataset=rows["train"],  # type: ignore[arg-type]  # Trainer indexes a list as well
                 eval_dataset=rows["valid"],  # type: ignore[arg-type]
@@ -116,9 +110,9 @@ class Classifier:
         Returns:
             (n, 3), float32; each row sums to 1.
         """
-        place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        place = device()
         model = self.model.to(place).eval()
-        encoded = self._encode(texts, max_length)
+        encoded = self._encode(texts, max_length) if texts else []
         order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
         result = np.empty((len(encoded), len(SEVERITIES)), dtype=np.float32)
         for start in tqdm(range(0, len(order), batch_size), desc="severity", unit="batch"):

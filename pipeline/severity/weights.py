@@ -20,8 +20,11 @@ def pair_weights(scored: pd.DataFrame, alpha: float, beta: float, gamma: float) 
     Returns:
         (n,), float64, between the least and the greatest of the three.
     """
-    probabilities = scored[PROBABILITIES].to_numpy(dtype="float64")
-    return np.asarray(probabilities @ np.array([alpha, beta, gamma]))
+    non_critical, neutral, critical = (scored[name].to_numpy(dtype="float64") for name in PROBABILITIES)
+    total = non_critical + neutral + critical
+    # The probabilities are float32 and sum to 1 within 1e-7; divided by their sum, equal weights give
+    # exactly that weight.
+    return np.asarray((alpha * non_critical + beta * neutral + gamma * critical) / total)
 
 
 def weight_spread(weights: np.ndarray) -> Mapping[str, float]:

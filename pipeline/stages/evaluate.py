@@ -37,7 +37,7 @@ def run(model: str, run: str, *, evaluate: "Evaluate") -> None:
     deterministic(0)
     base = Path("models/base") / model
     tokenizer = load_tokenizer(base)
-    decoder = load_decoder(base, torch_dtype(evaluate.dtype))
+    decoder = load_decoder(base, torch_dtype(evaluate.dtype), evaluate.max_length + evaluate.max_new_tokens)
     if run != "base":
         decoder = load_adapter(decoder, Path("models") / run / model)
 

@@ -37,7 +37,7 @@ def run(model: str, loss: str, *, finetune: "Finetune", entry: "Model", weights:
     examples = training_examples(tokenizer, finetune, weights)
     assert entry.lora_targets is not None
     adapted = add_lora(
-        load_decoder(base, torch_dtype(finetune.dtype)),
+        load_decoder(base, torch_dtype(finetune.dtype), finetune.max_length),
         entry.lora_targets,
         **finetune.lora.model_dump(),
     )

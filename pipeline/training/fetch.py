@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError
 from transformers import AutoModel, AutoModelForCausalLM
 
 from pipeline.errors import WaznError
@@ -58,7 +58,8 @@ def _from_hub(repository: str, revision: str) -> Path:
             snapshot_download(repository, revision=revision, allow_patterns=_PICKLES)
     except RepositoryNotFoundError as error:
         raise WaznError(f"hub:{repository}: no such model, or it asks for an account") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:
+        # The Hub's library, its HTTP library and the sockets below each have errors of their own.
         raise WaznError(
             f"hub:{repository}@{revision}: could not be fetched ({type(error).__name__}); "
             "check the network and the revision, then run the stage again"

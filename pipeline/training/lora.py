@@ -41,7 +41,13 @@ def add_lora(
         task_type="CAUSAL_LM",
         fan_in_fan_out=conv,
     )
-    adapted = get_peft_model(model, config)
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError as error:
+        raise WaznError(
+            f"{model.name_or_path}: lora_targets ({', '.join(targets)}) names a module that cannot take an "
+            "adapter; name linear layers"
+        ) from error
     assert isinstance(adapted, PeftModel)
     return adapted
 

@@ -34,7 +34,7 @@ def prompt(question: str) -> str:
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
     """Token ids of the prompt, with the tokenizer's start-of-text if it uses one."""
-    tokens: list[int] = list(tokenizer(prompt(question))["input_ids"])
+    tokens: list[int] = list(tokenizer(prompt(question), split_special_tokens=True)["input_ids"])
     # Some tokenizers close whatever they are given; a prompt must stay open.
     if tokens and tokens[-1] == tokenizer.eos_token_id:
         tokens.pop()
@@ -58,7 +58,8 @@ def encode(
         None where no answer token is left: an empty answer, or a prompt of `max_length` tokens.
     """
     start = encode_prompt(tokenizer, question)
-    spoken = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
+    # Special tokens that a text spells out are text.
+    spoken = list(tokenizer(answer, add_special_tokens=False, split_special_tokens=True)["input_ids"])
     if not spoken or len(start) >= max_length:
         return None
     tokens = [*start, *spoken, tokenizer.eos_token_id][:max_length]

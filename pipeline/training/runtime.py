@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.errors import WaznError
@@ -39,32 +40,47 @@ def deterministic(seed: int) -> None:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`.
+    """The tokenizer of the language model in `folder`.
 
     Raises:
         WaznError: there is none, or it has no end-of-text token.
     """
-    tokenizer = _load(AutoTokenizer, folder)
-    if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
+    tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, folder)
+    if tokenizer.eos_token_id is None:
         raise WaznError(f"{folder}: its tokenizer names no end-of-text token, so no answer could end")
     return tokenizer
 
 
-def load_decoder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def load_decoder(folder: Path, dtype: torch.dtype, tokens: int) -> PreTrainedModel:
     """The causal language model in `folder` on `device()`, in evaluation mode.
 
+    Args:
+        tokens: the longest sequence that it will be given.
+
     Raises:
-        WaznError: there is none, or it is not stored as safetensors.
+        WaznError: there is none, it is not stored as safetensors, or it reads fewer tokens.
     """
-    model = _load(AutoModelForCausalLM, folder, dtype=dtype, use_safetensors=True)
-    return model.to(device()).eval()
+    model = load_pretrained(AutoModelForCausalLM, folder, dtype=dtype, use_safetensors=True)
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context is not None and context < tokens:
+        raise WaznError(
+            f"{folder}: reads at most {context} tokens, {tokens} are asked for; lower max_length (and "
+            "max_new_tokens) in params.yaml"
+        )
+    decoder: PreTrainedModel = model.to(device()).eval()
+    return decoder
 
 
-def _load(kind: Any, folder: Path, **options: Any) -> Any:
+def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
+    """What transformers' `kind` makes of `folder`: from disk only, and without running its code.
+
+    Raises:
+        WaznError: there is no model, or it cannot be loaded.
+    """
     if not (folder / "config.json").is_file():
-        raise WaznError(f"{folder}: no model there; run `dvc repro`, which fetches or builds it")
+        raise WaznError(f"{folder}: no model there; run `dvc repro`, which makes it")
     try:
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).splitlines()[0]
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WaznError(f"{folder}: transformers cannot load it ({first[:200]})") from error

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -60,8 +61,9 @@ def build(architecture: str, texts: Sequence[str], shape: Shape, seed: int, fold
         seed: of weights, order and masking; the same seed gives the same bytes on one machine.
         folder: where it goes.
     """
+    torch.manual_seed(seed)
     masked = architecture == "bert"
-    tokenizer = _wordpiece(texts, shape) if masked else _byte_level_bpe(texts, shape)
+    tokenizer = _character_bpe(texts, shape) if masked else _byte_level_bpe(texts, shape)
     model = _model(architecture, tokenizer, shape)
     rows = [
         {"input_ids": ids}
@@ -81,6 +83,7 @@ def build(architecture: str, texts: Sequence[str], shape: Shape, seed: int, fold
                 save_strategy="no",
                 logging_strategy="no",
                 report_to="none",
+                dataloader_pin_memory=torch.cuda.is_available(),
             ),
             train_dataset=rows,  # type: ignore[arg-type]  # a list is all that Trainer indexes
             data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=masked),
@@ -113,7 +116,7 @@ def _byte_level_bpe(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFa
     )
 
 
-def _wordpiece(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFast:
+def _character_bpe(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFast:
     special = {
         "pad_token": "[PAD]",
         "unk_token": "[UNK]",
@@ -121,13 +124,17 @@ def _wordpiece(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFast:
         "sep_token": "[SEP]",
         "mask_token": "[MASK]",
     }
-    core = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    # Not BERT's own WordPiece: its trainer numbers the ## pieces in the order of a hash map, so that
+    # each process would give another vocabulary.
+    core = Tokenizer(models.BPE(unk_token="[UNK]"))
     core.normalizer = normalizers.NFC()
-    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    core.decoder = decoders.WordPiece()
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace()]
+    )
+    core.decoder = decoders.Metaspace()
     core.train_from_iterator(
         texts,
-        trainers.WordPieceTrainer(
+        trainers.BpeTrainer(
             vocab_size=shape.vocabulary, special_tokens=list(special.values()), show_progress=False
         ),
     )

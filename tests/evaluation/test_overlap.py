@@ -1,5 +1,8 @@
 """Agreement of texts: each score against the package that defines it."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from bert_score import BERTScorer
@@ -139,6 +142,16 @@ def test_answers_that_are_all_empty_have_bertscore_0(encoder):
 def test_text_beyond_the_encoders_context_is_cut(encoder):
     [found] = scores(encoder, [f"{SAME} " * 200], [SAME])
     assert 0.0 < found < 1.0
+
+
+def test_encoder_whose_tokenizer_names_no_limit_scores_the_same(encoder, tmp_path):
+    """As several on the Hub; bert-score would hand its tokenizer a limit of 10^30."""
+    folder = shutil.copytree(encoder, tmp_path / "encoder")
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    del config["model_max_length"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    found = scores(folder, ANSWERS, REFERENCES)
+    assert found == pytest.approx(scores(encoder, ANSWERS, REFERENCES), abs=1e-6)
 
 
 @pytest.mark.parametrize("score", [chrf, rouge_l])

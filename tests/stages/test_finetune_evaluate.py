@@ -281,7 +281,7 @@ def test_fine_tuning_makes_the_references_more_likely(architecture, project):
 def test_likelihood_is_that_of_the_very_row(project, scored):
     """The first test row by hand: its question, its answer, its tokens."""
     base = project / "models" / "base" / "gpt2"
-    tokenizer, model = load_tokenizer(base), load_decoder(base, torch.float32)
+    tokenizer, model = load_tokenizer(base), load_decoder(base, torch.float32, 8)
     row = scored[scored["split"] == "test"].iloc[0]
     start = tokenizer(f"\n{row.question}\n\nالاجابة:\n")["input_ids"]
     answer = [*tokenizer(row.answer)["input_ids"], tokenizer.eos_token_id]

@@ -46,8 +46,14 @@ def names(folder):
 
 
 def pickled(folder, target):
-    """A copy of the model in `folder` that holds a pickle in place of its safetensors."""
+    """A copy of the model in `folder` as old repositories are: a pickle, and a config without dtype.
+
+    It is for want of a dtype that transformers looks into the weights before it loads them.
+    """
     shutil.copytree(folder, target)
+    config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    assert config.pop("dtype") == "float32"
+    (target / "config.json").write_text(json.dumps(config), encoding="utf-8")
     torch.save(load_file(target / "model.safetensors"), target / "pytorch_model.bin")
     (target / "model.safetensors").unlink()
     return target

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ from pipeline.training.runtime import load_decoder
 
 torch.manual_seed(5)
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-model = add_lora(load_decoder(Path(sys.argv[1]), torch.float32), targets, 4, 8.0, 0.0)
+model = add_lora(load_decoder(Path(sys.argv[1]), torch.float32, 8), targets, 4, 8.0, 0.0)
 save_adapter(model, Path(sys.argv[2]))
 """
 
@@ -55,6 +56,14 @@ def test_new_adapter_changes_nothing_yet(architecture, decoder):
     before = model(TOKENS).logits
     after = add_lora(model, TARGETS[architecture], r=4, alpha=8.0, dropout=0.0).eval()(TOKENS).logits
     assert torch.equal(after, before)
+
+
+@pytest.mark.parametrize("architecture", TARGETS)
+def test_adapter_goes_on_without_a_warning(architecture, decoder):
+    """PEFT warns where it was told wrongly which way a layer's weight lies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        add_lora(decoder(architecture), TARGETS[architecture], r=4, alpha=8.0, dropout=0.0)
 
 
 def test_adapter_is_applied_as_alpha_over_r(decoder):

@@ -133,7 +133,18 @@ def test_source_is_noted(architecture, built):
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "qwen2"])
-def test_end_of_text_is_not_padding(architecture, built):
-    """The collator takes no padding as a label, so a decoder would never learn to end."""
-    tokenizer = AutoTokenizer.from_pretrained(built(architecture))
+def test_decoder_learns_to_end_where_a_text_ends(architecture, texts, shape, tmp_path):
+    """Were end-of-text padding too, or left off, it would never be a label."""
+    learning = dataclasses.replace(shape, context=512, steps=100, learning_rate=0.01)
+    build(architecture, texts, learning, 17, tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    at_end, before = [], []
+    for text in texts:
+        with torch.no_grad():
+            logits = model(torch.tensor([tokenizer(text)["input_ids"]])).logits[0]
+        ends = logits.softmax(dim=-1)[:, tokenizer.eos_token_id].tolist()
+        at_end.append(ends[-1])
+        before += ends[:-1]
+    assert sum(at_end) / len(at_end) > 5 * sum(before) / len(before)
     assert tokenizer.eos_token_id != tokenizer.pad_token_id
