@@ -6,6 +6,7 @@ Modules are imported when their command runs, so that `--help` and small stages 
 import importlib
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +60,7 @@ def normalise(params: ParamsFile = DEFAULT) -> None:
 
 @app.command("base_encoder")
 def base_encoder(model: ModelName, params: ParamsFile = DEFAULT) -> None:
-    """Fetch or build an encoder, for the classifier or BERTScore."""
+    """Fetch or build an encoder."""
     values = load(params)
     entry = _entry(values, model)
     _stage("base_encoder").run(model, base_encoder=values.base_encoder, entry=entry)
@@ -114,7 +115,7 @@ def evaluate(
 
 @app.command()
 def report(params: ParamsFile = DEFAULT) -> None:
-    """Gather everything into the summary, the plots and the page."""
+    """Make the summary, the plots and the page."""
     values = load(params)
     _stage("report").run(values)
 
@@ -126,7 +127,7 @@ def ask(
     run: Annotated[str, typer.Option(help="base, uniform or weighting.")] = "weighting",
     params: ParamsFile = DEFAULT,
 ) -> None:
-    """Answer one question from a trained model (research only, no advice)."""
+    """Answer one question (research, not advice)."""
     values = load(params)
     _entry(values, model)
     _one_of("--run", run, ("base", "uniform", "weighting"))
@@ -137,7 +138,7 @@ def ask(
 def sweep(
     queue: Annotated[bool, typer.Option("--queue", help="Hand them to DVC's queue instead.")] = False,
 ) -> None:
-    """Run the presets of params.yaml as DVC experiments."""
+    """Run the presets as DVC experiments."""
     _command("sweep").run(list(load(DEFAULT).presets), queue=queue, params=DEFAULT)
 
 
@@ -161,6 +162,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         app()
     except WaznError as error:
