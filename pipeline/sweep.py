@@ -6,16 +6,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from pipeline.errors import WaznError
 from pipeline.files import replacing
+
+_BACKUP = Path(".dvc/tmp/params-before-sweep.yaml")
 
 
 def run(presets: Sequence[str], *, queue: bool, params: Path) -> None:
     """Run each preset as a DVC experiment of its name, or hand all of them to DVC's queue.
 
     In the workspace (the default) one runs after the other. One that was killed is taken up again by the
-    same command: what it has finished comes out of DVC's cache. At the end, also after a failure, the
-    parameter file is as it was.
+    same command: what it has finished comes out of DVC's cache. At the end, also after a failure or a
+    kill and another start, the parameter file is as it was.
 
     Raises:
         WaznError: DVC is not installed, this is no DVC project with a commit, or an experiment failed.
@@ -25,7 +29,7 @@ def run(presets: Sequence[str], *, queue: bool, params: Path) -> None:
         raise WaznError(
             "sweep: dvc is not on the PATH; activate the virtual environment it is installed in"
         )
-    original = params.read_bytes()
+    original = _original(params)
     known = set(_output(dvc, "exp", "list", "--name-only").split())
     try:
         for preset in presets:
@@ -40,12 +44,27 @@ def run(presets: Sequence[str], *, queue: bool, params: Path) -> None:
         if params.read_bytes() != original:
             with replacing(params) as temporary:
                 temporary.write_bytes(original)
+        _BACKUP.unlink(missing_ok=True)
     if queue:
         print("queued; start with: dvc queue start --jobs 1")
         return
     # Back to the results of the parameters as they are; all of it comes out of the cache.
     _call(dvc, "repro", "--quiet")
     print("done; compare with: dvc exp show --only-changed, dvc metrics diff mild strong")
+
+
+def _original(params: Path) -> bytes:
+    """The parameter file as it was before the sweep, which may be one that was killed."""
+    current = params.read_bytes()
+    if _BACKUP.is_file():
+        before = _BACKUP.read_bytes()
+        old, new = yaml.safe_load(before), yaml.safe_load(current)
+        # Only the weighting differs: DVC had set it when it was killed. Else the user has been at it.
+        if {**old, "weighting": None} == {**new, "weighting": None}:
+            return before
+    with replacing(_BACKUP) as temporary:
+        temporary.write_bytes(current)
+    return current
 
 
 def _call(*command: str) -> None:

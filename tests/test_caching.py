@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,15 +49,19 @@ class Project:
     def __init__(self, folder):
         self.folder = folder
 
-    def run(self, *command, check=True):
+    def environment(self):
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site")}
+
+    def start(self, *command):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment(), start_new_session=True, **quiet
+        )
+
+    def run(self, *command, check=True):
         result = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=os.environ | {"PATH": path, "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site")},
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
         )
         if check:
             assert result.returncode == 0, result.stdout + result.stderr
@@ -191,6 +197,23 @@ def test_sweep_makes_the_three_experiments_and_leaves_the_parameters(project):
     assert project.repro() == set()
     # And the same command again computes nothing anew.
     assert ran(project.run(sys.executable, "-m", "pipeline", "sweep").stdout) == set()
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_and_still_leaves_the_parameters(project):
+    before = project.read("params.yaml")
+    sweep = project.start(sys.executable, "-m", "pipeline", "sweep")
+    deadline = time.monotonic() + 120
+    while project.read("params.yaml") == before:
+        assert time.monotonic() < deadline, "the sweep never began"
+        time.sleep(0.2)
+    time.sleep(5)
+    os.killpg(sweep.pid, signal.SIGKILL)
+    sweep.wait()
+    assert project.read("params.yaml") != before
+    project.run(sys.executable, "-m", "pipeline", "sweep")
+    assert project.read("params.yaml") == before
+    assert len(project.run("dvc", "exp", "list", "--name-only").stdout.split()) == 3
 
 
 @pytest.mark.slow

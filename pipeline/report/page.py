@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from pipeline.report.summary import DESCENDING, METRICS
+from pipeline.report.summary import LOWER_IS_BETTER, METRICS
 from pipeline.severity.labels import SEVERITIES
 
 METRIC_TITLES = {
@@ -51,7 +51,7 @@ def best(runs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     for name in METRICS:
         values = [metrics[name] for metrics in runs.values() if name in metrics]
         if values:
-            found[name] = min(values) if DESCENDING[name] else max(values)
+            found[name] = min(values) if name in LOWER_IS_BETTER else max(values)
     return found
 
 

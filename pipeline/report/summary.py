@@ -18,8 +18,7 @@ METRICS = (
     "nll",
     *(f"nll_{severity}" for severity in reversed(SEVERITIES)),
 )
-# Better is greater, or less.
-DESCENDING = {name: name.startswith("nll") for name in METRICS}
+LOWER_IS_BETTER = frozenset(name for name in METRICS if name.startswith("nll"))
 
 
 def gather(models: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:

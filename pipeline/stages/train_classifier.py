@@ -37,6 +37,7 @@ def run(train_classifier: "TrainClassifier") -> None:
             "complaint, and a classifier learns only what it sees; add labelled rows"
         )
     deterministic(train_classifier.seed)
+    print(f"training the severity classifier on {len(texts['train'])} complaints")
     classifier = Classifier(Path("models/base") / train_classifier.encoder)
     classifier.train(texts, labels, **train_classifier.model_dump(exclude={"encoder"}))
     classifier.save(Path("models/classifier"))
