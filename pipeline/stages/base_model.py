@@ -31,7 +31,7 @@ def run(model: str, *, base_model: "BaseModels", entry: "Model") -> None:
     deterministic(base_model.seed)
     pairs = read_parquet(PAIRS, ["question", "answer", "split"])
     train = pairs[pairs["split"] == "train"]
-    # Questions and answers apart: that an answer follows its question is left for fine-tuning.
-    texts = [*train["question"], *train["answer"]]
-    print(f"building {model} on {len(texts)} training texts")
+    # As a forum's page has them; the answer cue, and to learn the answer only, is left for fine-tuning.
+    texts = [f"{row.question}\n\n{row.answer}" for row in train.itertuples()]
+    print(f"building {model} on {len(texts)} training pairs")
     build(architecture, texts, Shape(**base_model.tiny.model_dump()), base_model.seed, folder)

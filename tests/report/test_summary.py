@@ -111,12 +111,12 @@ def test_a_metric_without_rows_is_left_out():
 
 
 def test_less_is_better_for_nll_only():
-    assert tables.LOWER_IS_BETTER == {
+    assert {
         "nll",
         "nll_critical",
         "nll_neutral",
         "nll_non_critical",
-    }
+    } == tables.LOWER_IS_BETTER
 
 
 def test_nll_has_one_row_a_severity():
