@@ -80,6 +80,7 @@ def run(params: "Params") -> None:
         weighting=params.weighting,
         bertscore_encoder=first["bertscore_encoder"],
         test_rows=first["rows"],
+        test_severities=first["rows_by_severity"],
         train_rows=len(train),
         spread=weight_spread(weights),
         classifier=read_json(METRICS / "classifier.json"),

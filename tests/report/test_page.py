@@ -97,6 +97,7 @@ def page(question="صداع", generated="راحة", title="A model", source="own
         "weighting": SimpleNamespace(alpha=0.5, beta=1.0, gamma=1.5),
         "bertscore_encoder": "tiny_bert",
         "test_rows": 103,
+        "test_severities": {"critical": 20, "neutral": 30},
         "train_rows": 394,
         "spread": dict.fromkeys(("mean", "std", "q01", "q25", "q50", "q75", "q99", "effective_share"), 0.9),
         "classifier": {
