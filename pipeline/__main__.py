@@ -75,7 +75,8 @@ def train_classifier(params: ParamsFile = DEFAULT) -> None:
 @app.command()
 def score(params: ParamsFile = DEFAULT) -> None:
     """Give every pair its severity probabilities."""
-    _stage("score").run(load(params).score)
+    values = load(params)
+    _stage("score").run(values.score, severity=values.severity)
 
 
 @app.command("base_model")
@@ -132,6 +133,15 @@ def ask(
     _entry(values, model)
     _one_of("--run", run, ("base", "uniform", "weighting"))
     _command("ask").run(question, model, run, normalise=values.normalise, evaluate=values.evaluate)
+
+
+@app.command(rich_help_panel="Beside the stages")
+def inspect(
+    text: Annotated[bool, typer.Option("--text", help="Show the examples' text too.")] = False,
+    params: ParamsFile = DEFAULT,
+) -> None:
+    """Say what the data are: rows, rejections, languages, balance, weights."""
+    _command("inspection").run(load(params).weighting, text=text)
 
 
 @app.command(rich_help_panel="Beside the stages")

@@ -20,7 +20,7 @@ def run(question: str, model: str, run: str, *, normalise: "Normalise", evaluate
     Raises:
         WaznError: the question is empty, or the model is missing.
     """
-    text = Normaliser(normalise.rules.question.model_dump())(question)
+    [text] = Normaliser(normalise.rules.language_model.model_dump())([question])
     if not text:
         raise WaznError('the question is empty; give it in quotes, as in: wazn ask --model M "…"')
     deterministic(0)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.errors import WaznError
 
@@ -52,6 +54,13 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
         table.to_parquet(temporary, index=False)
 
 
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A Parquet file written table by table; it is there once the block has succeeded."""
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        yield writer
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file that another stage wrote.
 
@@ -78,6 +87,22 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise missing(path) from None
     except (OSError, ValueError) as error:
         raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
+
+
+def parquet_note(path: Path) -> dict[str, Any]:
+    """What the stage that wrote a Parquet file noted in its metadata, under the key `wazn`.
+
+    Raises:
+        WaznError: the file is missing or is not Parquet.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (OSError, ValueError) as error:
+        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
+    note: dict[str, Any] = json.loads(metadata.get(b"wazn", b"{}"))
+    return note
 
 
 def missing(path: Path) -> WaznError:

@@ -1,8 +1,9 @@
 """params.yaml as typed, validated values.
 
 The schema has no defaults and computes nothing: every value that a stage uses stands in
-params.yaml, where DVC sees it. So a change here can refuse a file but never change a result,
-and this module is no dependency of any stage.
+params.yaml, where DVC sees it; what a source may leave out is None, and then found in its data.
+So a change here can refuse a file but never change a result, and this module is no dependency of
+any stage.
 """
 
 import difflib
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline.data.grammar import check_hash, kind_of
 from pipeline.errors import WaznError
 
 Positive = Annotated[int, Field(gt=0)]
@@ -30,11 +32,21 @@ def _is_name(value: str) -> str:
 
 
 def _is_model_source(value: str) -> str:
-    if not re.fullmatch(r"tiny:(gpt2|qwen2|bert)|hub:[\w.-]+/[\w.-]+@[\w./-]+|path:.+", value):
+    if not re.fullmatch(r"tiny:(gpt2|qwen2|modernbert)|hub:[\w.-]+/[\w.-]+@[\w./-]+|path:.+", value):
         raise ValueError(
-            f"expected tiny:gpt2, tiny:qwen2, tiny:bert, hub:<owner>/<name>@<revision> or path:<folder>, "
-            f"found {value!r}"
+            "expected tiny:gpt2, tiny:qwen2, tiny:modernbert, hub:<owner>/<name>@<revision> or "
+            f"path:<folder>, found {value!r}"
         )
+    return value
+
+
+def _is_source(value: str) -> str:
+    kind_of(value)
+    return value
+
+
+def _is_hash(value: str) -> str:
+    check_hash(value)
     return value
 
 
@@ -70,25 +82,58 @@ class LabelNames(Section):
     critical: Text
 
 
-class PairSource(Section):
+class TableSource(Section):
+    """A table: where it is, and which one. What is left out is not needed, or recognised (docs/data.md)."""
+
+    source: Annotated[Text, AfterValidator(_is_source)]
+    hash: Annotated[str, AfterValidator(_is_hash)] | None = None
+    file: Text | None = None
+    table: Text | None = None
+    specialty: Text | None = None
+
+    @model_validator(mode="after")
+    def files_have_hashes(self) -> Self:
+        given = {"hash", "file", "table"} & self.model_fields_set
+        if self.source.startswith("hf:") and given:
+            raise ValueError(f"{min(given)} is for files; an hf: data set is pinned by its revision")
+        return self
+
+
+class PairSource(TableSource):
     """A table of complaint–response pairs and the names of its columns."""
 
-    source: Text
-    question: Text
-    answer: Text
+    question: Text | None = None
+    answer: Text | None = None
+    probabilities: LabelNames | None = None
+
+    @model_validator(mode="after")
+    def has_answers(self) -> Self:
+        if self.source == "lexicon":
+            raise ValueError(
+                "lexicon labels complaints and has no pairs; it is a source of `labelled` only"
+            )
+        return self
 
 
-class LabelledSource(Section):
+class LabelledSource(TableSource):
     """A table of complaints with a severity label, and the names of its columns and labels."""
 
-    source: Text
-    text: Text
-    label: Text
-    labels: LabelNames
+    text: Text | None = None
+    label: Text | None = None
+    labels: LabelNames | None = None
+
+    @model_validator(mode="after")
+    def lexicon_needs_nothing(self) -> Self:
+        if self.source == "lexicon" and self.model_fields_set != {"source"}:
+            raise ValueError("lexicon labels the pairs' questions and takes no other key")
+        return self
 
 
 class Download(Section):
     folder: Text
+    max_unpacked_mb: Positive
+    timeout_s: Annotated[float, Field(gt=0)]
+    retries: Annotated[int, Field(ge=0)]
     pairs: Annotated[list[PairSource], Field(min_length=1)]
     labelled: Annotated[list[LabelledSource], Field(min_length=1)]
 
@@ -96,21 +141,30 @@ class Download(Section):
 class Rules(Section):
     """Which of the normalisation rules apply (`pipeline/text/normalise.py`)."""
 
+    html: bool
+    presentation: bool
     invisible: bool
     diacritics: bool
     tatweel: bool
+    lookalikes: bool
     alef: bool
     ya: bool
     ta_marbuta: bool
     digits: bool
+    punctuation: bool
     elongation: bool
+    links: bool
+    emails: bool
+    phones: bool
+    ids: bool
     whitespace: bool
 
 
 class RuleSets(Section):
+    """The two presets of rules."""
+
     classifier: Rules
-    question: Rules
-    answer: Rules
+    language_model: Rules
 
 
 class Split(Section):
@@ -142,7 +196,7 @@ class Tiny(Section):
     layers: Positive
     heads: Positive
     context: Annotated[int, Field(ge=16)]
-    steps: Positive
+    steps: Annotated[int, Field(ge=0)]
     batch_size: Positive
     learning_rate: Rate
 
@@ -158,21 +212,34 @@ class BaseModels(Section):
 
     folder: Text
     tiny: Tiny
+    most_texts: Positive
     seed: Seed
 
 
 class TrainClassifier(Section):
     encoder: Name
     epochs: Positive
+    patience: Positive
     batch_size: Positive
     learning_rate: Rate
+    class_weights: bool
+    word_dropout: Fraction
+    ngrams: bool
     max_length: Annotated[int, Field(ge=8)]
+    folds: Annotated[int, Field(ge=2)] | None
     seed: Seed
 
 
+class Severity(Section):
+    """Where the pairs' severity probabilities come from."""
+
+    source: Literal["classifier", "provided"]
+
+
 class Score(Section):
-    batch_size: Positive
-    max_length: Annotated[int, Field(ge=8)]
+    shard_rows: Positive
+    tokens_per_batch: Positive
+    dtype: Literal["auto", "float32", "bfloat16"]
 
 
 class Lora(Section):
@@ -235,6 +302,7 @@ class Params(Section):
     base_model: BaseModels
     base_encoder: BaseModels
     train_classifier: TrainClassifier
+    severity: Severity
     score: Score
     finetune: Finetune
     evaluate: Evaluate
@@ -330,6 +398,9 @@ def _keys_beside(location: Sequence[str | int]) -> Iterable[str]:
     for part in location[:-1]:
         if isinstance(section, type) and issubclass(section, BaseModel):
             section = section.model_fields[str(part)].annotation
+            if type(None) in get_args(section):
+                # Of a value that may be left out, what it is otherwise.
+                section = get_args(section)[0]
         else:
             # A list's or a mapping's values are described by its last argument.
             section = get_args(section)[-1]

@@ -1,13 +1,17 @@
 """Which rows are kept, under which id, in which split; the rest with a reason."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
 
-from pipeline.text.normalise import Normaliser, arabic_share
+from pipeline.severity.labels import PROBABILITIES
+from pipeline.text.normalise import Normaliser, arabic_shares
 
 SPLITS = ("train", "valid", "test")
+# How far the probabilities of a source may be from a sum of 1: they were rounded, or stored as float16.
+_TOLERANCE = 0.01
 
 
 def row_id(*keys: str) -> str:
@@ -18,130 +22,114 @@ def row_id(*keys: str) -> str:
     return hashlib.sha256("\x1f".join(keys).encode()).hexdigest()[:16]
 
 
-def assign_split(group: str, fractions: Mapping[str, float], seed: int) -> str:
-    """The split of a group of rows, by a hash of the group and the seed.
+def assign_splits(keys: np.ndarray, fractions: Mapping[str, float], seed: int) -> np.ndarray:
+    """The split of each of n rows, by a hash of its key and the seed alone.
 
     Args:
-        group: what rows of one group share (the normalised complaint), so that none of them
-            straddles two splits, in pairs and labelled data alike.
+        keys: (n,), uint64, of `duplicates.Sketches`: near duplicates nearly always share theirs.
         fractions: share of each of `SPLITS`; they sum to 1.
         seed: another seed, another assignment.
+
+    Returns:
+        (n,), uint8, indices of `SPLITS`.
     """
-    digest = hashlib.sha256(f"{seed}\x1f{group}".encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
-    for split in SPLITS[:-1]:
-        if position < fractions[split]:
-            return split
-        position -= fractions[split]
-    return SPLITS[-1]
+    salt = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "big")
+    mixed = (keys ^ np.uint64(salt)) * np.uint64(0xFF51AFD7ED558CCD)
+    mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    position = (mixed >> np.uint64(11)).astype(np.float64) / 2**53
+    bounds = np.cumsum([fractions[split] for split in SPLITS[:-1]])
+    return np.searchsorted(bounds, position, side="right").astype(np.uint8)
 
 
-def why_rejected(text: str, min_arabic: float, max_chars: int) -> str | None:
-    """Why a normalised text cannot be used: `empty`, `not_arabic`, `too_long`, or None.
+def why_rejected(texts: Sequence[str], min_arabic: float, max_chars: int) -> np.ndarray:
+    """Why each normalised text cannot be used: `empty`, `not_arabic`, `too_long`, or nothing.
 
     Args:
-        text: the normalised text.
-        min_arabic: least share of Arabic letters among its letters, 0 to 1.
+        texts: n normalised texts.
+        min_arabic: least share of Arabic letters among a text's letters, 0 to 1.
         max_chars: most characters.
+
+    Returns:
+        (n,), str.
     """
-    if not text:
-        return "empty"
-    if arabic_share(text) < min_arabic:
-        return "not_arabic"
-    if len(text) > max_chars:
-        return "too_long"
-    return None
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    conditions = [lengths == 0, arabic_shares(texts) < min_arabic, lengths > max_chars]
+    return np.select(conditions, ["empty", "not_arabic", "too_long"], "")
 
 
 def normalise_pairs(
-    raw: pd.DataFrame,
-    rules: Mapping[str, Mapping[str, bool]],
-    min_arabic: float,
-    max_chars: int,
-    split: Mapping[str, float],
-    seed: int,
-) -> tuple[pd.DataFrame, pd.Series]:
-    """Normalise complaint–response pairs and decide on each.
+    raw: pa.Table, rules: Mapping[str, Mapping[str, bool]], min_arabic: float, max_chars: int
+) -> pa.Table:
+    """Normalise complaint–response pairs and judge each by itself.
 
     Args:
-        raw: columns `question` and `answer`, text.
-        rules: switches for `classifier`, `question` and `answer`.
+        raw: n rows with the columns `question`, `answer`, `specialty` and those of `PROBABILITIES`, null
+            where the source gives none.
+        rules: switches for `classifier` and `language_model`.
         min_arabic, max_chars: see `why_rejected`; a question and an answer are judged alike.
-        split, seed: see `assign_split`.
 
     Returns:
-        The kept rows in the order given (columns `id`, `question`, `answer`, `text`, `split`;
-        `text` is the question as the classifier reads it), on the index of `raw`; and the
-        reason of each row that is not kept, on the same index.
+        n rows: `id`, `question`, `answer`, `text` (the question as the classifier reads it), `specialty`,
+        the probabilities, and `reason`, empty where the row can be used.
     """
-    classifier, question, answer = (
-        Normaliser(rules[kind]) for kind in ("classifier", "question", "answer")
+    classifier, model = Normaliser(rules["classifier"]), Normaliser(rules["language_model"])
+    questions, answers = raw["question"].to_pylist(), raw["answer"].to_pylist()
+    text, answer_key = classifier(questions), classifier(answers)
+    question, answer = model(questions), model(answers)
+    reasons = {
+        side: [f"{side}_{why}" if why else "" for why in why_rejected(texts, min_arabic, max_chars)]
+        for side, texts in (("question", question), ("answer", answer))
+    }
+    bad = np.where(_bad_probabilities(raw), "bad_probabilities", "").tolist()
+    return pa.table(
+        {
+            "id": [row_id(*keys) for keys in zip(text, answer_key, strict=True)],
+            "question": question,
+            "answer": answer,
+            "text": text,
+            "specialty": raw["specialty"],
+            **{name: raw[name] for name in PROBABILITIES},
+            "reason": [
+                first or second or third
+                for first, second, third in zip(reasons["question"], reasons["answer"], bad, strict=True)
+            ],
+        }
     )
-    kept, reasons, seen = {}, {}, set[str]()
-    for index, raw_question, raw_answer in zip(raw.index, raw["question"], raw["answer"], strict=True):
-        texts = {"question": question(raw_question), "answer": answer(raw_answer)}
-        reason = next(
-            (
-                f"{side}_{reason}"
-                for side, text in texts.items()
-                if (reason := why_rejected(text, min_arabic, max_chars))
-            ),
-            None,
-        )
-        text = classifier(raw_question)
-        identity = row_id(text, classifier(raw_answer))
-        if not reason and identity in seen:
-            reason = "duplicate"
-        if reason:
-            reasons[index] = reason
-            continue
-        seen.add(identity)
-        kept[index] = {"id": identity, **texts, "text": text, "split": assign_split(text, split, seed)}
-    columns = ["id", "question", "answer", "text", "split"]
-    return _frame(kept, columns), pd.Series(reasons, dtype=object)
 
 
 def normalise_labelled(
-    raw: pd.DataFrame,
-    rules: Mapping[str, Mapping[str, bool]],
-    min_arabic: float,
-    max_chars: int,
-    split: Mapping[str, float],
-    seed: int,
-) -> tuple[pd.DataFrame, pd.Series]:
-    """Normalise complaints with a severity label and decide on each.
+    raw: pa.Table, rules: Mapping[str, Mapping[str, bool]], min_arabic: float, max_chars: int
+) -> pa.Table:
+    """Normalise complaints with a severity label and judge each by itself.
 
     Args:
-        raw: columns `text` and `severity`; an empty severity is a label that params.yaml does
-            not name.
-        rules, min_arabic, max_chars, split, seed: as for `normalise_pairs`, so that a complaint
-            is in the same split in both.
+        raw: n rows with the columns `text`, `severity` (empty for a label that params.yaml does not
+            name) and `specialty`.
+        rules, min_arabic, max_chars: as for `normalise_pairs`.
 
     Returns:
-        The kept rows (columns `id`, `text`, `severity`, `split`) and the reasons of the others,
-        as `normalise_pairs` does.
+        n rows: `id`, `text`, `severity`, `specialty` and `reason`.
     """
-    normaliser = Normaliser(rules["classifier"])
-    kept, reasons, seen = {}, {}, set[str]()
-    for index, raw_text, severity in zip(raw.index, raw["text"], raw["severity"], strict=True):
-        text = normaliser(raw_text)
-        reason = why_rejected(text, min_arabic, max_chars)
-        if not reason and not severity:
-            reason = "unknown_label"
-        if not reason and text in seen:
-            reason = "duplicate"
-        if reason:
-            reasons[index] = reason
-            continue
-        seen.add(text)
-        kept[index] = {
-            "id": row_id(text),
+    text = Normaliser(rules["classifier"])(raw["text"].to_pylist())
+    reasons = why_rejected(text, min_arabic, max_chars).tolist()
+    return pa.table(
+        {
+            "id": [row_id(key) for key in text],
             "text": text,
-            "severity": severity,
-            "split": assign_split(text, split, seed),
+            "severity": raw["severity"],
+            "specialty": raw["specialty"],
+            "reason": [
+                reason or ("" if severity else "unknown_label")
+                for reason, severity in zip(reasons, raw["severity"].to_pylist(), strict=True)
+            ],
         }
-    return _frame(kept, ["id", "text", "severity", "split"]), pd.Series(reasons, dtype=object)
+    )
 
 
-def _frame(rows: dict[int, dict[str, str]], columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=object)
+def _bad_probabilities(raw: pa.Table) -> np.ndarray:
+    """Rows whose source gives probabilities that are none: (n,), bool."""
+    columns = [raw[name].combine_chunks() for name in PROBABILITIES]
+    given = np.stack([np.asarray(column.is_valid()) for column in columns], axis=1)
+    values = np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=1)
+    right = (values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= _TOLERANCE)
+    return np.asarray(given.any(axis=1) & ~right)

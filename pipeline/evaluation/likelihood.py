@@ -7,7 +7,8 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.severity.labels import SEVERITIES
-from pipeline.training.batching import collate, microbatches
+from pipeline.training.batching import collate
+from pipeline.training.grouping import microbatches
 from pipeline.training.loss import answer_nll
 from pipeline.training.prompt import Example
 

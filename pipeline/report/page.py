@@ -1,5 +1,6 @@
 """The page: one self-contained HTML file."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,44 @@ METRIC_TITLES = {
     "nll_non_critical": "NLL non-critical",
 }
 
+QUALITY_TITLES = {
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "log_loss": "Log-loss",
+    "brier": "Brier score",
+    "ece": "ECE",
+}
+CLASSIFIER_TITLES = {
+    "classifier": "Classifier, calibrated",
+    "encoder_alone": "Its encoder alone, calibrated",
+    "uncalibrated": "Its encoder alone, before calibration",
+    "linear": "TF-IDF + logistic regression",
+    "majority": "Class shares",
+}
+DATASETS = ("pairs", "labelled")
+PLACEHOLDERS = {
+    "link": "Links",
+    "email": "E-mail addresses",
+    "phone": "Phone numbers",
+    "id": "Numbers as long as a national ID",
+}
 
-def render(summary: Mapping[str, Any], titles: Mapping[str, str], **values: Any) -> str:
+
+def render(
+    summary: Mapping[str, Any], titles: Mapping[str, str], data: Mapping[str, Any], **values: Any
+) -> str:
     """Fill page.html; whatever comes from data is escaped.
 
     Args:
         summary: model to run to metric to value.
         titles: what a model is called, by its name.
+        data: metrics/data.json.
         values: what else the template names.
     """
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
-        Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    )
-    return template.render(
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.tests["arabic"] = re.compile("[\u0600-\u06ff]").search
+    page = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    return page.render(
         summary=summary,
         titles=titles,
         models=list(summary),
@@ -41,6 +67,13 @@ def render(summary: Mapping[str, Any], titles: Mapping[str, str], **values: Any)
         severities=SEVERITIES,
         best={model: best(runs) for model, runs in summary.items()},
         findings=[finding(titles[model], runs) for model, runs in summary.items()],
+        quality_titles=QUALITY_TITLES,
+        classifier_titles=CLASSIFIER_TITLES,
+        comparison=comparison,
+        datasets={name: data[name] for name in DATASETS},
+        reasons=sorted({reason for name in DATASETS for reason in data[name]["rejected"]}),
+        placeholder_titles=PLACEHOLDERS,
+        duplicates=data["duplicates"],
         **values,
     )
 
@@ -64,6 +97,19 @@ def finding(title: str, runs: Mapping[str, Mapping[str, float]]) -> str:
         f"{title}: NLL on critical complaints {values['base']:.3f} base, {values['uniform']:.3f} uniform, "
         f"{values['weighting']:.3f} weighting."
     )
+
+
+def comparison(difference: Mapping[str, float]) -> str:
+    """How far and how surely the classifier's log-loss is from the linear reference's, as half a sentence.
+
+    Args:
+        difference: `value`, `low` and `high` of the classifier's log-loss less the reference's, in nats.
+    """
+    low, high = difference["low"], difference["high"]
+    way = "lower" if difference["value"] < 0 else "higher"
+    sure = f"all of it {way}" if low * high > 0 else "which includes 0, so chance alone may have made it"
+    ends = f"{low:+.3f} to {high:+.3f}".replace("-", "−")
+    return f"{abs(difference['value']):.3f} nats {way} (95 % interval {ends}, {sure})"
 
 
 def confusion_counts(confusion: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 SEVERITIES = ("non_critical", "neutral", "critical")
+# The columns of their probabilities in every table, in the same order.
+PROBABILITIES = tuple(f"p_{severity}" for severity in SEVERITIES)
 
 
 def severity_of(label: str, names: Mapping[str, str]) -> str:

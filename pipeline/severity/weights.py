@@ -5,9 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pipeline.severity.labels import SEVERITIES
-
-PROBABILITIES = [f"p_{severity}" for severity in SEVERITIES]
+from pipeline.severity.labels import PROBABILITIES
 
 
 def pair_weights(scored: pd.DataFrame, alpha: float, beta: float, gamma: float) -> np.ndarray:

@@ -6,10 +6,8 @@ Fetch an encoder (for the classifier or for BERTScore), or build a tiny one, int
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.files import read_parquet
-from pipeline.training.fetch import fetch
-from pipeline.training.runtime import deterministic
-from pipeline.training.tiny import Shape, build
+from pipeline.data.training_texts import training_rows
+from pipeline.training.base import fetch_or_build
 
 if TYPE_CHECKING:
     from pipeline.params import BaseModels, Model
@@ -23,17 +21,20 @@ def run(model: str, *, base_encoder: "BaseModels", entry: "Model") -> None:
     Raises:
         WaznError: the encoder cannot be fetched, or the training text is missing.
     """
-    folder = Path("models/base") / model
-    scheme, _, architecture = entry.source.partition(":")
-    if scheme != "tiny":
-        fetch(entry.source, folder, Path(base_encoder.folder), decoder=False)
-        return
-    deterministic(base_encoder.seed)
-    pairs = read_parquet(NORMALISED / "pairs.parquet", ["text", "answer", "split"])
-    labelled = read_parquet(NORMALISED / "labelled.parquet", ["text", "split"])
-    # What the classifier reads, and the answers that BERTScore reads; each text once.
-    train = pairs[pairs["split"] == "train"]
-    complaints = labelled[labelled["split"] == "train"]["text"]
-    texts = list(dict.fromkeys([*train["text"], *complaints, *train["answer"]]))
-    print(f"building {model} on {len(texts)} training texts")
-    build(architecture, texts, Shape(**base_encoder.tiny.model_dump()), base_encoder.seed, folder)
+
+    def texts() -> list[str]:
+        most, seed = base_encoder.most_texts, base_encoder.seed
+        pairs = training_rows(NORMALISED / "pairs.parquet", ["text", "answer"], most, seed)
+        labelled = training_rows(NORMALISED / "labelled.parquet", ["text"], most, seed)
+        # What the classifier reads, and the answers that BERTScore reads; each text once.
+        return list(dict.fromkeys([*pairs["text"], *labelled["text"], *pairs["answer"]]))
+
+    fetch_or_build(
+        entry.source,
+        Path("models/base") / model,
+        Path(base_encoder.folder),
+        texts,
+        base_encoder.tiny.model_dump(),
+        base_encoder.seed,
+        decoder=False,
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.errors import WaznError
-from pipeline.files import read_parquet, write_csv
+from pipeline.files import parquet_note, read_parquet, write_csv
 from pipeline.severity.weights import pair_weights
 from pipeline.training.card import write_card
 from pipeline.training.lora import add_lora, save_adapter
@@ -53,6 +53,7 @@ def run(model: str, loss: str, *, finetune: "Finetune", entry: "Model", weights:
         loss=loss,
         weights=weights.model_dump(),
         pairs=len(examples),
+        labels=parquet_note(SCORED).get("labels"),
     )
     write_csv(Path("metrics/finetune") / loss / f"{model}.csv", curve)
 

@@ -86,10 +86,11 @@ def run(params: "Params") -> None:
         classifier=read_json(METRICS / "classifier.json"),
         confusion=confusion_counts(_csv(PLOTS / "confusion.csv")),
         data=read_json(METRICS / "data.json"),
+        severity=read_json(METRICS / "severity.json"),
         examples=tables.answers(params.models, scored, params.report.examples),
         sources={model: params.registry[model].source for model in params.models},
         plots=plots,
-        params=yaml.safe_dump(params.model_dump(), sort_keys=False, allow_unicode=True),
+        params=yaml.safe_dump(params.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True),
     )
     for name, table in plotted.items():
         write_csv(PLOTS / f"{name}.csv", table)

@@ -36,24 +36,6 @@ def optimiser_steps(count: int, batch_size: int, seed: int, epoch: int) -> list[
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
 
 
-def microbatches(indices: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Cut one step into groups of similar length, each of at most `max_tokens` padded tokens.
-
-    Args:
-        indices: the sequences of the step.
-        lengths: tokens of every sequence, by index.
-        max_tokens: bound on sequences times longest; a single longer sequence stands alone.
-    """
-    groups: list[list[int]] = []
-    for index in sorted(indices, key=lambda index: (-lengths[index], index)):
-        # Longest first: the first of a group sets its padded length.
-        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= max_tokens:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
-
-
 def collate(examples: Sequence[Example]) -> Batch:
     """Pad examples to the longest of them."""
     longest = max(len(example.tokens) for example in examples)

@@ -81,6 +81,6 @@ def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
         raise WaznError(f"{folder}: no model there; run `dvc repro`, which makes it")
     try:
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WaznError(f"{folder}: transformers cannot load it ({first[:200]})") from error

@@ -9,14 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.sparse import coo_array
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfTransformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
-    BertConfig,
-    BertForMaskedLM,
     DataCollatorForLanguageModeling,
     GPT2Config,
     GPT2LMHeadModel,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -28,6 +32,9 @@ from transformers import (
 from pipeline.files import write_json
 
 END, PAD = "<|endoftext|>", "<|pad|>"
+# Standard deviation of embeddings that come from analysis: ten times that of random ones, so that the
+# first steps of training do not wash them away.
+_LSA_SCALE = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Shape:
         vocabulary: tokens of the tokenizer at most.
         hidden, layers, heads: width, depth and attention heads.
         context: most tokens of a sequence.
-        steps, batch_size, learning_rate: of pre-training (AdamW, linear decay).
+        steps, batch_size, learning_rate: of pre-training (AdamW, linear decay); steps may be 0.
     """
 
     vocabulary: int
@@ -55,20 +62,35 @@ def build(architecture: str, texts: Sequence[str], shape: Shape, seed: int, fold
     """Train a tokenizer and a model on `texts` and save both in `folder`.
 
     Args:
-        architecture: `gpt2` or `qwen2` (causal language modelling), or `bert` (masked).
+        architecture: `gpt2` or `qwen2`, pre-trained by causal language modelling; or `modernbert`, an
+            encoder that starts from latent semantic analysis and goes on with masked language modelling.
         texts: training text, nothing of validation or test.
         shape: size and schedule.
         seed: of weights, order and masking; the same seed gives the same bytes on one machine.
         folder: where it goes.
     """
     torch.manual_seed(seed)
-    masked = architecture == "bert"
+    masked = architecture == "modernbert"
     tokenizer = _character_bpe(texts, shape) if masked else _byte_level_bpe(texts, shape)
     model = _model(architecture, tokenizer, shape)
-    rows = [
-        {"input_ids": ids}
-        for ids in tokenizer([_closed(text, masked) for text in texts], truncation=True)["input_ids"]
-    ]
+    encoded = tokenizer([_closed(text, masked) for text in texts], truncation=True)["input_ids"]
+    if masked:
+        _start_from_lsa(model, encoded, seed)
+    if shape.steps:
+        _pretrain(model, tokenizer, encoded, shape, seed, masked)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "source.json", {"source": f"tiny:{architecture}"})
+
+
+def _pretrain(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    encoded: Sequence[list[int]],
+    shape: Shape,
+    seed: int,
+    masked: bool,
+) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         Trainer(
             model=model,
@@ -85,12 +107,28 @@ def build(architecture: str, texts: Sequence[str], shape: Shape, seed: int, fold
                 report_to="none",
                 dataloader_pin_memory=torch.cuda.is_available(),
             ),
-            train_dataset=rows,  # type: ignore[arg-type]  # a list is all that Trainer indexes
+            train_dataset=[{"input_ids": ids} for ids in encoded],  # type: ignore[arg-type]  # a list is all that Trainer indexes
             data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=masked),
         ).train()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_json(folder / "source.json", {"source": f"tiny:{architecture}"})
+
+
+def _start_from_lsa(model: PreTrainedModel, encoded: Sequence[list[int]], seed: int) -> None:
+    """Set the token embeddings to those of latent semantic analysis (Deerwester et al. 1990) of the texts.
+
+    A few thousand texts are too few for masked language modelling to teach which words are alike; the
+    singular vectors of the matrix of texts and tokens say it at once.
+    """
+    embeddings = model.get_input_embeddings().weight
+    count, width = embeddings.shape
+    documents = np.repeat(np.arange(len(encoded)), [len(ids) for ids in encoded])
+    tokens = np.concatenate(encoded)
+    counts = coo_array((np.ones(len(tokens)), (documents, tokens)), shape=(len(encoded), count)).tocsr()
+    matrix = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    rank = min(width, len(encoded) - 1)
+    found = TruncatedSVD(rank, random_state=seed).fit(matrix)
+    vectors = found.components_.T * np.sqrt(found.singular_values_)
+    with torch.no_grad():
+        embeddings[:, :rank] = torch.from_numpy(_LSA_SCALE * vectors / vectors.std()).float()
 
 
 def _closed(text: str, masked: bool) -> str:
@@ -173,14 +211,23 @@ def _model(architecture: str, tokenizer: PreTrainedTokenizerFast, shape: Shape) 
                 tie_word_embeddings=True,
             )
         )
-    return BertForMaskedLM(
-        BertConfig(
+    return ModernBertForMaskedLM(
+        ModernBertConfig(
             vocab_size=len(tokenizer),
             pad_token_id=tokenizer.pad_token_id,
+            cls_token_id=tokenizer.cls_token_id,
+            sep_token_id=tokenizer.sep_token_id,
+            bos_token_id=None,
+            eos_token_id=None,
             max_position_embeddings=shape.context,
             hidden_size=shape.hidden,
-            intermediate_size=4 * shape.hidden,
+            intermediate_size=2 * shape.hidden,
             num_hidden_layers=shape.layers,
             num_attention_heads=shape.heads,
+            # A text's mean state, and much dropout: made to be fine-tuned on little data.
+            classifier_pooling="mean",
+            embedding_dropout=0.3,
+            mlp_dropout=0.3,
+            classifier_dropout=0.3,
         )
     )

@@ -10,7 +10,8 @@ from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
 from pipeline.errors import WaznError
-from pipeline.training.batching import collate, microbatches, optimiser_steps
+from pipeline.training.batching import collate, optimiser_steps
+from pipeline.training.grouping import microbatches
 from pipeline.training.loss import answer_nll, weighted_loss
 from pipeline.training.prompt import Example
 

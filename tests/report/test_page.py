@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from jinja2 import UndefinedError
 
-from pipeline.report.page import best, confusion_counts, finding, render
+from pipeline.report.page import QUALITY_TITLES, best, comparison, confusion_counts, finding, render
 from pipeline.report.plots import draw
 from pipeline.report.summary import weight_histogram
 
@@ -62,12 +62,17 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.tags, self.texts, self.open = [], [], []
+        self.rows = []
         self.feed(html)
         self.close()
         assert not self.open, "every tag is closed"
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.rows[-1].append("")
         if tag not in VOID:
             self.open.append((tag, dict(attrs)))
 
@@ -79,6 +84,13 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.texts.append((data, list(self.open)))
+        if {"th", "td"} & {tag for tag, _ in self.open}:
+            self.rows[-1][-1] += f" {data}" if self.rows[-1][-1] else data
+
+    def row(self, *start):
+        """The cells after `start` of the only table row that starts so."""
+        (found,) = [row[len(start) :] for row in self.rows if row[: len(start)] == list(start)]
+        return found
 
     def around(self, part):
         """What stands around each text with this part."""
@@ -89,8 +101,80 @@ def metrics(**changes):
     return {"chrf": 20.0, "nll": 2.0, "nll_critical": 2.0, **changes}
 
 
+def interval(value, low, high):
+    return {"value": value, "low": low, "high": high}
+
+
+def quality(value):
+    """All figures of a classifier, each a little greater than the one before."""
+    return {
+        name: interval(value + step / 100, value + step / 100 - 0.05, value + step / 100 + 0.05)
+        for step, name in enumerate(QUALITY_TITLES)
+    }
+
+
+FOLDS = {
+    "k": 5,
+    "rows": 520,
+    "classifier": quality(0.7),
+    "linear": quality(0.8),
+    "log_loss_minus_linear": interval(-0.031, -0.052, -0.011),
+}
+
+
+def classifier(**changes):
+    """metrics/classifier.json."""
+    return {
+        "encoder": "tiny_bert",
+        "labels": "human",
+        "rows": {"train": 391, "valid": 42, "test": 107},
+        "temperature": 1.25,
+        "epochs": 6,
+        "beats_linear": True,
+        "classifier": quality(0.3),
+        "uncalibrated": quality(0.4),
+        "linear": quality(0.5),
+        "majority": quality(0.6),
+        "log_loss_minus_linear": interval(-0.021, -0.05, 0.008),
+        "per_class": {
+            "non_critical": {"precision": 0.611, "recall": 0.622, "rows": 46},
+            "neutral": {"precision": 0.0, "recall": 0.0, "rows": 35},
+            "critical": {"precision": 0.633, "recall": 0.644, "rows": 26},
+        },
+        "per_specialty": {},
+        "folds": None,
+        **changes,
+    }
+
+
+def data(source="own.csv", labels="human", **changes):
+    """metrics/data.json."""
+    counts = {
+        "rows": 1005,
+        "kept": 1001,
+        "sources": [{"source": source, "rows": 1005, "kept": 1001, "sha256": "00ff"}],
+        "rejected": {"question_empty": 3},
+        "splits": {"train": 701, "valid": 101, "test": 199},
+        "placeholders": {"link": 11, "email": 12, "phone": 13, "id": 14},
+    }
+    severity = {"non_critical": 246, "neutral": 162, "critical": 132}
+    labelled = {"rejected": {"label_unknown": 4}, "severity": severity, "labels": labels}
+    duplicates = {
+        "exact": 42,
+        "groups": 17,
+        "rows_in_groups": 38,
+        "largest": 5,
+        "sizes": {"2": 15, "3": 1, "4-9": 1, "10+": 0},
+        "naive_split_leaks": {"test_rows": 200, "leaked": 13},
+    }
+    return {
+        "pairs": counts,
+        "labelled": {**counts, **labelled},
+        "duplicates": {**duplicates, **changes},
+    }
+
+
 def page(question="صداع", generated="راحة", title="A model", source="own.csv", **changes):
-    quality = {"accuracy": 0.5, "macro_f1": 0.4, "log_loss": 1.0}
     values = {
         "summary": {"m": {"base": metrics(), "uniform": metrics(chrf=21.0), "weighting": metrics(nll=1.5)}},
         "titles": {"m": title},
@@ -100,23 +184,9 @@ def page(question="صداع", generated="راحة", title="A model", source="own
         "test_severities": {"critical": 20, "neutral": 30},
         "train_rows": 394,
         "spread": dict.fromkeys(("mean", "std", "q01", "q25", "q50", "q75", "q99", "effective_share"), 0.9),
-        "classifier": {
-            "encoder": "tiny_bert",
-            "test_rows": 103,
-            "classifier": quality,
-            "linear": quality,
-            "majority": quality,
-        },
+        "classifier": classifier(),
         "confusion": confusion_counts(pd.DataFrame({"actual": ["neutral"], "predicted": ["critical"]})),
-        "data": {
-            "pairs": {
-                "rows": 5,
-                "kept": 4,
-                "sources": [{"source": source, "rows": 5, "kept": 4, "sha256": "00ff"}],
-                "rejected": {"question_empty": 1},
-                "splits": dict.fromkeys(("train", "valid", "test"), 1),
-            }
-        },
+        "data": data(source),
         "examples": [
             {
                 "id": "ab12",
@@ -153,6 +223,12 @@ def plain():
         {"sources": {"m": ATTACK}},
         {"source": ATTACK},
         {"bertscore_encoder": ATTACK},
+        {"classifier": classifier(encoder=ATTACK)},
+        {
+            "classifier": classifier(
+                per_specialty={ATTACK: {"accuracy": interval(0.5, 0.4, 0.6), "rows": 30}}
+            )
+        },
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -213,7 +289,11 @@ def test_the_best_run_of_a_metric_is_bold(plain):
 
 def test_a_name_that_the_template_needs_and_nobody_gives_is_an_error():
     with pytest.raises(UndefinedError, match="undefined"):
-        render({"m": dict.fromkeys(("base", "uniform", "weighting"), metrics())}, titles={"m": "A model"})
+        render(
+            {"m": dict.fromkeys(("base", "uniform", "weighting"), metrics())},
+            titles={"m": "A model"},
+            data=data(),
+        )
 
 
 def test_best_is_the_least_nll_and_the_greatest_of_anything_else():
@@ -254,6 +334,118 @@ def test_confusion_counts_by_actual_and_predicted():
         "neutral": {**zero, "neutral": 1, "critical": 2},
         "critical": {**zero, "critical": 1},
     }
+
+
+def words(html):
+    """The page's text as it reads, without its style."""
+    return " ".join(re.sub("<[^>]*>", " ", re.sub("(?s)<style>.*?</style>", "", html)).split())
+
+
+def test_the_classifier_stands_beside_its_references_with_intervals(plain):
+    found = Page(plain)
+    for title, value in (
+        ("Classifier, calibrated", 0.3),
+        ("Classifier before calibration", 0.4),
+        ("TF-IDF + logistic regression", 0.5),
+        ("Class shares", 0.6),
+    ):
+        shown = [value + step / 100 for step in range(5)]
+        assert found.row(title) == [f"{v:.3f} {v - 0.05:.3f}–{v + 0.05:.3f}" for v in shown]
+    text = words(plain)
+    assert "On 107 labelled test complaints" in text
+    assert "tiny_bert, trained on 391 complaints; best on 42 validation complaints after epoch 6." in text
+    assert "the temperature of 1.250" in text
+
+
+def test_precision_and_recall_stand_by_class(plain):
+    found = Page(plain)
+    assert found.row("non-critical", "46") == ["0.611", "0.622"]
+    assert found.row("neutral", "35") == ["0.000", "0.000"]
+    assert found.row("critical", "26") == ["0.633", "0.644"]
+
+
+def test_specialties_are_shown_where_the_data_has_them(plain):
+    specialties = {
+        "skin": {"accuracy": interval(0.75, 0.5, 0.9), "rows": 28},
+        "قلب": {"accuracy": interval(0.4, 0.3, 0.6), "rows": 21},
+    }
+    found = Page(page(classifier=classifier(per_specialty=specialties)))
+    assert found.row("skin") == ["28", "0.750 0.500–0.900"]
+    assert found.row("قلب") == ["21", "0.400 0.300–0.600"]
+    assert "details" in {tag for tag, _ in found.around("skin")[0]}
+    assert found.around("skin")[0][-1] == ("bdi", {})
+    assert found.around("قلب")[0][-1] == ("bdi", {"lang": "ar", "dir": "rtl"})
+    assert "Accuracy by specialty" not in plain
+
+
+def test_folds_are_shown_where_they_were_asked_for(plain):
+    html = page(classifier=classifier(folds=FOLDS))
+    rows = [row for row in Page(html).rows if row[0] == "TF-IDF + logistic regression"]
+    assert [row[1] for row in rows] == ["0.500 0.450–0.550", "0.800 0.750–0.850"]
+    assert "each of 520 labelled complaints" in words(html)
+    assert "over 5 folds of all labelled complaints it is 0.031 nats lower" in words(html)
+    assert "Cross-validated" not in plain
+
+
+def test_a_classifier_that_does_not_beat_the_linear_reference_is_marked(plain):
+    sentence = "The classifier does not beat the linear reference on log-loss."
+    found = Page(page(classifier=classifier(beats_linear=False))).around(sentence)
+    assert ("p", {"class": "notice"}) in found[0]
+    assert sentence not in plain
+
+
+def test_weak_labels_are_marked_where_the_lexicon_gave_them(plain):
+    html = page(classifier=classifier(labels="lexicon"), data=data(labels="lexicon"))
+    assert ("p", {"class": "notice"}) in Page(html).around("Weak labels.")[0]
+    assert "by a list of symptom terms (weak labels)" in words(html)
+    assert "weak labels" not in plain.lower()
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        ((-0.021, -0.05, 0.008), "0.021 nats lower (95 % interval −0.050 to +0.008, which includes 0"),
+        ((-0.031, -0.052, -0.011), "0.031 nats lower (95 % interval −0.052 to −0.011, all of it lower)"),
+        ((0.04, 0.012, 0.07), "0.040 nats higher (95 % interval +0.012 to +0.070, all of it higher)"),
+    ],
+)
+def test_the_comparison_tells_the_better_one_and_how_surely(difference, expected):
+    assert comparison(interval(*difference)).startswith(expected)
+
+
+def test_the_funnel_accounts_for_every_row(plain):
+    found = Page(plain)
+    assert found.row("Rows") == ["pairs", "labelled"]
+    assert found.row("read") == ["1005", "1005"]
+    assert found.row("rejected: question empty") == ["3", "0"]
+    assert found.row("rejected: label unknown") == ["0", "4"]
+    assert found.row("kept") == ["1001", "1001"]
+    assert found.row("test") == ["199", "199"]
+    assert found.row("Phone numbers") == ["13", "13"]
+    assert "246 are non-critical, 162 are neutral, 132 are critical, as their source says" in words(plain)
+
+
+def test_duplicates_and_what_a_random_split_would_have_leaked_are_told(plain):
+    text = words(plain)
+    assert "share their complaint with another to the letter: 42." in text
+    assert "complaints that are nearly alike: 17, with 38 rows in all and at most 5 in one." in text
+    assert "a duplicate of 13 of its 200 test rows (6.5 %) into training" in text
+    assert Page(plain).row("Rows in the group") == ["2", "3", "4–9", "10+"]
+    assert Page(plain).row("Groups") == ["15", "1", "1", "0"]
+
+
+def test_data_without_near_duplicates_or_test_rows_has_its_page_too():
+    html = page(data=data(groups=0, naive_split_leaks={"test_rows": 0, "leaked": 0}))
+    assert "Groups of near duplicates" not in html
+    assert "random split of single rows" not in html
+
+
+def test_every_table_has_a_caption_and_every_header_a_scope():
+    specialties = {"skin": {"accuracy": interval(0.75, 0.5, 0.9), "rows": 28}}
+    found = Page(page(classifier=classifier(folds=FOLDS, per_specialty=specialties)))
+    tags = [tag for tag, _ in found.tags]
+    assert tags.count("caption") == tags.count("table")
+    assert all("scope" in attributes for tag, attributes in found.tags if tag == "th")
 
 
 def texts(svg):

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.batching import collate, microbatches, optimiser_steps
+from pipeline.training.batching import collate, optimiser_steps
+from pipeline.training.grouping import microbatches
 from pipeline.training.prompt import Example
 
 

@@ -1,0 +1,76 @@
+"""A linear model of character n-grams: what a small encoder is blended with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+
+from pipeline.errors import WaznError
+from pipeline.severity.labels import SEVERITIES
+
+_BUCKETS = 2**18
+
+
+class NgramModel:
+    """TF-IDF of hashed character 2- to 5-grams within words, and logistic regression."""
+
+    def __init__(self, idf: np.ndarray, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
+        """Take (buckets,), (buckets, 3) and (3,), float32."""
+        self._idf, self._coefficients, self._intercepts = idf, coefficients, intercepts
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], labels: Sequence[str]) -> "NgramModel":
+        """Fit to n normalised complaints and their severities; each of the three must occur."""
+        counts = _counts(texts)
+        documents = np.bincount(counts.indices, minlength=_BUCKETS)
+        idf = (np.log((1 + len(texts)) / (1 + documents)) + 1).astype(np.float32)
+        model = LogisticRegression(max_iter=1000).fit(_weighted(counts, idf), list(labels))
+        columns = [list(model.classes_).index(severity) for severity in SEVERITIES]
+        coefficients = np.ascontiguousarray(model.coef_[columns].T, dtype=np.float32)
+        return cls(idf, coefficients, model.intercept_[columns].astype(np.float32))
+
+    @classmethod
+    def load(cls, path: Path) -> "NgramModel":
+        """Read what `save` wrote.
+
+        Raises:
+            WaznError: the file is not readable.
+        """
+        try:
+            tensors = load_file(path)
+            return cls(tensors["idf"], tensors["coefficients"], tensors["intercepts"])
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise WaznError(f"{path}: not readable; run `dvc repro` to make it again") from error
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file of 4 MiB."""
+        tensors = {"idf": self._idf, "coefficients": self._coefficients, "intercepts": self._intercepts}
+        save_file(tensors, path)
+
+    def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Log-probabilities of the severities of n normalised complaints, (n, 3), float64."""
+        if not texts:
+            return np.zeros((0, len(SEVERITIES)))
+        logits = _weighted(_counts(texts), self._idf) @ self._coefficients + self._intercepts
+        logits = logits.astype(np.float64)
+        return np.asarray(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+
+
+def _counts(texts: Sequence[str]) -> scipy.sparse.csr_matrix:
+    vectoriser = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(2, 5), n_features=_BUCKETS, alternate_sign=False, norm=None
+    )
+    return vectoriser.transform(texts)
+
+
+def _weighted(counts: scipy.sparse.csr_matrix, idf: np.ndarray) -> scipy.sparse.csr_matrix:
+    """(1 + log count) * idf, each row to length 1."""
+    weighted = counts.astype(np.float32)
+    weighted.data = (1 + np.log(weighted.data)) * idf[weighted.indices]
+    return normalize(weighted, copy=False)

@@ -1,0 +1,247 @@
+"""Severity probabilities of every pair: shard by shard, so in flat memory, and resumed after a kill.
+
+A shard is a run of rows of the normalised pairs. What the classifier finds for one is a file of its own as
+soon as it is complete; the scored table is put together from these, one Parquet row group a shard.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import transformers
+
+from pipeline.errors import WaznError
+from pipeline.files import missing, parquet_writer, replacing
+from pipeline.severity import calibration, classifier, labels, ngrams
+from pipeline.severity.labels import PROBABILITIES, SEVERITIES
+from pipeline.training import grouping, runtime
+
+Compute = Callable[[Sequence[str]], np.ndarray]
+
+# What the probabilities are computed by.
+_MODULES = (calibration, classifier, grouping, labels, ngrams, runtime)
+CODE = [Path(__file__), *(Path(str(module.__file__)) for module in _MODULES)]
+
+_PAIR = ("id", "question", "answer", "split", "specialty")
+_FLOATS = [(name, pa.float32()) for name in PROBABILITIES]
+_FOUND = pa.schema([("id", pa.string()), *_FLOATS])
+_SCORED = pa.schema([*((name, pa.string()) for name in (*_PAIR, "severity")), *_FLOATS])
+
+
+class Shards:
+    """The rows of a Parquet file, in order, `rows` at a time.
+
+    Attributes:
+        path: the file; rows: of a shard, the last one may have fewer; count: shards.
+        rules: hash of the normaliser's rules, from the file's metadata; None where it says nothing.
+    """
+
+    def __init__(self, path: Path, rows: int) -> None:
+        """Open the normalised pairs.
+
+        Raises:
+            WaznError: the file is missing, is not Parquet, or has no rows.
+        """
+        self.path, self.rows = path, rows
+        with self._open() as file:
+            total = file.metadata.num_rows
+            self._columns = set(file.schema_arrow.names)
+            said = (file.schema_arrow.metadata or {}).get(b"wazn", b"{}")
+        if not total:
+            raise WaznError(
+                f"{path}: it has no rows; give a source of pairs that has some and run `dvc repro`"
+            )
+        self.count = -(-total // rows)
+        self.rules: str | None = json.loads(said).get("rules")
+
+    def __call__(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Every shard with these columns.
+
+        Raises:
+            WaznError: a column is missing, or the file is damaged.
+        """
+        lacking = [name for name in columns if name not in self._columns]
+        if lacking:
+            raise WaznError(f"{self.path}: it has no column {lacking[0]}; run `dvc repro` to make it again")
+        with self._open() as file:
+            batches = file.iter_batches(batch_size=self.rows, columns=list(columns))
+            waiting: list[pa.RecordBatch] = []
+            while True:
+                try:
+                    batch = next(batches, None)
+                except (OSError, ValueError) as error:
+                    raise self._unreadable() from error
+                waiting += [batch] if batch is not None else []
+                # A batch may end where a row group does, so it can be shorter than asked for.
+                while waiting and (batch is None or sum(map(len, waiting)) >= self.rows):
+                    table = pa.Table.from_batches(waiting)
+                    yield table.slice(0, self.rows).select(list(columns))
+                    waiting = [rest for rest in table.slice(self.rows).to_batches() if len(rest)]
+                if batch is None:
+                    return
+
+    def _open(self) -> pq.ParquetFile:
+        try:
+            # A buffer has columns read piece by piece, so memory does not grow with the row groups.
+            return pq.ParquetFile(self.path, buffer_size=1 << 20)
+        except FileNotFoundError:
+            raise missing(self.path) from None
+        except (OSError, ValueError) as error:
+            raise self._unreadable() from error
+
+    def _unreadable(self) -> WaznError:
+        return WaznError(f"{self.path}: not readable as Parquet; run `dvc repro` to make it again")
+
+
+class Checkpoint:
+    """The probabilities of each shard that is complete, in a folder that no other result shares."""
+
+    def __init__(self, folder: Path, compute: Compute) -> None:
+        """Keep what `compute` finds (n texts in, (n, 3) float32 out) in `folder`."""
+        self._folder, self._compute = folder, compute
+
+    def __contains__(self, number: int) -> bool:
+        return self._path(number).is_file()
+
+    def probabilities(self, number: int, shard: pa.Table) -> np.ndarray:
+        """Of shard `number`, with columns `id` and `text`: as kept, or computed and then kept.
+
+        Returns:
+            (rows, 3), float32.
+
+        Raises:
+            WaznError: the classifier's outputs are not finite, or the disk refuses them.
+        """
+        kept = self._load(number, shard)
+        if kept is not None:
+            return kept
+        found = self._compute(shard["text"].to_pylist())
+        broken = ~np.isfinite(found).all(axis=1)
+        if broken.any():
+            raise WaznError(
+                f"the classifier gives no finite probabilities for row {shard['id'][broken.argmax()]}; its "
+                "training diverged, so give a smaller train_classifier.learning_rate and run `dvc repro`"
+            )
+        columns = [shard["id"].combine_chunks(), *(pa.array(column) for column in found.T)]
+        with replacing(self._path(number)) as temporary:
+            pq.write_table(
+                pa.Table.from_arrays(columns, schema=_FOUND), temporary, write_page_checksum=True
+            )
+        return found
+
+    def _load(self, number: int, shard: pa.Table) -> np.ndarray | None:
+        """None where the file is absent, incomplete, damaged or another shard's."""
+        try:
+            table = pq.read_table(self._path(number), page_checksum_verification=True)
+        except (OSError, ValueError):
+            return None
+        if table.schema != _FOUND or not table["id"].equals(shard["id"]):
+            return None
+        return np.column_stack([table[name].to_numpy() for name in PROBABILITIES])
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06d}.parquet"
+
+
+def fill(shards: Shards, checkpoint: Checkpoint, rank: int, processes: int) -> None:
+    """Have `checkpoint` hold the shards of process `rank`: rank, rank + processes, and so on.
+
+    Raises:
+        WaznError: see `Shards` and `Checkpoint.probabilities`.
+    """
+    for number, shard in enumerate(shards(["id", "text"])):
+        if number % processes == rank:
+            checkpoint.probabilities(number, shard)
+
+
+def write_scored(
+    path: Path, shards: Shards, checkpoint: Checkpoint | None, provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the scored table: the pairs in their order, one row group a shard.
+
+    Args:
+        path: written whole or not at all.
+        shards: the normalised pairs.
+        checkpoint: gives their probabilities; None to use those that the pairs came with.
+        provenance: goes into the file's metadata as JSON, under the key `wazn`.
+
+    Returns:
+        Rows, their share by most likely severity, mean probabilities and mean confidence.
+
+    Raises:
+        WaznError: see `Shards`, `Checkpoint.probabilities` and `provided`; or the disk refuses the file.
+    """
+    counts, sums, confidence = np.zeros(len(SEVERITIES), int), np.zeros(len(SEVERITIES)), 0.0
+    columns = [*_PAIR, *(["text"] if checkpoint else PROBABILITIES)]
+    schema = _SCORED.with_metadata({"wazn": json.dumps(provenance)})
+    with parquet_writer(path, schema) as writer:
+        for number, shard in enumerate(shards(columns)):
+            found = checkpoint.probabilities(number, shard) if checkpoint else provided(shards.path, shard)
+            likely = found.argmax(axis=1)
+            table = shard.select(list(_PAIR))
+            table = table.append_column("severity", [[SEVERITIES[index] for index in likely]])
+            for name, column in zip(PROBABILITIES, found.T, strict=True):
+                table = table.append_column(name, [column])
+            writer.write_table(table.cast(schema), row_group_size=shards.rows)
+            counts += np.bincount(likely, minlength=len(SEVERITIES))
+            sums += found.sum(axis=0, dtype=np.float64)
+            confidence += found.max(axis=1).sum(dtype=np.float64)
+    rows = int(counts.sum())
+    return {
+        "rows": rows,
+        "share": dict(zip(SEVERITIES, (counts / rows).tolist(), strict=True)),
+        "mean_probability": dict(zip(SEVERITIES, np.round(sums / rows, 6).tolist(), strict=True)),
+        "mean_confidence": round(float(confidence / rows), 6),
+    }
+
+
+def provided(path: Path, shard: pa.Table) -> np.ndarray:
+    """The probabilities that a shard's rows came with, divided by their sum: (rows, 3), float32.
+
+    Raises:
+        WaznError: a row has none, or one that is no probability.
+    """
+    found = np.column_stack(
+        [shard[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in PROBABILITIES]
+    )
+    total = found.sum(axis=1)
+    broken = ~(np.isfinite(total) & (found >= 0).all(axis=1) & (total > 0))
+    if broken.any():
+        raise WaznError(
+            f"{path}: row {shard['id'][broken.argmax()]} came without usable probabilities; name their "
+            "columns in download.pairs, or set severity.source to classifier"
+        )
+    return np.asarray(found / total[:, None], dtype=np.float32)
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 over the names and contents of the files in `folder`, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{_file_hash(path)}\0".encode())
+    return digest.hexdigest()
+
+
+def fingerprint(pairs: Path, **settings: Any) -> str:
+    """SHA-256 over all that determines the probabilities, so that no checkpoint of others is used.
+
+    That is the bytes of `pairs`, the `settings` given, the code that computes, and the libraries under it.
+    """
+    parts = {
+        "pairs": _file_hash(pairs),
+        "code": [_file_hash(path) for path in CODE],
+        "libraries": [torch.__version__, transformers.__version__],
+        **settings,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,31 @@
+import hashlib
+import subprocess
+
+import pytest
+
+from pipeline.data.hashes import digest, matches
+
+CONTENT = "صداع\n".encode() * 300_000  # more than one block
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "f").write_bytes(CONTENT)
+    return tmp_path / "f"
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5", "sha1", "sha512"])
+def test_a_hash_is_that_of_all_bytes(path, kind):
+    assert digest(path, kind) == hashlib.new(kind, CONTENT).hexdigest()
+
+
+def test_gitblob_is_what_git_says(path):
+    done = subprocess.run(["git", "hash-object", path], check=True, capture_output=True, text=True)
+    assert digest(path, "gitblob") == done.stdout.strip()
+
+
+def test_a_hash_matches_its_own_kind_only(path):
+    sha = hashlib.sha256(CONTENT).hexdigest()
+    assert matches(path, f"sha256:{sha}")
+    assert not matches(path, f"gitblob:{sha}")
+    assert not matches(path, f"sha256:{sha[::-1]}")

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss
+
+from pipeline.errors import WaznError
+from pipeline.severity.calibration import BOUNDS, fit_temperature, softmax
+from pipeline.severity.labels import SEVERITIES
+
+
+def loss(logits, labels, temperature):
+    truth = [SEVERITIES.index(label) for label in labels]
+    return log_loss(truth, softmax(np.asarray(logits), temperature), labels=[0, 1, 2])
+
+
+def drawn(rows, sureness, seed=1):
+    """Logits that are `sureness` times those which the labels are drawn from."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(rows, 3))
+    below = softmax(logits, 1.0).cumsum(axis=1)
+    truth = (below < random.random((rows, 1))).sum(axis=1)
+    return logits * sureness, [SEVERITIES[index] for index in truth]
+
+
+@pytest.mark.parametrize("sureness", [0.25, 1.0, 4.0])
+def test_the_temperature_undoes_how_sure_the_logits_are(sureness):
+    found = fit_temperature(*drawn(20_000, sureness))
+    assert found == pytest.approx(sureness, rel=0.06)
+
+
+@pytest.mark.parametrize("rows", [12, 300])
+def test_no_temperature_of_a_fine_grid_is_better(rows):
+    logits, labels = drawn(rows, 3.0, seed=rows)
+    best = min(loss(logits, labels, temperature) for temperature in np.geomspace(*BOUNDS, 200))
+    assert loss(logits, labels, fit_temperature(logits, labels)) <= best + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(*[st.floats(-30, 30, width=32)] * 3, st.sampled_from(SEVERITIES)), min_size=1, max_size=12
+    )
+)
+def test_it_is_within_bounds_and_never_worse_than_leaving_the_logits(rows):
+    logits = np.array([row[:3] for row in rows], dtype="float32")
+    labels = [row[3] for row in rows]
+    found = fit_temperature(logits, labels)
+    assert BOUNDS[0] <= found <= BOUNDS[1]
+    # scikit-learn clips probabilities, so losses of very sure rows are computed here.
+    assert exact_loss(logits, labels, found) <= exact_loss(logits, labels, 1.0) * (1 + 1e-12)
+
+
+def test_logits_that_are_calibrated_already_do_not_get_worse_by_rounding():
+    for seed in range(40):
+        logits, labels = drawn(50, 1.0, seed)
+        calibrated = logits / fit_temperature(logits, labels)
+        found = fit_temperature(calibrated, labels)
+        assert found == pytest.approx(1.0, abs=1e-4)
+        assert exact_loss(calibrated, labels, found) <= exact_loss(calibrated, labels, 1.0) * (1 + 1e-12)
+
+
+def exact_loss(logits, labels, temperature):
+    scaled = np.asarray(logits, dtype="float64") / temperature
+    own = scaled[np.arange(len(labels)), [SEVERITIES.index(label) for label in labels]]
+    return (np.logaddexp.reduce(scaled - own[:, None], axis=1)).mean()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_rows_that_are_all_right_leave_the_temperature_at_1(rows):
+    logits = np.tile([0.2, 0.1, 0.9], (rows, 1))
+    assert fit_temperature(logits, ["critical"] * rows) == 1.0
+
+
+def test_one_class_that_is_not_always_the_most_likely_has_a_temperature():
+    logits = [[0.0, 1.0, 3.0], [0.0, 3.0, 2.0], [0.0, 1.0, 2.0]]
+    assert fit_temperature(np.array(logits), ["critical"] * 3) not in (1.0, *BOUNDS)
+
+
+def test_logits_worse_than_chance_become_almost_equal_probabilities():
+    logits, labels = np.tile([4.0, 0.0, -4.0], (30, 1)), ["critical"] * 30
+    found = fit_temperature(logits, labels)
+    assert found == pytest.approx(BOUNDS[1], rel=1e-3)
+    assert softmax(logits, found).max() < 0.42
+
+
+def test_the_same_logits_give_the_same_temperature_to_the_last_bit():
+    logits, labels = drawn(200, 2.0)
+    assert len({fit_temperature(logits.copy(), list(labels)) for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_of_a_training_that_diverged_end_in_one_sentence(bad):
+    with pytest.raises(WaznError, match=r"not finite.*learning_rate"):
+        fit_temperature(np.array([[0.0, bad, 0.0]]), ["neutral"])
+
+
+def test_softmax_sums_to_1_and_keeps_the_order_at_any_size_of_logits():
+    logits = np.array([[1000.0, 999.0, -1000.0], [1e-3, 0.0, 2e-3]], dtype="float32")
+    for temperature in (0.05, 1.0, 20.0):
+        found = softmax(logits, temperature)
+        assert found.dtype == np.float64
+        assert found.sum(axis=1) == pytest.approx([1, 1])
+        assert found.argmax(axis=1).tolist() == [0, 2]
+    assert softmax(logits, 2.0)[0, 1] == pytest.approx(1 / (1 + np.exp(0.5)))

@@ -1,0 +1,261 @@
+"""Scoring by shards: order, provenance, and what is left after a kill."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from imports import ROOT, imported_files
+
+from pipeline.errors import WaznError
+from pipeline.severity.labels import PROBABILITIES, SEVERITIES
+from pipeline.severity.scoring import (
+    CODE,
+    Checkpoint,
+    Shards,
+    fill,
+    fingerprint,
+    folder_hash,
+    provided,
+    write_scored,
+)
+
+ROWS = 103
+PROVENANCE = {"source": "classifier", "rules": "abc"}
+
+
+def by_length(texts):
+    """Probabilities that differ with the text, without a model."""
+    logits = np.array([[len(text) % 7, len(text) % 5, len(text) % 3] for text in texts], dtype=float)
+    found = np.exp(logits)
+    return (found / found.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def table(pairs):
+    """Normalised pairs as the stage before writes them; the probabilities are the source's own."""
+    texts = [f"{pairs[row % len(pairs)][0]} {'آه ' * (row % 11)}" for row in range(ROWS)]
+    own = np.random.default_rng(0).uniform(0.1, 1, (ROWS, 3)).astype("float32")
+    return pa.table(
+        {
+            "id": [f"row-{row}" for row in range(ROWS)],
+            "question": [f"{text}?" for text in texts],
+            "answer": [pairs[row % len(pairs)][1] for row in range(ROWS)],
+            "text": texts,
+            "specialty": ["قلب" if row % 2 else None for row in range(ROWS)],
+            **dict(zip(PROBABILITIES, own.T, strict=True)),
+            "split": ["test" if row % 9 == 0 else "train" for row in range(ROWS)],
+            "group": [f"{row:04x}" for row in range(ROWS)],
+        }
+    ).replace_schema_metadata({"wazn": json.dumps({"rules": "abc"})})
+
+
+@pytest.fixture
+def normalised(table, tmp_path):
+    """Its file, whose row groups are none of the shards."""
+    path = tmp_path / "normalised.parquet"
+    pq.write_table(table, path, row_group_size=17)
+    return path
+
+
+@pytest.fixture
+def score(normalised, tmp_path):
+    """Score in shards of `rows`; how a call of it ends is on disk only."""
+
+    def run(rows=10, compute=by_length, folder="kept", name="scored.parquet"):
+        shards, checkpoint = Shards(normalised, rows), Checkpoint(tmp_path / folder, compute)
+        fill(shards, checkpoint, 0, 1)
+        summary = write_scored(tmp_path / name, shards, checkpoint, PROVENANCE)
+        return tmp_path / name, summary
+
+    return run
+
+
+@pytest.mark.parametrize("rows", [1, 10, 17, 100, 103, 1000])
+def test_shards_are_all_rows_in_order_whatever_the_row_groups(rows, normalised, table):
+    shards = Shards(normalised, rows)
+    found = list(shards(["text", "id"]))
+    assert [len(shard) for shard in found[:-1]] == [rows] * (shards.count - 1)
+    assert len(found) == shards.count
+    assert pa.concat_tables(found).equals(table.select(["text", "id"]).replace_schema_metadata(None))
+    assert shards.rules == "abc"
+
+
+def test_scored_table_has_the_pairs_in_their_order_with_their_probabilities(score, table):
+    path, _ = score()
+    scored = pq.read_table(path)
+    columns = ["id", "question", "answer", "split", "specialty"]
+    assert scored.column_names == [*columns, "severity", *PROBABILITIES]
+    for name in columns:
+        assert scored[name].to_pylist() == table[name].to_pylist()
+    expected = by_length(table["text"].to_pylist())
+    found = np.column_stack([scored[name].to_numpy() for name in PROBABILITIES])
+    np.testing.assert_array_equal(found, expected)
+    assert scored["severity"].to_pylist() == [SEVERITIES[index] for index in expected.argmax(axis=1)]
+    assert len(set(scored["severity"].to_pylist())) == 3
+
+
+def test_a_shard_is_a_row_group_and_provenance_stands_in_the_metadata(score):
+    file = pq.ParquetFile(score(rows=40)[0])
+    assert [file.metadata.row_group(number).num_rows for number in range(3)] == [40, 40, 23]
+    assert json.loads(file.schema_arrow.metadata[b"wazn"]) == PROVENANCE
+
+
+def test_summary_is_that_of_the_table(score):
+    path, summary = score()
+    scored = pq.read_table(path).to_pandas()
+    assert summary["rows"] == ROWS
+    for severity in SEVERITIES:
+        assert summary["share"][severity] == pytest.approx((scored["severity"] == severity).mean())
+        mean = scored[f"p_{severity}"].astype("float64").mean()
+        assert summary["mean_probability"][severity] == pytest.approx(mean, abs=1e-6)
+    confidence = scored[list(PROBABILITIES)].max(axis=1).astype("float64").mean()
+    assert summary["mean_confidence"] == pytest.approx(confidence, abs=1e-6)
+
+
+def test_processes_share_the_shards_and_give_the_same_file(normalised, tmp_path, score):
+    seen = []
+    for rank in (2, 0, 1):
+        calls = []
+        checkpoint = Checkpoint(tmp_path / "shared", lambda texts, calls=calls: _noted(calls, texts))
+        fill(Shards(normalised, 10), checkpoint, rank, 3)
+        seen.append(len(calls))
+    assert seen == [3, 4, 4]
+    expected = score()[0].read_bytes()
+    assert score(compute=_never, folder="shared", name="second.parquet")[0].read_bytes() == expected
+
+
+def _noted(calls, texts):
+    calls.append(len(texts))
+    return by_length(texts)
+
+
+def _never(texts):
+    raise AssertionError("computed again")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: content[:40] + bytes([content[40] ^ 255]) + content[41:],
+    ],
+    ids=["cut off", "empty", "one byte changed"],
+)
+def test_damaged_shard_alone_is_computed_again(damage, score, tmp_path):
+    expected = score()[0].read_bytes()
+    shard = tmp_path / "kept/000003.parquet"
+    shard.write_bytes(damage(shard.read_bytes()))
+    calls = []
+    assert score(compute=lambda texts: _noted(calls, texts))[0].read_bytes() == expected
+    assert calls == [10]
+
+
+def test_shard_of_other_rows_is_computed_again(score, tmp_path):
+    expected = score()[0].read_bytes()
+    kept = tmp_path / "kept"
+    (kept / "000003.parquet").write_bytes((kept / "000004.parquet").read_bytes())
+    assert score()[0].read_bytes() == expected
+
+
+def test_killed_at_random_points_it_ends_with_the_same_bytes(score, tmp_path):
+    expected = score(folder="uninterrupted", name="expected.parquet")[0].read_bytes()
+
+    def slowly(texts):
+        time.sleep(0.01)
+        return by_length(texts)
+
+    fork, kills, target = multiprocessing.get_context("fork"), 0, tmp_path / "killed.parquet"
+    moments = random.Random(5)
+    for _ in range(100):
+        child = fork.Process(target=score, kwargs={"compute": slowly, "name": target.name})
+        child.start()
+        child.join(moments.uniform(0.01, 0.08))
+        if child.is_alive():
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+        child.join()
+        if child.exitcode == 0:
+            break
+        assert not target.exists() or target.read_bytes() == expected, "a file that is not whole"
+    assert child.exitcode == 0, "never came to its end, so nothing was kept"
+    assert kills > 1
+    assert target.read_bytes() == expected
+
+
+def test_output_that_is_not_finite_is_an_error_that_names_the_row(score):
+    def diverged(texts):
+        found = by_length(texts)
+        found[4] = np.nan
+        return found
+
+    with pytest.raises(WaznError, match="no finite probabilities for row row-4;"):
+        score(compute=diverged)
+
+
+def test_provided_probabilities_are_used_divided_by_their_sum(normalised, table, tmp_path):
+    path = tmp_path / "scored.parquet"
+    write_scored(path, Shards(normalised, 10), None, PROVENANCE)
+    scored = pq.read_table(path)
+    own, found = (
+        np.column_stack([source[name].to_numpy() for name in PROBABILITIES]) for source in (table, scored)
+    )
+    np.testing.assert_allclose(found, own / own.sum(axis=1, keepdims=True), atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    assert (scored.schema.field(PROBABILITIES[0]).type, scored["id"]) == (pa.float32(), table["id"])
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), -0.1, float("inf")])
+def test_row_without_a_provided_probability_is_named(value, normalised):
+    shard = pa.table({"id": ["a", "b"], **{name: pa.array([0.2, value]) for name in PROBABILITIES}})
+    with pytest.raises(WaznError, match="row b came without usable probabilities"):
+        provided(normalised, shard)
+
+
+def test_pairs_that_cannot_be_read_are_named(tmp_path, table):
+    path = tmp_path / "pairs.parquet"
+    with pytest.raises(WaznError, match="no such file"):
+        Shards(path, 10)
+    path.write_bytes(b"id,text")
+    with pytest.raises(WaznError, match="not readable as Parquet"):
+        Shards(path, 10)
+    pq.write_table(table.slice(0, 0), path)
+    with pytest.raises(WaznError, match="has no rows"):
+        Shards(path, 10)
+    pq.write_table(table.drop_columns("specialty"), path)
+    with pytest.raises(WaznError, match="no column specialty"):
+        next(Shards(path, 10)(["id", "specialty"]))
+
+
+def test_fingerprint_follows_pairs_and_settings(normalised):
+    first = fingerprint(normalised, shard_rows=10)
+    assert first == fingerprint(normalised, shard_rows=10)
+    assert first != fingerprint(normalised, shard_rows=11)
+    normalised.write_bytes(normalised.read_bytes() + b"\0")
+    assert first != fingerprint(normalised, shard_rows=10)
+
+
+def test_fingerprint_covers_the_code_that_computes():
+    imported = imported_files(Path("pipeline/severity/scoring.py"))
+    beside = {Path("pipeline/errors.py"), Path("pipeline/files.py")}
+    assert {path.relative_to(ROOT) for path in CODE} == imported - beside
+
+
+def test_hash_of_a_folder_follows_names_and_contents(tmp_path):
+    folder = tmp_path / "model"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep/a").write_text("1")
+    seen = {folder_hash(folder)}
+    (folder / "deep/a").write_text("2")
+    seen.add(folder_hash(folder))
+    (folder / "deep/a").rename(folder / "deep/b")
+    seen.add(folder_hash(folder))
+    assert len(seen) == 3

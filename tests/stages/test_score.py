@@ -1,0 +1,385 @@
+"""The stage `score` with a random BERT: the right numbers, resumed, alone or over processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from imports import ROOT
+from tokenizers import BertWordPieceTokenizer
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+
+from pipeline.errors import WaznError
+from pipeline.params import load
+from pipeline.severity.classifier import Classifier
+from pipeline.severity.labels import PROBABILITIES
+from pipeline.stages import score as stage
+
+POSTS = ROOT / "../shared/data/severity_posts.xlsx"
+CLASSIFIER, PROVIDED = SimpleNamespace(source="classifier"), SimpleNamespace(source="provided")
+ROWS, TEMPERATURE = 60, 0.7
+
+
+def settings(shard_rows=25, tokens_per_batch=64):
+    return SimpleNamespace(shard_rows=shard_rows, tokens_per_batch=tokens_per_batch, dtype="auto")
+
+
+def save_bert(folder, texts, vocabulary, **shape):
+    """A random classifier; its weights are so large that probabilities differ between texts."""
+    pieces = BertWordPieceTokenizer(strip_accents=False)
+    pieces.train_from_iterator(texts, vocab_size=vocabulary, min_frequency=1, show_progress=False)
+    BertTokenizer(vocab=pieces.get_vocab(), model_max_length=512).save_pretrained(folder)
+    torch.manual_seed(11)
+    config = BertConfig(vocab_size=vocabulary, initializer_range=0.3, num_labels=3, **shape)
+    BertForSequenceClassification(config).save_pretrained(folder)
+
+
+def save_settings(folder, max_length):
+    """What the stage before says of the classifier."""
+    said = {"temperature": TEMPERATURE, "max_length": max_length, "labels": "lexicon"}
+    (folder / "severity.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def bert(pairs, tmp_path_factory):
+    """Its folder."""
+    folder = tmp_path_factory.mktemp("bert")
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    save_bert(folder, [text for pair in pairs for text in pair], 300, **shape)
+    save_settings(folder, max_length=64)
+    return folder
+
+
+def write_pairs(texts, own=None, rules='{"rules": "abc"}'):
+    """data/normalised/pairs.parquet in the present folder."""
+    rows = len(texts)
+    own = pa.nulls(rows, pa.float32()) if own is None else own
+    columns = {name: texts for name in ("question", "answer", "text")}
+    table = pa.table(
+        {
+            "id": [f"row-{row}" for row in range(rows)],
+            **columns,
+            "specialty": pa.nulls(rows, pa.string()),
+            **dict.fromkeys(PROBABILITIES, own),
+            "split": ["train"] * rows,
+        }
+    )
+    stage.PAIRS.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata({"wazn": rules} if rules else None), stage.PAIRS)
+
+
+@pytest.fixture
+def project(bert, pairs, tmp_path, monkeypatch):
+    """The present folder, with pairs and a classifier whose files may be changed."""
+    monkeypatch.chdir(tmp_path)
+    stage.CLASSIFIER.mkdir(parents=True)
+    for path in bert.iterdir():
+        (stage.CLASSIFIER / path.name).write_bytes(path.read_bytes())
+    words = [text for pair in pairs for text in pair]
+    write_pairs([" ".join(words[row % 20 : row % 20 + 1 + row % 3]) for row in range(ROWS)])
+    return tmp_path
+
+
+def found():
+    return np.column_stack([pq.read_table(stage.SCORED)[name].to_numpy() for name in PROBABILITIES])
+
+
+def test_probabilities_are_the_classifiers_own_in_order_with_its_temperature(project, capfd):
+    stage.run(settings(), CLASSIFIER)
+    texts = pq.read_table(stage.PAIRS)["text"].to_pylist()
+    classifier = Classifier(stage.CLASSIFIER)
+    for text, row in zip(texts, found(), strict=True):
+        with torch.no_grad():
+            inputs = classifier.tokenizer(text, return_tensors="pt", truncation=True, max_length=64)
+            logits = classifier.model(**inputs).logits[0]
+        np.testing.assert_allclose(row, (logits / TEMPERATURE).softmax(dim=-1).numpy(), atol=1e-5)
+    np.testing.assert_allclose(found().sum(axis=1), 1, atol=1e-6)
+    assert len(np.unique(found().round(3), axis=0)) > ROWS // 4, "too alike to tell the order"
+    assert list(stage.CHECKPOINTS.iterdir()) == [stage.CHECKPOINTS / "lock"]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_size_of_a_shard_does_not_change_the_probabilities(rows, project):
+    stage.run(settings(), CLASSIFIER)
+    expected = found()
+    stage.run(settings(shard_rows=rows), CLASSIFIER)
+    np.testing.assert_allclose(found(), expected, atol=1e-6)
+
+
+def test_metadata_and_metrics_say_where_the_probabilities_come_from(project):
+    stage.run(settings(), CLASSIFIER)
+    said = json.loads(pq.read_schema(stage.SCORED).metadata[b"wazn"])
+    assert len(said.pop("classifier")) == 64
+    assert said == {
+        "temperature": TEMPERATURE,
+        "rules": "abc",
+        "source": "classifier",
+        "labels": "lexicon",
+    }
+    metrics = json.loads(stage.METRICS.read_text(encoding="utf-8"))
+    assert (metrics["rows"], metrics["source"], metrics["labels"]) == (ROWS, "classifier", "lexicon")
+    assert sum(metrics["share"].values()) == pytest.approx(1)
+
+
+def test_rules_that_the_pairs_do_not_tell_are_null(project):
+    write_pairs(["صداع"], rules=None)
+    stage.run(settings(), CLASSIFIER)
+    assert json.loads(pq.read_schema(stage.SCORED).metadata[b"wazn"])["rules"] is None
+
+
+def test_provided_probabilities_need_no_classifier(project):
+    for path in stage.CLASSIFIER.iterdir():
+        path.unlink()
+    write_pairs(["صداع"] * 5, own=pa.array([0.2] * 5, pa.float32()))
+    stage.run(settings(), PROVIDED)
+    np.testing.assert_allclose(found(), np.full((5, 3), 1 / 3), atol=1e-6)
+    said = json.loads(pq.read_schema(stage.SCORED).metadata[b"wazn"])
+    assert (said["source"], said["classifier"], said["temperature"]) == ("provided", None, None)
+    assert json.loads(stage.METRICS.read_text(encoding="utf-8"))["source"] == "provided"
+
+
+def test_row_without_provided_probabilities_ends_the_stage_by_its_id(project):
+    with pytest.raises(WaznError, match="row row-0 came without usable probabilities"):
+        stage.run(settings(), PROVIDED)
+    assert not stage.SCORED.exists()
+
+
+class Killed(BaseException):
+    """Stands for a kill in this process."""
+
+
+def interrupted(monkeypatch, after, **changes):
+    """Run the stage until so many shards are computed; then it ends as it would when killed."""
+    calls, real = [], Classifier.probabilities
+
+    def probabilities(self, texts, tokens_per_batch):
+        if len(calls) == after:
+            raise Killed
+        calls.append(len(texts))
+        return real(self, texts, tokens_per_batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Classifier, "probabilities", probabilities)
+        try:
+            stage.run(settings(**changes), CLASSIFIER)
+        except Killed:
+            assert len(calls) == after
+        else:
+            assert len(calls) < after, "not interrupted"
+    return calls
+
+
+def test_interrupted_run_continues_after_its_last_complete_shard(project, monkeypatch, capfd):
+    stage.run(settings(), CLASSIFIER)
+    expected = stage.SCORED.read_bytes()
+    stage.SCORED.unlink()
+    interrupted(monkeypatch, after=2)
+    assert not stage.SCORED.exists()
+    capfd.readouterr()
+    assert interrupted(monkeypatch, after=100) == [10]
+    assert "2 of 3 shards are there from a run before" in capfd.readouterr().out
+    assert stage.SCORED.read_bytes() == expected
+
+
+@pytest.mark.parametrize("change", ["classifier", "pairs", "tokens_per_batch"])
+def test_shards_of_another_result_are_not_used_and_go(change, project, monkeypatch):
+    interrupted(monkeypatch, after=2)
+    (stale,) = (path for path in stage.CHECKPOINTS.iterdir() if path.is_dir())
+    changes = {}
+    if change == "classifier":
+        settings_file = stage.CLASSIFIER / "severity.json"
+        settings_file.write_text(settings_file.read_text().replace("0.7", "3.0"))
+    elif change == "pairs":
+        write_pairs([text + " شديد" for text in pq.read_table(stage.PAIRS)["text"].to_pylist()])
+    else:
+        changes["tokens_per_batch"] = 65
+    assert interrupted(monkeypatch, after=100, **changes) == [25, 25, 10]
+    assert not stale.exists()
+
+
+def test_second_run_ends_and_names_the_process_that_scores(project):
+    with (
+        stage.exclusively(stage.CHECKPOINTS),
+        pytest.raises(WaznError, match=f"process {os.getpid()} is scoring already"),
+    ):
+        stage.run(settings(), CLASSIFIER)
+    assert not stage.SCORED.exists()
+    stage.run(settings(), CLASSIFIER)
+
+
+class Processes(SimpleNamespace):
+    """What accelerate says of three processes that never meet, of which this is the main one."""
+
+    num_processes, process_index, is_main_process = 3, 0, True
+
+    def wait_for_everyone(self):
+        if self.ended:
+            raise RuntimeError("Connection closed by peer")
+
+    def destroy_process_group(self):
+        pass
+
+
+def test_idle_processes_are_spoken_of(project, monkeypatch, capfd):
+    monkeypatch.setattr(stage, "join_processes", lambda: Processes(ended=False))
+    stage.run(settings(shard_rows=ROWS // 2), CLASSIFIER)
+    assert "1 of 3 processes stay idle, since there are 2 shards" in capfd.readouterr().out
+    assert len(found()) == ROWS
+
+
+def test_process_that_ended_is_one_sentence_for_the_others(project, monkeypatch):
+    monkeypatch.setattr(stage, "join_processes", lambda: Processes(ended=True))
+    with pytest.raises(WaznError, match="another process of this run has ended early"):
+        stage.run(settings(), CLASSIFIER)
+
+
+def test_launcher_that_started_one_process_only_is_spoken_of(monkeypatch, capfd):
+    """As `accelerate launch --cpu --num_processes 2` does."""
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert stage.join_processes().num_processes == 1
+    assert "takes --multi_gpu as well" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("lost", "sentence"),
+    [
+        (stage.PAIRS, "data/normalised/pairs.parquet: no such file"),
+        (stage.CLASSIFIER / "config.json", "models/classifier: no model there"),
+        (stage.CLASSIFIER / "model.safetensors", "models/classifier: transformers cannot load it"),
+        (stage.CLASSIFIER / "severity.json", "models/classifier: not a trained classifier"),
+    ],
+)
+def test_missing_input_is_one_sentence(lost, sentence, project):
+    lost.unlink()
+    with pytest.raises(WaznError, match=sentence):
+        stage.run(settings(), CLASSIFIER)
+    assert not stage.SCORED.exists()
+
+
+def test_cut_off_classifier_is_one_sentence(project):
+    weights = stage.CLASSIFIER / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(WaznError, match="models/classifier: transformers cannot load it"):
+        stage.run(settings(), CLASSIFIER)
+
+
+@pytest.mark.skipif(not POSTS.is_file(), reason="the real posts are not beside this checkout")
+def test_at_most_five_percent_of_the_tokens_are_padding_on_the_real_posts(project, monkeypatch):
+    """With the default parameters and a tokenizer that has learnt as many pieces from them."""
+    params = load(ROOT / "params.yaml")
+    posts = pd.read_excel(POSTS, usecols=["Post"])["Post"].dropna().astype(str).tolist()
+    assert len(posts) > 2000
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    save_bert(stage.CLASSIFIER, posts, params.base_encoder.tiny.vocabulary, **shape)
+    save_settings(stage.CLASSIFIER, params.train_classifier.max_length)
+    write_pairs(posts)
+    real = padded = 0
+
+    def count(model, inputs, named):
+        nonlocal real, padded
+        real += int(named["attention_mask"].sum())
+        padded += named["attention_mask"].numel()
+
+    load_classifier = Classifier.__init__
+
+    def counting(self, *arguments):
+        load_classifier(self, *arguments)
+        self.model.register_forward_pre_hook(count, with_kwargs=True)
+
+    monkeypatch.setattr(Classifier, "__init__", counting)
+    stage.run(params.score, CLASSIFIER)
+    assert real > 20 * len(posts)
+    assert padded <= real / 0.95
+
+
+def start(*command, **variables):
+    """A command of the project, on one thread a process."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+LAUNCH = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+
+
+@pytest.fixture
+def params_file(project):
+    """params.yaml as the command line reads it, with small shards."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["score"] |= {"shard_rows": 4, "tokens_per_batch": 64}
+    params["severity"] = {"source": "classifier"}
+    Path("params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_file_of_one(params_file):
+    alone = start("pipeline", "score")
+    assert alone.wait(120) == 0, alone.stderr.read()
+    expected, probabilities = pq.read_table(stage.SCORED), found()
+    stage.SCORED.unlink()
+    both = start(*LAUNCH, "-m", "pipeline", "score")
+    assert both.wait(240) == 0, both.stderr.read()
+    scored = pq.read_table(stage.SCORED)
+    assert scored.schema.equals(expected.schema, check_metadata=True)
+    assert scored.drop_columns(list(PROBABILITIES)).equals(expected.drop_columns(list(PROBABILITIES)))
+    np.testing.assert_allclose(found(), probabilities, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_processes_end_when_one_of_them_fails(params_file):
+    """A folder stands where process 1 would put its first shard, so that it alone fails."""
+    alone = start("pipeline", "score")
+    assert alone.wait(120) == 0, alone.stderr.read()
+    stage.SCORED.unlink()
+    name = stage.fingerprint(
+        stage.PAIRS,
+        classifier=stage.folder_hash(stage.CLASSIFIER),
+        shard_rows=4,
+        tokens_per_batch=64,
+        dtype="torch.float32",
+        device=stage.device().type,
+    )
+    (stage.CHECKPOINTS / name / "000001.parquet").mkdir(parents=True)
+    both = start(*LAUNCH, "-m", "pipeline", "score")
+    assert both.wait(120) != 0
+    said = both.stderr.read()
+    assert "000001.parquet: could not be written" in said
+    assert re.search(r"Root Cause.*\n(.*\n)*? *rank +: 1 ", said), "not the other process"
+    assert not stage.SCORED.exists()
+
+
+@pytest.mark.slow
+def test_killed_command_continues_and_gives_the_same_bytes(params_file):
+    whole = start("pipeline", "score")
+    assert whole.wait(120) == 0, whole.stderr.read()
+    expected = stage.SCORED.read_bytes()
+    stage.SCORED.unlink()
+    for shards in (1, 6, 13):
+        run = start("pipeline", "score")
+        while len(list(stage.CHECKPOINTS.glob("*/[0-9]*.parquet"))) < shards and run.poll() is None:
+            time.sleep(0.001)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        assert not stage.SCORED.exists()
+    last = start("pipeline", "score")
+    assert last.wait(120) == 0, last.stderr.read()
+    assert "of 15 shards are there from a run before" in last.stdout.read()
+    assert stage.SCORED.read_bytes() == expected
