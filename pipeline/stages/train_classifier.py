@@ -78,7 +78,7 @@ def run(train_classifier: "TrainClassifier") -> None:
             "encoder": train_classifier.encoder,
             "labels": classifier.labels,
             "rows": {split: len(table) for split, table in parts.items()},
-            "epoch": epoch,
+            "epochs": epoch,
             "temperature": round(classifier.temperature, 6),
             "ngram_weight": round(classifier.ngram_weight, 6),
             "beats_linear": difference["value"] < 0,
