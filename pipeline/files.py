@@ -89,6 +89,23 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
 
 
+def read_batches(path: Path, columns: list[str] | None = None, rows: int = 10_000) -> Iterator[pa.Table]:
+    """The rows of a Parquet file that another stage wrote, some at a time, in flat memory.
+
+    Raises:
+        WaznError: the file is missing or is not Parquet.
+    """
+    try:
+        # pre_buffer would read the whole file ahead.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            for batch in file.iter_batches(rows, columns=columns):
+                yield pa.Table.from_batches([batch])
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (OSError, ValueError) as error:
+        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
+
+
 def parquet_note(path: Path) -> dict[str, Any]:
     """What the stage that wrote a Parquet file noted in its metadata, under the key `wazn`.
 

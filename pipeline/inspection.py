@@ -2,16 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import WaznError
-from pipeline.files import missing, read_json, read_parquet
+from pipeline.files import read_batches, read_json, read_parquet
 from pipeline.severity.labels import PROBABILITIES, SEVERITIES
 from pipeline.severity.weights import pair_weights, weight_spread
 from pipeline.text.normalise import arabic_shares
@@ -45,17 +43,16 @@ def run(weighting: "Weights", *, text: bool) -> None:
         _table("language", [*LANGUAGES, "no letters"], _languages(dataset, columns), "d")
         _table("characters", ["median", "95 %", "longest"], _lengths(dataset, columns), ".0f")
     balance = {"labelled": [data["labelled"]["severity"][name] for name in SEVERITIES]}
+    weak = data["labelled"]["labels"] == "lexicon"
     if not SCORED.is_file():
-        _table("severity", SEVERITIES, balance, "d")
+        _balance(balance, weak)
         print("\nNot scored yet, so no weights; run `dvc repro`.")
         return
     scored = read_parquet(SCORED, ["split", "severity", *PROBABILITIES])
     for split in ("train", "valid", "test"):
         counts = scored.loc[scored["split"] == split, "severity"].value_counts()
         balance[f"scored {split}"] = [int(counts.get(name, 0)) for name in SEVERITIES]
-    _table("severity", SEVERITIES, balance, "d")
-    if data["labelled"]["labels"] == "lexicon":
-        print("The labels are weak: they come from a list of symptom terms, not from people.")
+    _balance(balance, weak)
     weights = pair_weights(scored[scored["split"] == "train"], **weighting.model_dump())
     spread = weight_spread(weights)
     names = ["mean", "std", "q01", "q25", "q50", "q75", "q99"]
@@ -67,11 +64,22 @@ def run(weighting: "Weights", *, text: bool) -> None:
     )
 
 
+def _balance(balance: Mapping[str, Sequence[int]], weak: bool) -> None:
+    _table("severity", SEVERITIES, balance, "d")
+    if weak:
+        print("The labels are weak: they come from a list of symptom terms, not from people.")
+
+
 def _funnel(
     dataset: str, counts: Mapping[str, Any], examples: Mapping[tuple[str, str], Any], text: bool
 ) -> None:
     print(f"\n{dataset}: {counts['rows']} rows in, {counts['kept']} kept")
     for reason, count in counts["rejected"].items():
+        if (dataset, reason) not in examples:
+            raise WaznError(
+                f"{NORMALISED}/rejected.parquet: no row is rejected as {reason}, but metrics/data.json "
+                "counts some; run `dvc repro` to make both again"
+            )
         source, line, row = examples[dataset, reason]
         print(f"  {count:>9}  {reason:<20} e.g. {source}, line {line}")
         if text:
@@ -82,7 +90,7 @@ def _funnel(
 def _examples(path: Path) -> dict[tuple[str, str], tuple[str, int, str]]:
     """The first row rejected for each reason, by data set and reason: source, line, the row as JSON."""
     found: dict[tuple[str, str], tuple[str, int, str]] = {}
-    for batch in _batches(path, ["dataset", "reason", "source", "line", "row"]):
+    for batch in read_batches(path, ["dataset", "reason", "source", "line", "row"]):
         for row in batch.to_pylist():
             found.setdefault((row["dataset"], row["reason"]), (row["source"], row["line"], row["row"]))
     return found
@@ -91,7 +99,7 @@ def _examples(path: Path) -> dict[tuple[str, str], tuple[str, int, str]]:
 def _languages(dataset: str, columns: Sequence[str]) -> dict[str, list[int]]:
     """Raw rows by language, for each column."""
     counts = {column: Counter[str]() for column in columns}
-    for batch in _batches(RAW / f"{dataset}.parquet", columns):
+    for batch in read_batches(RAW / f"{dataset}.parquet", list(columns)):
         for column in columns:
             texts = batch[column].to_pylist()
             for text, share in zip(texts, arabic_shares(texts).tolist(), strict=True):
@@ -107,23 +115,13 @@ def _languages(dataset: str, columns: Sequence[str]) -> dict[str, list[int]]:
 def _lengths(dataset: str, columns: Sequence[str]) -> dict[str, list[float]]:
     """Median, 95 % quantile and maximum of the kept texts' characters, for each column."""
     lengths: dict[str, list[np.ndarray]] = {column: [np.zeros(0, dtype=np.int32)] for column in columns}
-    for batch in _batches(NORMALISED / f"{dataset}.parquet", columns):
+    for batch in read_batches(NORMALISED / f"{dataset}.parquet", list(columns)):
         for column in columns:
             lengths[column].append(np.fromiter(map(len, batch[column].to_pylist()), np.int32, len(batch)))
     return {
         column: np.quantile(np.concatenate(parts), [0.5, 0.95, 1]).tolist()
         for column, parts in lengths.items()
     }
-
-
-def _batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    if not path.is_file():
-        raise missing(path)
-    try:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(10_000, columns=list(columns))
-    except (OSError, pa.ArrowException) as error:
-        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
 
 
 def _table(title: str, names: Sequence[str], rows: Mapping[str, Sequence[float]], shape: str) -> None:

@@ -134,8 +134,7 @@ def scored_table():
     import numpy as np
     import pandas as pd
 
-    from pipeline.severity.labels import SEVERITIES
-    from pipeline.severity.weights import PROBABILITIES
+    from pipeline.severity.labels import PROBABILITIES, SEVERITIES
 
     def table(train, test):
         rows = train + test

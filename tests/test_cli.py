@@ -22,7 +22,7 @@ STAGES = [
     "evaluate",
     "report",
 ]
-BESIDE = ["ask", "sweep", "where"]
+BESIDE = ["ask", "inspect", "sweep", "where"]
 MODEL = load(ROOT / "params.yaml").models[0]
 
 
@@ -83,9 +83,9 @@ def test_every_stage_is_a_module_that_says_how_it_is_run(stage):
     assert f"python -m pipeline {stage}" in ast.get_docstring(ast.parse(text))
 
 
-@pytest.mark.parametrize("command", ["ask", "sweep"])
-def test_every_command_beside_the_stages_has_its_module(command):
-    assert importlib.util.find_spec(f"pipeline.{command}")
+@pytest.mark.parametrize("module", ["ask", "inspection", "sweep"])
+def test_every_command_beside_the_stages_has_its_module(module):
+    assert importlib.util.find_spec(f"pipeline.{module}")
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
@@ -150,6 +150,7 @@ def test_outside_the_project_the_folder_is_named_as_the_reason(command, tmp_path
     [
         (("normalise",), "data/raw/"),
         (("report",), "metrics/evaluate"),
+        (("inspect",), "metrics/data.json"),
         (("where",), "report/"),
     ],
 )

@@ -29,6 +29,10 @@ def test_report_depends_on_its_template_and_its_plots():
     assert "pipeline/report/plots" in STAGES["report"]["deps"]
 
 
+def test_download_depends_on_the_terms_by_which_the_lexicon_labels():
+    assert "pipeline/severity/lexicon.yaml" in STAGES["download"]["deps"]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_is_a_module_a_command_and_described(stage):
     assert (ROOT / f"pipeline/stages/{stage}.py").is_file()
@@ -59,7 +63,7 @@ def test_a_stage_declares_exactly_the_parameters_it_is_given(stage):
 @pytest.mark.parametrize("profile", ["params.yaml", "profiles/paper.yaml"])
 def test_every_section_of_the_parameters_belongs_to_a_stage_or_is_shared(profile):
     params = load(ROOT / profile)
-    shared = {"models", "encoders", "weighting", "uniform", "presets", "registry"}
+    shared = {"models", "encoders", "weighting", "uniform", "severity", "presets", "registry"}
     assert set(Params.model_fields) - shared == set(STAGES)
     assert set(params.models).isdisjoint(params.encoders)
 

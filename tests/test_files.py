@@ -4,10 +4,20 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pipeline.errors import WaznError
-from pipeline.files import read_json, read_parquet, replacing, write_csv, write_json, write_parquet
+from pipeline.files import (
+    parquet_note,
+    parquet_writer,
+    read_json,
+    read_parquet,
+    replacing,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 
 TABLE = pd.DataFrame({"id": ["a", "b"], "نص": ["صداع", "ألم"], "value": [1 / 3, 2e-7]})
 
@@ -118,13 +128,42 @@ def test_parquet_comes_back_as_it_was_without_its_index(tmp_path):
     assert list(read_parquet(tmp_path / "a.parquet", ["id"]).columns) == ["id"]
 
 
-@pytest.mark.parametrize("read", [read_json, read_parquet])
+def test_parquet_written_table_by_table_is_there_only_once_it_is_complete(tmp_path):
+    path, table = tmp_path / "a.parquet", pa.table({"id": ["a", "b"]})
+    with parquet_writer(path, table.schema) as writer:
+        writer.write_table(table)
+        assert not path.exists()
+        writer.write_table(table)
+    assert read_parquet(path)["id"].tolist() == ["a", "b"] * 2
+    with pytest.raises(RuntimeError), parquet_writer(path, table.schema):
+        raise RuntimeError
+    assert len(read_parquet(path)) == 4
+    assert left_over(tmp_path) == []
+
+
+def test_note_of_a_parquet_file_comes_back(tmp_path):
+    note = {"labels": "lexicon", "rules": {"ya": True}, "نص": None}
+    table = pa.table({"id": ["a"]})
+    schema = table.schema.with_metadata({"wazn": json.dumps(note), "other": "1"})
+    with parquet_writer(tmp_path / "a.parquet", schema) as writer:
+        writer.write_table(table.cast(schema))
+    assert parquet_note(tmp_path / "a.parquet") == note
+
+
+def test_parquet_without_a_note_has_an_empty_one(tmp_path):
+    write_parquet(tmp_path / "pandas.parquet", TABLE)
+    with parquet_writer(tmp_path / "bare.parquet", pa.schema([("id", pa.string())])):
+        pass
+    assert parquet_note(tmp_path / "pandas.parquet") == parquet_note(tmp_path / "bare.parquet") == {}
+
+
+@pytest.mark.parametrize("read", [read_json, read_parquet, parquet_note])
 def test_missing_file_is_named(read, tmp_path):
     with pytest.raises(WaznError, match=f"^{tmp_path / 'none'}: no such file; run `dvc repro`"):
         read(tmp_path / "none")
 
 
-@pytest.mark.parametrize("read", [read_json, read_parquet])
+@pytest.mark.parametrize("read", [read_json, read_parquet, parquet_note])
 @pytest.mark.parametrize("content", [b"", b"{ half", b"PAR1\xff\x00"])
 def test_damaged_file_is_named(read, content, tmp_path):
     (tmp_path / "damaged").write_bytes(content)

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from pipeline.errors import WaznError
-from pipeline.params import Section, load
+from pipeline.params import Section, TableSource, load
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
@@ -15,7 +15,7 @@ MODEL = VALUES["models"][0]
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_parameter_file_of_the_project_loads_as_it_stands(path):
-    assert load(path).model_dump() == yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert load(path).model_dump(exclude_unset=True) == yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def schema():
@@ -29,11 +29,23 @@ def schema():
 
 
 @pytest.mark.parametrize("section", schema(), ids=lambda section: section.__name__)
-def test_no_field_has_a_default(section):
+def test_no_field_has_a_default_but_what_a_table_may_lack(section):
     assert section.model_fields
     for name, field in section.model_fields.items():
-        assert field.is_required(), f"{name}: a result would depend on what params.yaml does not show"
+        may_lack = issubclass(section, TableSource) and field.default is None and not field.default_factory
+        assert field.is_required() or may_lack, (
+            f"{name}: a result would depend on what params.yaml does not show"
+        )
     assert not section.model_computed_fields
+
+
+@pytest.mark.parametrize("section", ["pairs", "labelled"])
+def test_a_table_needs_its_source_alone(tmp_path, section):
+    changed(tmp_path, at("download", section, to=[{"source": "own.csv"}]))
+    [table] = getattr(load(tmp_path / "params.yaml").download, section)
+    assert table.model_fields_set == {"source"}
+    assert set(table.model_dump().values()) == {"own.csv", None}
+    assert "source is missing" in refused_change(tmp_path, without("download", section, 0, "source"))
 
 
 @pytest.mark.parametrize("section", schema(), ids=lambda section: section.__name__)
@@ -87,12 +99,17 @@ def refused(path):
     return text
 
 
-def refused_change(tmp_path, change):
+def changed(tmp_path, change):
+    """The project's parameter file with a change."""
     values = copy.deepcopy(VALUES)
     change(values)
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
-    return refused(path)
+    return path
+
+
+def refused_change(tmp_path, change):
+    return refused(changed(tmp_path, change))
 
 
 @pytest.mark.parametrize(
@@ -102,9 +119,9 @@ def refused_change(tmp_path, change):
         (renamed("weighting", "alpha", to="alhpa"), "weighting.alhpa", "weighting.alpha"),
         (renamed("finetune", "lora", "dropout", to="drop_out"), "finetune.lora.drop_out", "dropout"),
         (
-            renamed("normalise", "rules", "answer", "tatweel", to="tatwil"),
-            "answer.tatwil",
-            "answer.tatweel",
+            renamed("normalise", "rules", "language_model", "tatweel", to="tatwil"),
+            "language_model.tatwil",
+            "language_model.tatweel",
         ),
         (renamed("download", "pairs", 0, "question", to="qestion"), "pairs.0.qestion", "question"),
         (
@@ -115,7 +132,10 @@ def refused_change(tmp_path, change):
         (renamed("presets", "mild", "alpha", to="alhpa"), "presets.mild.alhpa", "alpha"),
         (renamed("registry", MODEL, "title", to="titel"), f"registry.{MODEL}.titel", "title"),
         (renamed("registry", MODEL, "lora_targets", to="lora_target"), "lora_target", "lora_targets"),
-        (at("score", "bach_size", to=8), "score.bach_size", "score.batch_size"),
+        (at("score", "tokens_per_bach", to=8), "score.tokens_per_bach", "score.tokens_per_batch"),
+        (at("train_classifier", "word_dropuot", to=0.1), "word_dropuot", "train_classifier.word_dropout"),
+        (renamed("severity", "source", to="sorce"), "severity.sorce", "severity.source"),
+        (at("download", "pairs", 0, "tabel", to="Sheet1"), "pairs.0.tabel", "pairs.0.table"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -135,15 +155,15 @@ def test_a_key_like_no_other_is_named_without_a_guess(tmp_path):
 
 # Each mistake: what is done to the file, the key that must be named, what must be said of it.
 MISTAKES = {
-    "missing key": (without("score", "batch_size"), "score.batch_size", "is missing"),
+    "missing key": (without("score", "shard_rows"), "score.shard_rows", "is missing"),
     "missing section": (without("evaluate"), "evaluate", "is missing"),
     "text for a number": (at("weighting", "alpha", to="a lot"), "weighting.alpha", "valid number"),
     "true for a number": (at("weighting", "alpha", to=True), "weighting.alpha", "valid number"),
     "number in quotes": (at("finetune", "epochs", to="3"), "finetune.epochs", "valid integer"),
     "fraction for a count": (at("finetune", "epochs", to=2.5), "finetune.epochs", "valid integer"),
     "number for a switch": (
-        at("normalise", "rules", "answer", "ya", to=1),
-        "normalise.rules.answer.ya",
+        at("normalise", "rules", "classifier", "ya", to=1),
+        "normalise.rules.classifier.ya",
         "valid boolean",
     ),
     "nothing for a section": (at("weighting", to=None), "weighting", "valid dictionary"),
@@ -169,6 +189,44 @@ MISTAKES = {
     ),
     "seed too great": (at("finetune", "seed", to=2**32), "finetune.seed", "less than 4294967296"),
     "no rows": (at("finetune", "train_rows", to=0), "finetune.train_rows", "greater than 0"),
+    "source of severities unknown": (
+        at("severity", "source", to="lexicon"),
+        "severity.source",
+        "'classifier' or 'provided'",
+    ),
+    "hash of no kind": (
+        at("download", "pairs", 0, "hash", to="crc32:00"),
+        "download.pairs.0.hash",
+        "sha256",
+    ),
+    "hash of a data set that its revision pins": (
+        at("download", "pairs", 0, to={"source": "hf:o/n@main", "hash": "md5:" + "0" * 32}),
+        "download.pairs.0",
+        "pinned by its revision",
+    ),
+    "lexicon for pairs": (
+        at("download", "pairs", 0, to={"source": "lexicon"}),
+        "download.pairs.0",
+        "source of `labelled` only",
+    ),
+    "lexicon with a column": (
+        at("download", "labelled", 0, to={"source": "lexicon", "text": "question"}),
+        "download.labelled.0",
+        "no other key",
+    ),
+    "half the names of labels": (
+        without("download", "labelled", 0, "labels", "neutral"),
+        "download.labelled.0.labels.neutral",
+        "is missing",
+    ),
+    "one fold": (at("train_classifier", "folds", to=1), "train_classifier.folds", "than or equal to 2"),
+    "word dropout above 1": (
+        at("train_classifier", "word_dropout", to=30),
+        "train_classifier.word_dropout",
+        "less than or equal to 1",
+    ),
+    "no patience": (at("train_classifier", "patience", to=0), "train_classifier.patience", "than 0"),
+    "steps below 0": (at("base_encoder", "tiny", "steps", to=-1), "base_encoder.tiny.steps", "equal to 0"),
     "unknown dtype": (at("evaluate", "dtype", to="float16"), "evaluate.dtype", "'bfloat16'"),
     "heads do not divide": (at("base_model", "tiny", "hidden", to=129), "base_model.tiny", "multiple of"),
     "no model": (at("models", to=[]), "models", "at least 1"),
@@ -224,7 +282,16 @@ def test_a_mistake_is_one_sentence_with_file_key_and_what_is_expected(tmp_path, 
 
 @pytest.mark.parametrize(
     "source",
-    ["gpt2", "tiny:llama", "hub:Qwen/Qwen2.5-0.5B", "hub:no-owner@main", "path:", "tiny:gpt2 ", ""],
+    [
+        "gpt2",
+        "tiny:llama",
+        "tiny:bert",
+        "hub:Qwen/Qwen2.5-0.5B",
+        "hub:no-owner@main",
+        "path:",
+        "tiny:gpt2 ",
+        "",
+    ],
 )
 def test_a_bad_model_source_says_which_forms_there_are(tmp_path, source):
     text = refused_change(tmp_path, at("registry", MODEL, "source", to=source))
@@ -245,7 +312,7 @@ def test_a_value_over_several_lines_does_not_break_the_sentence(tmp_path):
 
 def test_of_several_mistakes_one_is_told_and_the_rest_counted(tmp_path):
     def change(values):
-        values["score"]["batch_size"] = 0
+        values["score"]["shard_rows"] = 0
         values["finetune"]["epochs"] = 0
         values["report"]["examples"] = -1
 

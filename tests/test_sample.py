@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
-from pipeline.data.pairs import normalise_labelled, normalise_pairs
-from pipeline.data.readers import read_table
+from pipeline.data.duplicates import Sketches
+from pipeline.data.pairs import SPLITS, assign_splits, normalise_labelled, normalise_pairs
+from pipeline.data.readers import open_table
 from pipeline.params import load
-from pipeline.severity.labels import SEVERITIES
-from pipeline.text.normalise import RULES, Normaliser, arabic_share
+from pipeline.severity.labels import PROBABILITIES, SEVERITIES
+from pipeline.text.normalise import RULES, Normaliser, arabic_shares
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = Normaliser(dict.fromkeys(RULES, True))
@@ -20,7 +22,8 @@ ALL = Normaliser(dict.fromkeys(RULES, True))
 
 @pytest.fixture(scope="module")
 def sample():
-    return read_table(ROOT / "data" / "sample" / "complaints.jsonl")
+    table = open_table(ROOT / "data" / "sample" / "complaints.jsonl", "sample")
+    return pd.concat(table.batches(table.columns))
 
 
 def test_there_are_enough_pairs_and_specialties(sample):
@@ -38,7 +41,7 @@ def test_ids_are_unique_and_name_the_specialty(sample):
 
 @pytest.mark.parametrize("column", ["question", "answer"])
 def test_no_text_stands_twice_even_when_normalised(sample, column):
-    repeated = [text for text, count in Counter(map(ALL, sample[column])).items() if count > 1]
+    repeated = [text for text, count in Counter(ALL(list(sample[column]))).items() if count > 1]
     assert repeated == []
 
 
@@ -46,7 +49,7 @@ def test_no_text_stands_twice_even_when_normalised(sample, column):
 def test_no_text_is_nearly_a_copy_of_another(sample, column):
     """Jaccard similarity of the sets of character 5-grams, for every two rows."""
     grams = CountVectorizer(analyzer="char", ngram_range=(5, 5), binary=True, lowercase=False)
-    sets = grams.fit_transform(map(ALL, sample[column])).astype("int32")
+    sets = grams.fit_transform(ALL(list(sample[column]))).astype("int32")
     common = (sets @ sets.T).toarray()
     sizes = common.diagonal()
     similarity = common / (sizes[:, None] + sizes[None, :] - common)
@@ -71,7 +74,7 @@ def test_all_five_dialects_are_there_in_number(sample):
 
 @pytest.mark.parametrize(("column", "least"), [("question", 0.75), ("answer", 0.95)])
 def test_texts_are_arabic(sample, column, least):
-    shares = sample[column].map(arabic_share)
+    shares = pd.Series(arabic_shares(list(sample[column])), index=sample.index)
     assert shares.min() >= least, sample["id"][shares.idxmin()]
 
 
@@ -132,18 +135,15 @@ def test_rows_of_a_specialty_stand_together_and_are_numbered_in_order(sample):
             assert int(after[-2:]) == int(before[-2:]) + 1
 
 
-def test_the_pipeline_takes_every_row(sample):
+def test_the_pipeline_takes_every_row_and_has_some_in_each_split(sample, tmp_path):
     normalise = load(ROOT / "params.yaml").normalise
-    settings = {
-        "rules": normalise.rules.model_dump(),
-        "min_arabic": normalise.min_arabic,
-        "max_chars": normalise.max_chars,
-        "split": normalise.split.model_dump(),
-        "seed": normalise.seed,
-    }
-    kept, reasons = normalise_pairs(sample, **settings)
-    assert reasons.to_dict() == {}
-    assert len(kept) == len(sample)
-    kept, reasons = normalise_labelled(sample.rename(columns={"question": "text"}), **settings)
-    assert reasons.to_dict() == {}
-    assert set(kept["split"]) == {"train", "valid", "test"}
+    settings = normalise.rules.model_dump(), normalise.min_arabic, normalise.max_chars
+    none = dict.fromkeys(PROBABILITIES, pa.nulls(len(sample), pa.float32()))
+    columns = {name: list(sample[name]) for name in ("question", "answer", "specialty", "severity")}
+    pairs = normalise_pairs(pa.table({**columns, **none}), *settings)
+    assert set(pairs["reason"].to_pylist()) == {""}
+    labelled = normalise_labelled(pa.table({**columns, "text": columns["question"]}), *settings)
+    assert set(labelled["reason"].to_pylist()) == {""}
+    keys = Sketches(tmp_path).add(labelled["text"].to_pylist())
+    splits = assign_splits(keys, normalise.split.model_dump(), normalise.seed)
+    assert set(splits) == set(range(len(SPLITS)))

@@ -20,7 +20,7 @@ SIMILAR = 0.8
 _SHINGLE, _HASHES, _BANDS = 5, 128, 16
 # Texts sketched at once: the shingles of so many stay in the processor's cache.
 _TEXTS = 256
-_PAIRS = 20_000
+_PAIRS = 2_000
 # Odd multipliers and offsets of multiply-shift hashing (Dietzfelbinger et al. 1997); any fixed ones do.
 _RANDOM = np.random.default_rng(20_260_406)
 _MULTIPLIERS = _RANDOM.integers(0, 2**63, _HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
@@ -75,7 +75,8 @@ class Sketches:
         """Pairs of texts that agree in a band: each text with the one before and with the first."""
         keys = np.fromfile(band, dtype=np.uint64)
         order = np.argsort(keys, kind="stable").astype(np.int32)
-        new = np.append(True, np.diff(keys[order]) != 0)
+        keys = keys[order]
+        new = np.append(True, keys[1:] != keys[:-1])
         places = np.arange(len(order), dtype=np.int32)
         firsts = np.maximum.accumulate(np.where(new, places, 0))
         later = places[~new]

@@ -5,11 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from pipeline.errors import WaznError
-from pipeline.files import missing
+from pipeline.files import read_batches
 
 
 def training_rows(path: Path, columns: list[str], most: int, seed: int) -> pd.DataFrame:
@@ -26,25 +23,18 @@ def training_rows(path: Path, columns: list[str], most: int, seed: int) -> pd.Da
     Raises:
         WaznError: the file is missing or is not Parquet.
     """
-    if not path.is_file():
-        raise missing(path)
-    try:
-        with pq.ParquetFile(path) as file:
-            splits = file.iter_batches(columns=["split"])
-            count = sum(_is_train(batch).sum().as_py() or 0 for batch in splits)
-            chosen = np.ones(count, dtype=bool)
-            if count > most:
-                chosen[:] = False
-                chosen[np.random.default_rng(seed).choice(count, most, replace=False)] = True
-            tables, seen = [], 0
-            for batch in file.iter_batches(columns=[*columns, "split"]):
-                table = pa.Table.from_batches([batch]).filter(_is_train(batch))
-                tables.append(table.filter(chosen[seen : seen + len(table)]).select(columns))
-                seen += len(table)
-    except (OSError, pa.ArrowException) as error:
-        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
+    count = sum(_in_training(table).sum() for table in read_batches(path, ["split"]))
+    chosen = np.ones(count, dtype=bool)
+    if count > most:
+        chosen[:] = False
+        chosen[np.random.default_rng(seed).choice(count, most, replace=False)] = True
+    tables, seen = [], 0
+    for table in read_batches(path, [*columns, "split"]):
+        train = _in_training(table)
+        train[train], seen = chosen[seen : seen + train.sum()], seen + train.sum()
+        tables.append(table.filter(train).select(columns))
     return pa.concat_tables(tables).to_pandas() if tables else pd.DataFrame(columns=columns)
 
 
-def _is_train(batch: pa.RecordBatch) -> pa.BooleanArray:
-    return pc.equal(batch.column("split"), "train")
+def _in_training(table: pa.Table) -> np.ndarray:
+    return np.array([split == "train" for split in table["split"].to_pylist()], dtype=bool)

@@ -89,7 +89,7 @@ class Shards:
     def _open(self) -> pq.ParquetFile:
         try:
             # A buffer has columns read piece by piece, so memory does not grow with the row groups.
-            return pq.ParquetFile(self.path, buffer_size=1 << 20)
+            return pq.ParquetFile(self.path, buffer_size=1 << 20, pre_buffer=False)
         except FileNotFoundError:
             raise missing(self.path) from None
         except (OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from pipeline.data.fetching import Patience
 from pipeline.data.hashes import digest
 from pipeline.data.sources import Limits, Source, open_source
 from pipeline.errors import WaznError
-from pipeline.files import replacing, write_json
+from pipeline.files import read_batches, replacing, write_json
 from pipeline.severity import lexicon
 from pipeline.severity.labels import SEVERITIES, severity_of
 
@@ -163,11 +163,10 @@ def _labelled_by_people(key: str, entry: "LabelledSource", source: Source) -> It
 
 def _labelled_by_lexicon(pairs: Path) -> Iterator[pd.DataFrame]:
     """The pairs' questions, labelled by the words in them."""
-    with pq.ParquetFile(pairs) as file:
-        for batch in file.iter_batches(columns=["source", "line", "question", "specialty"]):
-            rows = batch.to_pandas().rename(columns={"question": "text"})
-            rows["source"] = "lexicon:" + rows["source"]
-            yield rows.assign(severity=lexicon.label(rows["text"].tolist()))
+    for batch in read_batches(pairs, ["source", "line", "question", "specialty"]):
+        rows = batch.to_pandas().rename(columns={"question": "text"})
+        rows["source"] = "lexicon:" + rows["source"]
+        yield rows.assign(severity=lexicon.label(rows["text"].tolist()))
 
 
 def _lexicon_provenance(rows: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Normalise the Arabic, keep the usable rows once each, split them, and say why th
 
 import hashlib
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.data.duplicates import Sketches
 from pipeline.data.pairs import SPLITS, assign_splits, normalise_labelled, normalise_pairs, row_id
 from pipeline.errors import WaznError
-from pipeline.files import missing, parquet_writer, read_json, write_json
+from pipeline.files import parquet_writer, read_batches, read_json, write_json
 from pipeline.severity.labels import PROBABILITIES, SEVERITIES
 from pipeline.text import codes, privacy, privacy_forms, privacy_numbers, privacy_words
 from pipeline.text import normalise as rules_module
@@ -124,25 +125,9 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
-def batches(path: Path) -> Iterator[pa.Table]:
-    """The rows of a Parquet file, `BATCH` at a time.
-
-    Raises:
-        WaznError: the file is missing or is not Parquet.
-    """
-    if not path.is_file():
-        raise missing(path)
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH):
-                yield pa.Table.from_batches([batch])
-    except (OSError, pa.ArrowException) as error:
-        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
-
-
 def row_groups(path: Path) -> Iterator[pa.Table]:
     """The row groups of a Parquet file, one by one."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         for number in range(file.num_row_groups):
             yield file.read_row_group(number)
 
@@ -155,7 +140,7 @@ def judge(dataset: str, normalise: "Normalise", folder: Path, sketches: Sketches
     reason = [np.zeros(0, dtype=np.uint8)]
     identity, complaint, keys = ([np.zeros(0, dtype=np.uint64)] for _ in range(3))
     with parquet_writer(folder / f"{dataset}.parquet", SCHEMAS[dataset]) as writer:
-        for raw in batches(RAW / f"{dataset}.parquet"):
+        for raw in read_batches(RAW / f"{dataset}.parquet", rows=BATCH):
             table = JUDGES[dataset](raw, rules, normalise.min_arabic, normalise.max_chars)
             numbers = np.array([rows.number(text) for text in table["reason"].to_pylist()], dtype=np.uint8)
             usable = table.filter(numbers == 0)
@@ -276,7 +261,9 @@ def write(judged: Mapping[str, Judged], folder: Path, rules: str, metrics: dict[
             start = used = 0
             # Both files have the same batches: the second was written from those of the first.
             for raw, table in zip(
-                batches(RAW / f"{dataset}.parquet"), row_groups(folder / f"{dataset}.parquet"), strict=True
+                read_batches(RAW / f"{dataset}.parquet", rows=BATCH),
+                row_groups(folder / f"{dataset}.parquet"),
+                strict=True,
             ):
                 reason = rows.reason[start : start + len(raw)]
                 usable = rows.usable[start : start + len(raw)]
@@ -310,10 +297,19 @@ def rejection(dataset: str, raw: pa.Table, reason: np.ndarray, reasons: list[str
             "source": rows["source"],
             "line": rows["line"],
             "reason": [reasons[number] for number in reason[reason > 0]],
-            "row": [json.dumps(original, ensure_ascii=False) for original in originals],
+            "row": [as_json(original) for original in originals],
         },
         schema=REJECTED,
     )
+
+
+def as_json(row: Mapping[str, Any]) -> str:
+    """A row as JSON; what is no number becomes text, since JSON has no form for it."""
+    values = {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+    return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
 
 def rules_fingerprint(normalise: "Normalise") -> str:

@@ -1,220 +1,250 @@
 import re
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.pairs import (
     SPLITS,
-    assign_split,
+    assign_splits,
     normalise_labelled,
     normalise_pairs,
     row_id,
     why_rejected,
 )
+from pipeline.severity.labels import PROBABILITIES
 from pipeline.text.normalise import RULES
 
 ALL = dict.fromkeys(RULES, True)
 LIGHT = {**ALL, "alef": False, "ya": False, "ta_marbuta": False}
+JUDGEMENT = {"rules": {"classifier": ALL, "language_model": LIGHT}, "min_arabic": 0.6, "max_chars": 50}
 FRACTIONS = {"train": 0.7, "valid": 0.1, "test": 0.2}
-SETTINGS = {
-    "rules": {"classifier": ALL, "question": LIGHT, "answer": LIGHT},
-    "min_arabic": 0.6,
-    "max_chars": 50,
-    "split": FRACTIONS,
-    "seed": 17,
-}
 GOOD = "راجع الطبيب"
+NAN, INFINITE = float("nan"), float("inf")
 
 
-def pairs(rows, **changes):
-    raw = pd.DataFrame(rows, columns=["question", "answer"])
-    return normalise_pairs(raw, **{**SETTINGS, **changes})
+def pairs(rows, specialty="", shares=(None, None, None)):
+    """Rows of question and answer, and three probabilities where a row has its own."""
+    values = [row[2:] or shares for row in rows]
+    raw = {
+        "question": pa.array([row[0] for row in rows], pa.string()),
+        "answer": pa.array([row[1] for row in rows], pa.string()),
+        "specialty": pa.array([specialty] * len(rows), pa.string()),
+    }
+    for number, name in enumerate(PROBABILITIES):
+        raw[name] = pa.array([value[number] for value in values], pa.float32(), from_pandas=False)
+    return normalise_pairs(pa.table(raw), **JUDGEMENT)
 
 
-def labelled(rows, **changes):
-    raw = pd.DataFrame(rows, columns=["text", "severity"])
-    return normalise_labelled(raw, **{**SETTINGS, **changes})
+def labelled(rows):
+    columns = list(zip(*rows, strict=True)) or [(), ()]
+    raw = {"text": columns[0], "severity": columns[1], "specialty": [""] * len(rows)}
+    return normalise_labelled(
+        pa.table({name: pa.array(values, pa.string()) for name, values in raw.items()}), **JUDGEMENT
+    )
 
 
-def many(count):
-    """Complaints that differ in letters, so that normalisation cannot make two of them one."""
-    letters = "بتثجحخدذرزسشصضطظعغفق"
-    return [
-        "صداع " + letters[n // 400 % 20] + letters[n // 20 % 20] + letters[n % 20] for n in range(count)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "empty"),
-        ("fever and pain", "not_arabic"),
-        ("123 ؟", "not_arabic"),
-        ("صداع headache", "not_arabic"),
-        ("أ" * 51, "too_long"),
-        ("أ" * 50, None),
-        ("صداع 3 mg", None),
-    ],
-)
-def test_why_a_text_is_rejected(text, reason):
-    assert why_rejected(text, min_arabic=0.6, max_chars=50) == reason
+def test_why_a_text_is_rejected():
+    reasons = {
+        "": "empty",
+        "fever and pain": "not_arabic",
+        "123 ؟": "not_arabic",
+        "صداع headache": "not_arabic",
+        "ا" * 51: "too_long",
+        "a" * 51: "not_arabic",
+        "ا" * 50: "",
+        "صداع 3 mg": "",
+        "صداع six": "not_arabic",
+        "صداعي six": "",
+    }
+    assert why_rejected(list(reasons), min_arabic=0.6, max_chars=50).tolist() == list(reasons.values())
+    assert why_rejected([], min_arabic=0.6, max_chars=50).tolist() == []
+    assert why_rejected(["fever", ""], min_arabic=0.0, max_chars=50).tolist() == ["", "empty"]
 
 
 @pytest.mark.parametrize(
     ("question", "answer", "reason"),
     [
+        ("صداع", GOOD, ""),
         ("", GOOD, "question_empty"),
-        ("  \u200f ـ ", GOOD, "question_empty"),
+        ("  \u200f ـ <br> &nbsp; ", GOOD, "question_empty"),
         ("صداع", "", "answer_empty"),
         ("", "", "question_empty"),
         ("headache", GOOD, "question_not_arabic"),
         ("صداع", "see a doctor", "answer_not_arabic"),
         ("صداع " * 20, GOOD, "question_too_long"),
         ("صداع", "راحة " * 20, "answer_too_long"),
+        ("صداع", "", "answer_empty"),
     ],
 )
-def test_an_unusable_pair_is_rejected_with_its_reason(question, answer, reason):
-    kept, reasons = pairs([("حمى", GOOD), (question, answer)])
-    assert kept.index.tolist() == [0]
-    assert reasons.to_dict() == {1: reason}
+def test_an_unusable_pair_has_its_reason(question, answer, reason):
+    assert pairs([("حمى", GOOD), (question, answer)])["reason"].to_pylist() == ["", reason]
 
 
 @pytest.mark.parametrize(
     ("text", "severity", "reason"),
     [
+        ("صداع", "critical", ""),
         ("", "critical", "empty"),
         ("fever", "critical", "not_arabic"),
         ("صداع " * 20, "critical", "too_long"),
         ("صداع", "", "unknown_label"),
-        ("حُمّى", "neutral", "duplicate"),
+        ("", "", "empty"),
     ],
 )
-def test_an_unusable_labelled_complaint_is_rejected_with_its_reason(text, severity, reason):
-    kept, reasons = labelled([("حمى", "critical"), (text, severity)])
-    assert kept.index.tolist() == [0]
-    assert reasons.to_dict() == {1: reason}
-
-
-def test_length_is_measured_after_normalisation():
-    kept, _ = pairs([("صد" + "ـ" * 100 + "اع", GOOD)])
-    assert kept["question"].tolist() == ["صداع"]
-
-
-def test_duplicates_are_found_by_what_the_classifier_reads_and_the_first_stays():
-    kept, reasons = pairs([("أعاني من حمّى", GOOD), ("اعاني من حمي", GOOD), ("اعاني من حمي", "اشرب ماء")])
-    assert kept["question"].tolist() == ["أعاني من حمى", "اعاني من حمي"]
-    assert reasons.to_dict() == {1: "duplicate"}
-
-
-def test_an_unlabelled_row_does_not_make_a_labelled_one_a_duplicate():
-    kept, reasons = labelled([("صداع", ""), ("صداع", "neutral")])
-    assert kept["severity"].to_dict() == {1: "neutral"}
-    assert reasons.to_dict() == {0: "unknown_label"}
-
-
-def test_kept_rows_have_the_documented_columns_and_texts():
-    kept, _ = pairs([("مُستشفى\u200f ٣", "الرّاحــة ٣")])
-    assert list(kept.columns) == ["id", "question", "answer", "text", "split"]
-    assert kept.iloc[0][["question", "answer", "text"]].tolist() == ["مستشفى 3", "الراحة 3", "مستشفي 3"]
-    kept, _ = labelled([("مُستشفى", "critical")])
-    assert list(kept.columns) == ["id", "text", "severity", "split"]
-    assert kept.iloc[0][["text", "severity"]].tolist() == ["مستشفي", "critical"]
+def test_an_unusable_labelled_complaint_has_its_reason(text, severity, reason):
+    assert labelled([("حمى", "neutral"), (text, severity)])["reason"].to_pylist() == ["", reason]
 
 
 @pytest.mark.parametrize(
-    ("decide", "columns"),
+    ("shares", "reason"),
     [
-        (pairs, ["id", "question", "answer", "text", "split"]),
-        (labelled, ["id", "text", "severity", "split"]),
+        ((None, None, None), ""),
+        ((0.2, 0.3, 0.5), ""),
+        ((0.0, 0.0, 1.0), ""),
+        ((0.333, 0.333, 0.333), ""),
+        ((0.34, 0.33, 0.335), ""),
+        ((0.3, 0.3, 0.3), "bad_probabilities"),
+        ((0.5, 0.5, 0.02), "bad_probabilities"),
+        ((-0.1, 0.5, 0.6), "bad_probabilities"),
+        ((20.0, 30.0, 50.0), "bad_probabilities"),
+        ((NAN, 0.5, 0.5), "bad_probabilities"),
+        ((NAN, NAN, NAN), "bad_probabilities"),
+        ((None, 0.5, 0.5), "bad_probabilities"),
+        ((None, None, NAN), "bad_probabilities"),
+        ((INFINITE, 0.0, 0.0), "bad_probabilities"),
     ],
 )
-def test_if_nothing_is_kept_the_columns_are_still_there(decide, columns):
-    kept, reasons = decide([("", "")])
-    assert list(kept.columns) == columns
-    assert len(kept) == 0
-    assert reasons.to_dict() in ({0: "question_empty"}, {0: "empty"})
+def test_probabilities_are_three_that_sum_to_one_or_none(shares, reason):
+    found = pairs([("حمى", GOOD), ("صداع", GOOD, *shares)])
+    assert found["reason"].to_pylist() == ["", reason]
+    kept = [found[name].to_pylist()[1] for name in PROBABILITIES]
+    assert str(kept) == str([None if share is None else float(np.float32(share)) for share in shares])
+    assert found.schema.field(PROBABILITIES[0]).type == pa.float32()
 
 
-CELLS = st.sampled_from(["", " ", "صداع", "صُداع", "أعاني", "اعاني", "pain", "حمى " * 20, "حمى x"])
+def test_a_text_that_cannot_be_used_is_a_reason_before_probabilities():
+    found = pairs([("", GOOD, 1.0, 1.0, 1.0), ("صداع", "", 1.0, 1.0, 1.0)])
+    assert found["reason"].to_pylist() == ["question_empty", "answer_empty"]
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(CELLS, CELLS), max_size=12), st.integers(0, 1000))
-def test_every_row_is_either_kept_or_rejected(rows, first):
-    raw = pd.DataFrame(rows, columns=["question", "answer"], index=range(first, first + len(rows)))
-    kept, reasons = normalise_pairs(raw, **SETTINGS)
-    assert sorted([*kept.index, *reasons.index]) == list(raw.index)
-    assert kept["id"].is_unique
-    assert list(kept.index) == sorted(kept.index), "in the order given"
+def test_length_is_measured_after_normalisation():
+    found = pairs([("صد" + "ـ" * 100 + "اع", GOOD)])
+    assert found["question"].to_pylist() == ["صداع"]
+    assert found["reason"].to_pylist() == [""]
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(CELLS, st.sampled_from(["critical", "neutral", ""])), max_size=12))
-def test_every_labelled_row_is_either_kept_or_rejected(rows):
-    kept, reasons = labelled(rows)
-    assert sorted([*kept.index, *reasons.index]) == list(range(len(rows)))
-    assert kept["text"].is_unique
-    assert kept["severity"].all()
+def test_rows_have_the_documented_columns_and_texts():
+    found = pairs([("مُستشفى\u200f ٣", "الرّاحــة ٣")], specialty="باطنية").to_pylist()[0]
+    assert list(found) == ["id", "question", "answer", "text", "specialty", *PROBABILITIES, "reason"]
+    assert found["question"] == "مستشفى 3"
+    assert found["answer"] == "الراحة 3"
+    assert found["text"] == "مستشفي 3"
+    assert found["specialty"] == "باطنية"
+    assert labelled([("مُستشفى", "critical")]).to_pylist() == [
+        {
+            "id": row_id("مستشفي"),
+            "text": "مستشفي",
+            "severity": "critical",
+            "specialty": "",
+            "reason": "",
+        }
+    ]
 
 
-def test_ids_and_splits_stay_when_rows_are_added_or_moved():
-    old = [(text, GOOD) for text in many(50)]
-    before, _ = pairs(old)
-    after, _ = pairs([("حمى جديدة", GOOD), *reversed(old), ("سعال", GOOD)])
-    wanted = before.set_index("id")[["question", "split"]].to_dict("index")
-    found = after.set_index("id")[["question", "split"]].to_dict("index")
-    assert len(found) == 52
-    assert wanted.items() <= found.items()
+def test_no_row_gives_the_columns():
+    assert pairs([]).column_names == [
+        "id",
+        "question",
+        "answer",
+        "text",
+        "specialty",
+        *PROBABILITIES,
+        "reason",
+    ]
+    assert labelled([]).column_names == ["id", "text", "severity", "specialty", "reason"]
+    assert len(pairs([])) == len(labelled([])) == 0
 
 
-def test_labelled_ids_and_splits_stay_when_rows_are_added_or_moved():
-    old = [(text, "neutral") for text in many(50)]
-    before, _ = labelled(old)
-    after, _ = labelled([("سعال", "critical"), *reversed(old)])
-    wanted = before.set_index("id")[["text", "split"]].to_dict("index")
-    assert wanted.items() <= after.set_index("id")[["text", "split"]].to_dict("index").items()
+def test_pairs_have_the_same_id_only_if_the_classifier_would_read_both_sides_alike():
+    first, spelt, answered, asked = pairs(
+        [("أعاني من حمّى", GOOD), ("اعاني من حمي", "راجِع الطّبيب"), ("اعاني من حمي", "راحة"), ("صداع", GOOD)]
+    )["id"].to_pylist()
+    assert first == spelt
+    assert len({first, answered, asked}) == 3
 
 
-def test_a_complaint_is_in_the_same_split_in_pairs_and_labelled():
-    texts = many(300)
-    # Spelt differently in the two: only the normalised complaint counts.
-    in_pairs, _ = pairs([("أ " + text, GOOD) for text in texts])
-    in_labelled, _ = labelled([(f"ا\u200f  {text}ٌ", "neutral") for text in texts])
-    assert in_pairs["text"].tolist() == in_labelled["text"].tolist()
-    assert in_pairs["split"].tolist() == in_labelled["split"].tolist()
-    assert set(in_pairs["split"]) == set(SPLITS)
+CELLS = st.sampled_from(["", " ", "صداع", "صُداع", "أعاني", "اعاني", "pain", "حمى " * 20, "حمى x", "<b>"])
 
 
-def test_a_question_with_two_answers_is_in_one_split():
-    texts = many(300)
-    kept, reasons = pairs([(text, answer) for text in texts for answer in (GOOD, "اشرب ماء")])
-    assert reasons.empty
-    assert (kept.groupby("text")["split"].nunique() == 1).all()
-    assert kept["id"].nunique() == 600
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.randoms())
+def test_a_row_is_judged_by_itself(rows, random):
+    alone = [pairs([row]).to_pylist()[0] for row in rows]
+    assert pairs(rows).to_pylist() == alone
+    order = random.sample(range(len(rows)), len(rows))
+    assert pairs([rows[place] for place in order]).to_pylist() == [alone[place] for place in order]
 
 
-def test_the_seed_changes_splits_and_nothing_else():
-    rows = [(text, GOOD) for text in many(300)]
-    first, second = pairs(rows)[0], pairs(rows, seed=18)[0]
-    assert first.drop(columns="split").equals(second.drop(columns="split"))
-    moved = (first["split"] != second["split"]).mean()
-    assert 0.3 < moved < 0.6, "1 - 0.7² - 0.1² - 0.2² = 0.46 of the rows move"
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(CELLS, st.sampled_from(["critical", "neutral", ""])), min_size=1, max_size=12))
+def test_a_labelled_row_is_judged_by_itself(rows):
+    assert labelled(rows).to_pylist() == [labelled([row]).to_pylist()[0] for row in rows]
 
 
-@pytest.mark.parametrize("seed", [0, 17])
-@pytest.mark.parametrize("fractions", [FRACTIONS, {"train": 0.5, "valid": 0.25, "test": 0.25}])
-def test_splits_have_about_the_shares_asked_for(fractions, seed):
-    found = pd.Series([assign_split(f"complaint {n}", fractions, seed) for n in range(5000)])
-    for split in SPLITS:
-        assert (found == split).mean() == pytest.approx(fractions[split], abs=0.03)
+# ---- splits -------------------------------------------------------------------------------------
+
+KEYS = np.random.default_rng(1).integers(0, 2**64, 20_000, dtype=np.uint64)
+
+
+@pytest.mark.parametrize("seed", [0, 17, 2**32 - 1])
+@pytest.mark.parametrize(
+    "fractions",
+    [FRACTIONS, {"train": 0.5, "valid": 0.25, "test": 0.25}, {"train": 0.9, "valid": 0, "test": 0.1}],
+)
+def test_splits_have_the_shares_asked_for(fractions, seed):
+    found = np.bincount(assign_splits(KEYS, fractions, seed), minlength=3) / len(KEYS)
+    # Of 20,000 draws the standard error is at most 0.0035.
+    np.testing.assert_allclose(found, list(fractions.values()), atol=0.015)
+    assert found[1] > 0 or fractions["valid"] == 0
+
+
+def test_keys_in_a_row_are_spread_as_any_others():
+    found = (
+        np.bincount(assign_splits(np.arange(20_000, dtype=np.uint64), FRACTIONS, 17), minlength=3) / 20_000
+    )
+    np.testing.assert_allclose(found, list(FRACTIONS.values()), atol=0.015)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_split_with_everything_gets_everything(split):
     fractions = {name: float(name == split) for name in SPLITS}
-    assert {assign_split(str(n), fractions, seed=3) for n in range(200)} == {split}
+    assert set(assign_splits(KEYS[:2000], fractions, 3).tolist()) == {SPLITS.index(split)}
+
+
+def test_the_seed_moves_as_many_rows_as_a_new_draw_would():
+    moved = assign_splits(KEYS, FRACTIONS, 17) != assign_splits(KEYS, FRACTIONS, 18)
+    assert moved.mean() == pytest.approx(1 - 0.7**2 - 0.1**2 - 0.2**2, abs=0.015)
+
+
+def test_a_split_depends_on_the_rows_own_key():
+    whole = assign_splits(KEYS, FRACTIONS, 17)
+    np.testing.assert_array_equal(assign_splits(KEYS[::-3], FRACTIONS, 17), whole[::-3])
+    assert len(assign_splits(KEYS[:0], FRACTIONS, 17)) == 0
+
+
+def test_a_larger_training_share_takes_rows_in_and_gives_none_away():
+    small = assign_splits(KEYS, {"train": 0.5, "valid": 0.2, "test": 0.3}, 17)
+    large = assign_splits(KEYS, {"train": 0.6, "valid": 0.2, "test": 0.2}, 17)
+    assert (large[small == 0] == 0).all()
+
+
+def test_splits_of_a_seed_stay_what_they_are():
+    """A change here moves every row of everybody's data to another split."""
+    keys = np.array([number * 0x9E3779B97F4A7C15 % 2**64 for number in range(1, 17)], dtype=np.uint64)
+    assert assign_splits(keys, FRACTIONS, 17).tolist() == [2, 0, 2, 0, 2, 0, 0, 2, 2, 0, 0, 2, 0, 0, 0, 0]
 
 
 def test_a_row_id_is_sixteen_hexadecimal_digits_and_tells_its_keys_apart():

@@ -86,7 +86,7 @@ def encoder(built, tmp_path_factory):
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("encoder")
-    tokenizer = AutoTokenizer.from_pretrained(built("bert"))
+    tokenizer = AutoTokenizer.from_pretrained(built("modernbert"))
     tokenizer.save_pretrained(folder)
     torch.manual_seed(11)
     shape = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}

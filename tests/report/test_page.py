@@ -129,9 +129,11 @@ def classifier(**changes):
         "labels": "human",
         "rows": {"train": 391, "valid": 42, "test": 107},
         "temperature": 1.25,
+        "ngram_weight": 0.75,
         "epochs": 6,
         "beats_linear": True,
         "classifier": quality(0.3),
+        "encoder_alone": quality(0.35),
         "uncalibrated": quality(0.4),
         "linear": quality(0.5),
         "majority": quality(0.6),
@@ -187,6 +189,7 @@ def page(question="صداع", generated="راحة", title="A model", source="own
         "classifier": classifier(),
         "confusion": confusion_counts(pd.DataFrame({"actual": ["neutral"], "predicted": ["critical"]})),
         "data": data(source),
+        "severity": {"source": "classifier", "labels": "human"},
         "examples": [
             {
                 "id": "ab12",
@@ -345,7 +348,8 @@ def test_the_classifier_stands_beside_its_references_with_intervals(plain):
     found = Page(plain)
     for title, value in (
         ("Classifier, calibrated", 0.3),
-        ("Classifier before calibration", 0.4),
+        ("Its encoder alone, calibrated", 0.35),
+        ("Its encoder alone, before calibration", 0.4),
         ("TF-IDF + logistic regression", 0.5),
         ("Class shares", 0.6),
     ):
@@ -355,6 +359,11 @@ def test_the_classifier_stands_beside_its_references_with_intervals(plain):
     assert "On 107 labelled test complaints" in text
     assert "tiny_bert, trained on 391 complaints; best on 42 validation complaints after epoch 6." in text
     assert "the temperature of 1.250" in text
+    assert "the weight of 0.750 with which a linear model of character n-grams is blended in" in text
+
+
+def test_without_a_blend_no_n_grams_are_spoken_of():
+    assert "character n-grams" not in words(page(classifier=classifier(ngram_weight=0.0)))
 
 
 def test_precision_and_recall_stand_by_class(plain):
@@ -399,6 +408,24 @@ def test_weak_labels_are_marked_where_the_lexicon_gave_them(plain):
     assert ("p", {"class": "notice"}) in Page(html).around("Weak labels.")[0]
     assert "by a list of symptom terms (weak labels)" in words(html)
     assert "weak labels" not in plain.lower()
+
+
+def test_probabilities_that_come_from_a_list_of_terms_are_marked_beside_the_weights():
+    html = page(severity={"source": "classifier", "labels": "lexicon"})
+    assert ("p", {"class": "notice"}) in Page(html).around("Weak labels.")[0]
+    assert "The probabilities come from a classifier that learnt from a list of symptom terms" in words(
+        html
+    )
+
+
+def test_probabilities_of_the_source_are_not_called_the_classifiers(plain):
+    html = page(severity={"source": "provided", "labels": None})
+    assert "are those that the source of the pairs provides" in words(html)
+    assert "its severities are the source's" in words(html)
+    assert "ab12 · non-critical (by the source)" in words(html)
+    assert "its severities are the classifier's" in words(plain)
+    assert "ab12 · non-critical (by the classifier)" in words(plain)
+    assert "provides" not in plain
 
 
 @pytest.mark.parametrize(

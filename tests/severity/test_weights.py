@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.severity.weights import PROBABILITIES, pair_weights, weight_spread
+from pipeline.severity.labels import PROBABILITIES
+from pipeline.severity.weights import pair_weights, weight_spread
 
 
 def scored(*rows):
@@ -29,7 +30,7 @@ def test_columns_are_found_by_name_and_rows_keep_their_order():
     table = scored((1, 0, 0), (0, 0, 1))[["p_critical", "p_non_critical", "p_neutral"]]
     table.insert(0, "id", ["a", "b"])
     assert pair_weights(table, alpha=2.0, beta=3.0, gamma=5.0).tolist() == [2.0, 5.0]
-    assert PROBABILITIES == ["p_non_critical", "p_neutral", "p_critical"]
+    assert PROBABILITIES == ("p_non_critical", "p_neutral", "p_critical")
 
 
 def test_weights_are_double_precision_although_probabilities_are_not():

@@ -6,6 +6,8 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -77,7 +79,7 @@ def generated_of(project, architecture, run):
 
 def lay_out(folder, built, scored):
     """A project's folder with what finetune and evaluate read."""
-    for name, architecture in (("gpt2", "gpt2"), ("qwen2", "qwen2"), ("tiny_bert", "bert")):
+    for name, architecture in (("gpt2", "gpt2"), ("qwen2", "qwen2"), ("tiny_bert", "modernbert")):
         shutil.copytree(built(architecture), folder / "models" / "base" / name)
     (folder / "data" / "scored").mkdir(parents=True)
     scored.to_parquet(folder / "data" / "scored" / "pairs.parquet", index=False)
@@ -143,6 +145,29 @@ def test_card_says_what_the_model_is_and_is_not(loss, project):
     assert ("severity-aware loss" in card) == (loss == "weighting")
     shown = {"uniform": "w = 1 p_non_critical + 1 p_neutral + 1 p_critical"}
     assert shown.get(loss, "w = 0.25 p_non_critical + 1 p_neutral + 1.75 p_critical") in card
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        ({"labels": "human"}, "a classifier that is itself often wrong"),
+        (
+            {"labels": "lexicon"},
+            "a classifier that learnt from weak labels: a list of symptom terms, not people, gave them",
+        ),
+        ({"labels": None}, "the source of the pairs"),
+        (None, "the source of the pairs"),
+    ],
+    ids=["human", "lexicon", "provided", "without a note"],
+)
+def test_card_says_where_the_severities_come_from(note, said, fresh):
+    table = pq.read_table("data/scored/pairs.parquet").replace_schema_metadata(
+        {} if note is None else {"wazn": json.dumps(note)}
+    )
+    pq.write_table(table, "data/scored/pairs.parquet")
+    finetune("gpt2", "uniform", epochs=1, train_rows=2)
+    card = (fresh / "models" / "uniform" / "gpt2" / "README.md").read_text(encoding="utf-8")
+    assert f"Severity probabilities come from {said}." in " ".join(card.split())
 
 
 @pytest.mark.parametrize("loss", WEIGHTS)

@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from itertools import permutations
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
+from pipeline.training import tiny
 from pipeline.training.tiny import build
 
-ARCHITECTURES = ("gpt2", "qwen2", "bert")
+ARCHITECTURES = ("gpt2", "qwen2", "modernbert")
 
 BUILD = """
 import json, sys
@@ -83,7 +86,7 @@ def test_model_is_saved_as_safetensors_only(architecture, built):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_model_loads_by_its_folder_alone(architecture, built, pairs, minute_shape):
-    kind = AutoModelForMaskedLM if architecture == "bert" else AutoModelForCausalLM
+    kind = AutoModelForMaskedLM if architecture == "modernbert" else AutoModelForCausalLM
     model = kind.from_pretrained(built(architecture), use_safetensors=True)
     tokenizer = AutoTokenizer.from_pretrained(built(architecture))
     assert model.config.model_type == architecture
@@ -112,7 +115,7 @@ def test_decoders_tokenizer_gives_back_any_text(architecture, text, built):
 
 
 def test_encoders_tokenizer_gives_back_arabic_words(built):
-    tokenizer = AutoTokenizer.from_pretrained(built("bert"))
+    tokenizer = AutoTokenizer.from_pretrained(built("modernbert"))
     ids = tokenizer("صداع شديد منذ يومين")["input_ids"]
     assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
     assert tokenizer.unk_token_id not in ids
@@ -120,7 +123,7 @@ def test_encoders_tokenizer_gives_back_arabic_words(built):
 
 
 def test_encoders_padding_is_masked(built, pairs):
-    tokenizer = AutoTokenizer.from_pretrained(built("bert"))
+    tokenizer = AutoTokenizer.from_pretrained(built("modernbert"))
     batch = tokenizer([pairs[0][0], pairs[1][0]], padding=True, return_tensors="pt")
     assert torch.equal(batch["attention_mask"] == 0, batch["input_ids"] == tokenizer.pad_token_id)
     assert batch["attention_mask"].sum() < batch["attention_mask"].numel()
@@ -130,6 +133,90 @@ def test_encoders_padding_is_masked(built, pairs):
 def test_source_is_noted(architecture, built):
     noted = json.loads((built(architecture) / "source.json").read_text(encoding="utf-8"))
     assert noted == {"source": f"tiny:{architecture}"}
+
+
+# ---- latent semantic analysis -------------------------------------------------------------------
+
+# Words that stand in each other's place, by subject; no text has two of a kind, so that words of like
+# contexts never meet and are told by their contexts alone.
+PLACES = {"pain": ("صداع", "وجع"), "skin": ("حكة", "طفح")}
+CONTEXTS = {"pain": ("راسي", "جبيني", "عيني", "رقبتي"), "skin": ("جلدي", "يدي", "ساقي", "ظهري")}
+NARROW = {"hidden": 8, "steps": 0}
+
+
+@pytest.fixture(scope="module")
+def of_two_subjects():
+    """Every word of a subject with every two of its contexts, between words that all texts have."""
+    return [
+        f"عندي {word} في {first} و {second}"
+        for subject, words in PLACES.items()
+        for word in words
+        for first, second in permutations(CONTEXTS[subject], 2)
+    ]
+
+
+@pytest.fixture(scope="module")
+def analysed(of_two_subjects, minute_shape, tmp_path_factory):
+    """Folder of an encoder without a step of training, much narrower than there are texts."""
+    folder = tmp_path_factory.mktemp("analysed")
+    build("modernbert", of_two_subjects, dataclasses.replace(minute_shape, **NARROW), 17, folder)
+    return folder
+
+
+def embedded(folder):
+    """The embedding of a word that is one token, as the model in the folder has it."""
+    table = AutoModelForMaskedLM.from_pretrained(folder).get_input_embeddings().weight.detach().numpy()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def vector(word):
+        [token] = tokenizer(word, add_special_tokens=False)["input_ids"]
+        return table[token]
+
+    return vector
+
+
+def cosine(first, second):
+    return first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+
+
+def test_words_of_like_contexts_start_nearer_than_unlike_ones(analysed):
+    vector = embedded(analysed)
+    like = [cosine(vector(first), vector(second)) for first, second in PLACES.values()]
+    unlike = [cosine(vector(a), vector(b)) for a in PLACES["pain"] for b in PLACES["skin"]]
+    assert min(like) > max(unlike) + 0.3
+
+
+def test_without_analysis_likeness_would_be_chance(of_two_subjects, minute_shape, tmp_path, monkeypatch):
+    """That the test before this one can fail: random embeddings do not have the property."""
+    monkeypatch.setattr(tiny, "_start_from_lsa", lambda *_: None)
+    build("modernbert", of_two_subjects, dataclasses.replace(minute_shape, **NARROW), 17, tmp_path)
+    vector = embedded(tmp_path)
+    assert max(abs(cosine(vector(a), vector(b))) for a, b in PLACES.values()) < 0.6
+
+
+def test_embeddings_of_analysis_are_ten_times_as_wide_as_random_ones(analysed):
+    table = AutoModelForMaskedLM.from_pretrained(analysed).get_input_embeddings().weight.detach()
+    assert 0.15 < table.std() < 0.25
+    assert table.isfinite().all()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_model_without_a_step_of_training_is_a_model_and_repeats(architecture, texts, shape, tmp_path):
+    still = dataclasses.replace(shape, steps=0)
+    for name in ("first", "second"):
+        build(architecture, texts, still, 17, tmp_path / name)
+        np.random.seed(1)  # a random state that somebody else sets is no part of the result
+        torch.rand(3)
+    assert digests(tmp_path / "first") == digests(tmp_path / "second")
+    build(architecture, texts, shape, 17, tmp_path / "trained")
+    first, trained = digests(tmp_path / "first"), digests(tmp_path / "trained")
+    assert first["model.safetensors"] != trained["model.safetensors"], "and steps do something"
+
+
+def test_fewer_texts_than_the_model_is_wide_are_analysed_too(shape, tmp_path):
+    build("modernbert", ["صداع شديد", "سعال خفيف", "ألم في الصدر"], shape, 17, tmp_path)
+    table = AutoModelForMaskedLM.from_pretrained(tmp_path).get_input_embeddings().weight
+    assert table.isfinite().all()
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "qwen2"])
