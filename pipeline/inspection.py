@@ -84,7 +84,11 @@ def _funnel(
         print(f"  {count:>9}  {reason:<20} e.g. {source}, line {line}")
         if text:
             values = json.loads(row)
-            print("\n".join(f"{'':>13}{key}: {value}" for key, value in values.items() if value))
+            for key, value in values.items():
+                # A text may hold what a terminal would obey.
+                shown = "".join(sign if sign.isprintable() else " " for sign in str(value or ""))
+                if shown:
+                    print(f"{'':>13}{key}: {shown}")
 
 
 def _examples(path: Path) -> dict[tuple[str, str], tuple[str, int, str]]:

@@ -28,6 +28,8 @@ from pipeline.severity.ngrams import NgramModel
 from pipeline.training.grouping import microbatches
 from pipeline.training.runtime import device, load_pretrained, torch_dtype
 
+# Share of the tokens computed that may be padding.
+_MOST_PADDING = 0.05
 _SETTINGS, _NGRAMS = "severity.json", "ngrams.safetensors"
 
 
@@ -213,7 +215,8 @@ class Classifier:
         model = self.model.to(place).eval()
         encoded = self.encode(texts)
         result = np.empty((len(encoded), len(SEVERITIES)))
-        groups = microbatches(range(len(encoded)), [len(ids) for ids in encoded], tokens_per_batch)
+        lengths = [len(ids) for ids in encoded]
+        groups = microbatches(range(len(encoded)), lengths, tokens_per_batch, _MOST_PADDING)
         for chosen in tqdm(groups, desc="severity", unit="batch", disable=None, leave=False):
             batch = self.tokenizer.pad(
                 {"input_ids": [encoded[index] for index in chosen]}, return_tensors="pt"

@@ -80,7 +80,7 @@ def run(normalise: "Normalise") -> None:
             check_splits(dataset, rows, fractions, metrics[dataset])
         weak = any(item["labels"] == "lexicon" for item in provenance["labelled"])
         metrics["labelled"]["labels"] = "lexicon" if weak else "human"
-        write(judged, folder, rules_fingerprint(normalise), metrics)
+        write(judged, folder, rules_fingerprints(normalise), metrics)
     metrics["duplicates"] = duplicates(judged["pairs"], fractions, normalise.seed)
     write_json(METRICS, metrics)
     for dataset in JUDGES:
@@ -246,14 +246,16 @@ def duplicates(rows: Judged, fractions: Mapping[str, float], seed: int) -> dict[
     }
 
 
-def write(judged: Mapping[str, Judged], folder: Path, rules: str, metrics: dict[str, Any]) -> None:
+def write(
+    judged: Mapping[str, Judged], folder: Path, rules: Mapping[str, str], metrics: dict[str, Any]
+) -> None:
     """The second pass: write the kept rows and the rejected ones; count labels and placeholders."""
-    noted = {"rules": rules, "labels": metrics["labelled"]["labels"]}
-    metadata = {b"wazn": json.dumps(noted).encode()}
     with ExitStack() as files:
         rejected = files.enter_context(parquet_writer(NORMALISED / "rejected.parquet", REJECTED))
         for dataset, rows in judged.items():
             schema = pa.schema([*SCHEMAS[dataset], ("split", pa.string()), ("group", pa.string())])
+            noted = {"rules": rules[dataset], "labels": metrics["labelled"]["labels"]}
+            metadata = {b"wazn": json.dumps(noted).encode()}
             path = NORMALISED / f"{dataset}.parquet"
             kept = files.enter_context(parquet_writer(path, schema.with_metadata(metadata)))
             placeholders: Counter[str] = Counter()
@@ -312,9 +314,15 @@ def as_json(row: Mapping[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
 
-def rules_fingerprint(normalise: "Normalise") -> str:
-    """SHA-256 of the rules that were on and of the code behind them, for provenance."""
-    digest = hashlib.sha256(normalise.rules.model_dump_json().encode())
-    for module in (rules_module, codes, privacy, privacy_forms, privacy_numbers, privacy_words):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
+def rules_fingerprints(normalise: "Normalise") -> dict[str, str]:
+    """For each data set the SHA-256 of the rules that made it and of the code behind them, for provenance.
+
+    Labelled complaints have the classifier's rules only, so others leave the classifier as it is.
+    """
+    modules = (rules_module, codes, privacy, privacy_forms, privacy_numbers, privacy_words)
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
+    rules = {"pairs": normalise.rules, "labelled": normalise.rules.classifier}
+    return {
+        dataset: hashlib.sha256(values.model_dump_json().encode() + code).hexdigest()
+        for dataset, values in rules.items()
+    }

@@ -1,14 +1,19 @@
-"""The severity classifier: a distribution a text, whatever the batch, and able to learn."""
+"""The severity classifier: a distribution a text, whatever the batch, able to learn, and calibrated."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 
 from pipeline.errors import WaznError
-from pipeline.severity.classifier import Classifier
+from pipeline.severity import classifier as module
+from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
+from pipeline.severity.classifier import Classifier, Recipe, _Masked
 from pipeline.severity.labels import SEVERITIES
+from pipeline.severity.ngrams import NgramModel
 from pipeline.training.runtime import deterministic
 
 # Each severity has words of its own, so that a classifier which learns at all learns this.
@@ -17,7 +22,17 @@ WORDS = {
     "neutral": ("صداع", "دوخة", "الوقوف", "أنام", "الركبة"),
     "critical": ("نزيف", "شديد", "الصدر", "التنفس", "حاد"),
 }
-RECIPE = {"epochs": 8, "batch_size": 5, "learning_rate": 0.005, "max_length": 32, "seed": 17}
+RECIPE = Recipe(
+    epochs=8,
+    patience=8,
+    batch_size=5,
+    learning_rate=0.005,
+    class_weights=False,
+    word_dropout=0.0,
+    ngrams=False,
+    max_length=32,
+)
+TURNED = {"non_critical": "critical", "neutral": "non_critical", "critical": "neutral"}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +51,7 @@ def random_bert(built, tmp_path_factory):
     """Folder of a random BERT with a head, its weights of the spread given; seconds teach it something."""
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-    tokenizer = AutoTokenizer.from_pretrained(built("bert"))
+    tokenizer = AutoTokenizer.from_pretrained(built("modernbert"))
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
     def folder(spread):
@@ -62,11 +77,40 @@ def to_train(random_bert):
 
 
 @pytest.fixture(scope="module")
-def trained(to_train, toy):
-    deterministic(17)
-    classifier = Classifier(to_train)
-    classifier.train(*toy, **RECIPE)
-    return classifier
+def train(to_train, toy):
+    """Trains a classifier; gives it and the epoch kept."""
+
+    def trained(texts=toy[0], labels=toy[1], seed=17, **changes):
+        deterministic(17)
+        classifier = Classifier(to_train)
+        epoch = classifier.train(texts, labels, replace(RECIPE, **changes), seed)
+        return classifier, epoch
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def trained(train):
+    return train()[0]
+
+
+@pytest.fixture(scope="module")
+def blended(train):
+    return train(ngrams=True)[0]
+
+
+def right(classifier, texts, labels):
+    """The share of texts whose most likely severity is theirs."""
+    found = classifier.probabilities(texts, 100).argmax(axis=1)
+    return np.mean([SEVERITIES[index] == label for index, label in zip(found, labels, strict=True)])
+
+
+def weights(classifier):
+    return {name: tensor.clone() for name, tensor in classifier.model.state_dict().items()}
+
+
+def equal(first, second):
+    return all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
 @pytest.fixture
@@ -75,82 +119,253 @@ def texts(pairs):
 
 
 def test_rows_are_distributions(wide, texts):
-    found = wide.probabilities(texts, batch_size=4, max_length=64)
+    found = wide.probabilities(texts, 100)
     assert (found.shape, found.dtype) == ((len(texts), 3), np.float32)
     assert found.min() >= 0
     np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-6)
 
 
-def test_probabilities_are_the_models_softmax_in_the_order_of_the_texts(wide, texts):
-    found = wide.probabilities(texts, batch_size=4, max_length=64)
+def test_no_texts_have_no_rows(trained, blended):
+    for classifier in (trained, blended):
+        assert classifier.probabilities([], 100).shape == (0, 3)
+
+
+def test_logits_are_the_models_own_in_the_order_of_the_texts(wide, texts):
+    found = wide.logits(texts, 100)
+    assert found.dtype == np.float64
     for text, row in zip(texts, found, strict=True):
         with torch.no_grad():
             logits = wide.model(**wide.tokenizer(text, return_tensors="pt")).logits[0]
-        np.testing.assert_allclose(row, logits.softmax(dim=-1).numpy(), atol=1e-5)
+        np.testing.assert_allclose(row, logits.numpy(), atol=1e-4)
     assert len({row.round(4).tobytes() for row in found}) > len(texts) // 2, "too alike to tell the order"
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_batch_size_does_not_matter(batch_size, wide, texts):
-    expected = wide.probabilities(texts, batch_size=7, max_length=64)
-    found = wide.probabilities(texts, batch_size=batch_size, max_length=64)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+def test_probabilities_are_the_softmax_of_the_logits_over_the_temperature(random_bert, texts):
+    classifier = Classifier(random_bert(0.3))
+    logits = classifier.logits(texts, 100)
+    for temperature in (1.0, 2.5):
+        classifier.temperature = temperature
+        expected = np.exp(logits / temperature)
+        expected /= expected.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(classifier.probabilities(texts, 100), expected, atol=1e-6)
 
 
-def test_probabilities_repeat_to_the_last_bit(trained, texts):
-    first, second = (trained.probabilities(texts, batch_size=4, max_length=64) for _ in range(2))
+@pytest.mark.parametrize("tokens_per_batch", [1, 60, 10_000])
+def test_batch_size_does_not_matter(tokens_per_batch, wide, texts):
+    expected = wide.probabilities(texts, 100)
+    np.testing.assert_allclose(wide.probabilities(texts, tokens_per_batch), expected, atol=1e-5)
+
+
+def test_probabilities_repeat_to_the_last_bit(blended, texts):
+    first, second = (blended.probabilities(texts, 100) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 
-def test_text_beyond_max_length_does_not_count(wide):
+def test_text_beyond_max_length_does_not_count(random_bert):
+    classifier = Classifier(random_bert(0.3))
+    classifier.max_length = 16
     long = "صداع " * 40
-    found = wide.probabilities([long, long + "نزيف شديد"], batch_size=2, max_length=16)
+    assert {len(ids) for ids in classifier.encode([long])} == {16}
+    found = classifier.logits([long, long + "نزيف شديد"], 1000)
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
-def test_max_length_beyond_the_models_own_is_no_error(wide):
-    assert wide.probabilities(["صداع " * 2000], batch_size=1, max_length=10_000).shape == (1, 3)
+def test_max_length_beyond_the_models_own_is_no_error(random_bert):
+    classifier = Classifier(random_bert(0.3))
+    classifier.max_length = 10_000
+    assert classifier.probabilities(["صداع " * 2000], 1).shape == (1, 3)
 
 
 def test_head_names_the_severities_in_their_order(built):
-    config = Classifier(built("bert")).model.config
+    config = Classifier(built("modernbert")).model.config
     assert [config.id2label[index] for index in range(3)] == list(SEVERITIES)
     assert config.label2id == {severity: index for index, severity in enumerate(SEVERITIES)}
 
 
-def test_separable_severities_are_learnt(trained, toy):
+def test_fresh_head_is_neither_calibrated_nor_blended(built):
+    classifier = Classifier(built("modernbert"))
+    assert (classifier.temperature, classifier.ngram_weight, classifier.ngrams) == (1.0, 0.0, None)
+
+
+# ---- training -----------------------------------------------------------------------------------
+
+
+def test_separable_severities_are_learnt(trained, blended, toy):
     texts, labels = toy
-    found = trained.probabilities(texts["test"], batch_size=4, max_length=32).argmax(axis=1)
-    right = [SEVERITIES[index] == label for index, label in zip(found, labels["test"], strict=True)]
-    assert np.mean(right) > 0.9
+    assert right(trained, texts["test"], labels["test"]) > 0.9
+    assert right(blended, texts["test"], labels["test"]) > 0.9
 
 
-def test_training_repeats_to_the_last_bit(trained, to_train, toy):
-    deterministic(17)
-    again = Classifier(to_train)
-    again.train(*toy, **RECIPE)
-    for name, tensor in trained.model.state_dict().items():
-        assert torch.equal(again.model.state_dict()[name], tensor), name
+def test_training_repeats_to_the_last_bit(blended, train, toy):
+    again, _ = train(ngrams=True)
+    assert equal(weights(blended), weights(again))
+    assert (again.temperature, again.ngram_weight) == (blended.temperature, blended.ngram_weight)
+    texts = toy[0]["test"]
+    assert again.probabilities(texts, 100).tobytes() == blended.probabilities(texts, 100).tobytes()
 
 
-def test_epoch_with_the_least_validation_loss_is_kept(to_train, toy):
-    """With the validation labels turned about, whoever has learnt is worse than chance, ln 3."""
+def test_another_seed_trains_to_other_weights(trained, train):
+    assert not equal(weights(trained), weights(train(seed=18)[0]))
+
+
+def test_the_epoch_kept_is_the_one_with_the_least_calibrated_validation_loss(to_train, toy, monkeypatch):
+    """What is kept equals what training stopped there would give, by every epoch's own loss."""
+    losses = []
+
+    def noted(logits, labels):
+        found = fit_temperature(logits, labels)
+        truth = [SEVERITIES.index(label) for label in labels]
+        losses.append(log_loss(truth, softmax(np.asarray(logits), found), labels=[0, 1, 2]))
+        return found
+
+    monkeypatch.setattr(module, "fit_temperature", noted)
     texts, labels = toy
-    turned = {"non_critical": "critical", "neutral": "non_critical", "critical": "neutral"}
-    labels = {**labels, "valid": [turned[label] for label in labels["valid"]]}
+    noisy = ["neutral" if n % 4 == 0 else label for n, label in enumerate(labels["valid"])]
     deterministic(17)
     classifier = Classifier(to_train)
-    classifier.train(texts, labels, **RECIPE)
-    found = classifier.probabilities(texts["valid"], batch_size=4, max_length=32)
-    wanted = [SEVERITIES.index(label) for label in labels["valid"]]
+    epoch = classifier.train(texts, {**labels, "valid": noisy}, RECIPE, 17)
+    *epochs, kept = losses
+    assert len(epochs) == RECIPE.epochs
+    assert epoch == 1 + int(np.argmin(epochs))
+    assert 1 < epoch, "a rule that takes the first would pass"
+    assert kept == pytest.approx(min(epochs), abs=1e-6), "its weights are there, too"
+
+
+def test_training_that_gets_no_better_stops_after_the_patience(to_train, toy, monkeypatch):
+    counted = []
+
+    def noted(logits, labels):
+        counted.append(len(labels))
+        return fit_temperature(logits, labels)
+
+    monkeypatch.setattr(module, "fit_temperature", noted)
+    texts, labels = toy
+    turned = {**labels, "valid": [TURNED[label] for label in labels["valid"]]}
+    deterministic(17)
+    classifier = Classifier(to_train)
+    epoch = classifier.train(texts, turned, replace(RECIPE, patience=1), 17)
+    *epochs, _ = counted
+    assert len(epochs) == epoch + 1 < RECIPE.epochs
+
+
+def test_a_classifier_worse_than_chance_is_not_sure_of_itself(train, toy):
+    """With the validation labels turned about, whoever has learnt is worse than chance, ln 3."""
+    texts, labels = toy
+    turned = [TURNED[label] for label in labels["valid"]]
+    classifier, _ = train(labels={**labels, "valid": turned})
+    found = classifier.probabilities(texts["valid"], 100)
+    wanted = [SEVERITIES.index(label) for label in turned]
     assert -np.log(found[range(len(wanted)), wanted]).mean() < 1.2
 
 
-def test_saved_classifier_is_loaded_as_it_was(trained, texts, tmp_path):
-    trained.save(tmp_path)
-    assert not [path for path in tmp_path.iterdir() if path.suffix in (".bin", ".pt", ".py")]
-    found = Classifier(tmp_path).probabilities(texts, batch_size=4, max_length=64)
-    np.testing.assert_array_equal(found, trained.probabilities(texts, batch_size=4, max_length=64))
+def test_the_temperature_is_fitted_on_the_validation_split(train, toy):
+    texts, labels = toy
+    noisy = ["neutral" if n % 3 == 0 else label for n, label in enumerate(labels["valid"])]
+    classifier, _ = train(labels={**labels, "valid": noisy})
+    expected = fit_temperature(classifier.logits(texts["valid"], 100), noisy)
+    assert classifier.temperature == pytest.approx(expected, rel=1e-3)
+    assert classifier.temperature != 1.0
+
+
+def test_class_weights_make_the_rare_severity_count(train, toy):
+    """Of texts that say nothing, a model that cannot tell gives each severity its share of the loss."""
+    unequal = dict.fromkeys(toy[0], ["critical", *["neutral"] * 3, *["non_critical"] * 6] * 3)
+    said_nothing = {split: ["سعال"] * len(rows) for split, rows in unequal.items()}
+    shares = {}
+    for class_weights in (False, True):
+        classifier, _ = train(said_nothing, unequal, class_weights=class_weights, epochs=6)
+        logits = classifier.logits(["سعال"], 100)[0]
+        shares[class_weights] = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(shares[False], [0.6, 0.3, 0.1], atol=0.1)
+    np.testing.assert_allclose(shares[True], [1 / 3] * 3, atol=0.1)
+
+
+def test_word_dropout_masks_that_share_of_the_tokens_anew_and_no_special_one(built):
+    tokenizer = Classifier(built("modernbert")).tokenizer
+    first, *inner, last = tokenizer("صداع شديد منذ يومين " * 60)["input_ids"]
+    row = {"input_ids": [first, *inner, last], "labels": 2}
+    torch.manual_seed(1)
+    data = _Masked([row], 0.3, tokenizer)
+    drawn = [data[0] for _ in range(20)]
+    for found in drawn:
+        start, *between, end = found["input_ids"]
+        assert (start, end, found["labels"]) == (first, last, 2)
+        assert all(new in (old, tokenizer.mask_token_id) for new, old in zip(between, inner, strict=True))
+    shares = [np.mean(np.array(found["input_ids"]) == tokenizer.mask_token_id) for found in drawn]
+    assert np.mean(shares) == pytest.approx(0.3, abs=0.03)
+    assert len({tuple(found["input_ids"]) for found in drawn}) == len(drawn)
+    assert row["input_ids"] == [first, *inner, last], "the row itself stays"
+    assert _Masked([row], 0.0, tokenizer)[0] is row
+
+
+def test_word_dropout_is_part_of_training_and_only_of_training(trained, train, toy):
+    dropped, _ = train(word_dropout=0.5)
+    assert not equal(weights(trained), weights(dropped))
+    first, second = (dropped.logits(toy[0]["test"], 100) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+# ---- the blend ----------------------------------------------------------------------------------
+
+
+def test_a_blend_is_the_opinion_pool_of_both_models(blended, toy):
+    texts = toy[0]["test"]
+    assert blended.ngram_weight > 0
+    pooled = blended.logits(texts, 100) / blended.temperature
+    pooled += blended.ngram_weight * blended.ngrams.log_probabilities(texts)
+    expected = np.exp(pooled - pooled.max(axis=1, keepdims=True))
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(blended.probabilities(texts, 100), expected, atol=1e-6)
+
+
+def test_without_ngrams_there_are_none(trained):
+    assert (trained.ngrams, trained.ngram_weight) == (None, 0.0)
+
+
+def test_the_blend_does_not_change_the_encoder(trained, blended):
+    assert equal(weights(trained), weights(blended))
+
+
+def test_the_weight_of_the_ngrams_is_fitted_before_they_see_the_validation_split(train, toy):
+    texts, labels = toy
+    classifier, _ = train(ngrams=True)
+    unseen = NgramModel.fit(texts["train"], labels["train"]).log_probabilities(texts["valid"])
+    expected = fit_blend(classifier.logits(texts["valid"], 160), unseen, labels["valid"])
+    assert (classifier.temperature, classifier.ngram_weight) == pytest.approx(expected, rel=1e-3)
+    both = NgramModel.fit(texts["train"] + texts["valid"], labels["train"] + labels["valid"])
+    np.testing.assert_array_equal(
+        classifier.ngrams.log_probabilities(texts["test"]), both.log_probabilities(texts["test"])
+    )
+
+
+# ---- saving -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["trained", "blended"])
+def test_saved_classifier_is_loaded_as_it_was(kind, request, texts, tmp_path):
+    classifier = request.getfixturevalue(kind)
+    classifier.save(tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".bin", ".pt", ".py", ".pkl")]
+    assert (tmp_path / "ngrams.safetensors").is_file() == (kind == "blended")
+    again = Classifier(tmp_path)
+    for name in ("temperature", "ngram_weight", "max_length", "labels"):
+        assert getattr(again, name) == getattr(classifier, name), name
+    np.testing.assert_array_equal(again.probabilities(texts, 100), classifier.probabilities(texts, 100))
+
+
+def test_what_it_learnt_from_is_saved(wide, tmp_path):
+    assert wide.labels == "human"
+    wide.labels = "lexicon"
+    wide.save(tmp_path)
+    wide.labels = "human"
+    assert Classifier(tmp_path).labels == "lexicon"
+
+
+def test_missing_ngrams_are_named(blended, tmp_path):
+    blended.save(tmp_path)
+    (tmp_path / "ngrams.safetensors").unlink()
+    with pytest.raises(WaznError, match=rf"^{tmp_path / 'ngrams.safetensors'}: .*dvc repro"):
+        Classifier(tmp_path)
 
 
 def test_folder_without_a_model_is_named(tmp_path):
@@ -159,6 +374,6 @@ def test_folder_without_a_model_is_named(tmp_path):
 
 
 def test_folder_without_weights_is_named(built, tmp_path):
-    (tmp_path / "config.json").write_bytes((built("bert") / "config.json").read_bytes())
+    (tmp_path / "config.json").write_bytes((built("modernbert") / "config.json").read_bytes())
     with pytest.raises(WaznError, match=f"{tmp_path}: transformers cannot load it"):
         Classifier(tmp_path)

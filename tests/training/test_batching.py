@@ -87,3 +87,19 @@ def test_collate_by_hand():
 def test_batch_moves_as_a_whole():
     batch = collate([Example("a", [7, 8], 1, 1.0)]).to(torch.device("meta"))
     assert {tensor.device.type for tensor in vars(batch).values()} == {"meta"}
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=60), st.sampled_from([0.0, 0.05, 0.3]))
+def test_padding_of_a_group_is_bounded(lengths, most):
+    groups = microbatches(range(len(lengths)), lengths, 1000, most)
+    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
+    for group in groups:
+        padded = max(lengths[index] for index in group) * len(group)
+        assert padded - sum(lengths[index] for index in group) <= most * padded + 1e-9
+
+
+def test_a_looser_bound_on_padding_makes_fewer_groups():
+    lengths = list(range(100, 200))
+    assert len(microbatches(range(100), lengths, 10**6, 0.05)) > len(
+        microbatches(range(100), lengths, 10**6)
+    )

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from itertools import permutations
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -137,11 +137,18 @@ def test_source_is_noted(architecture, built):
 
 # ---- latent semantic analysis -------------------------------------------------------------------
 
-# Words that stand in each other's place, by subject; no text has two of a kind, so that words of like
+# Words that stand in each other's place, by subject; no text has two of them, so that words of like
 # contexts never meet and are told by their contexts alone.
-PLACES = {"pain": ("صداع", "وجع"), "skin": ("حكة", "طفح")}
-CONTEXTS = {"pain": ("راسي", "جبيني", "عيني", "رقبتي"), "skin": ("جلدي", "يدي", "ساقي", "ظهري")}
-NARROW = {"hidden": 8, "steps": 0}
+PLACES = {
+    "pain": ("صداع", "وجع", "نبض", "ضغط", "وخز", "ثقل"),
+    "skin": ("حكة", "طفح", "بثور", "جفاف", "احمرار", "قشور"),
+}
+CONTEXTS = {
+    "pain": ("راسي", "جبيني", "عيني", "رقبتي", "اذني", "فكي"),
+    "skin": ("جلدي", "يدي", "ساقي", "ظهري", "كتفي", "بطني"),
+}
+# Narrow beside the number of texts, as analysis has to be: else each text would keep a direction of its own.
+NARROW = {"hidden": 4, "vocabulary": 500, "steps": 0}
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +158,7 @@ def of_two_subjects():
         f"عندي {word} في {first} و {second}"
         for subject, words in PLACES.items()
         for word in words
-        for first, second in permutations(CONTEXTS[subject], 2)
+        for first, second in combinations(CONTEXTS[subject], 2)
     ]
 
 
@@ -181,7 +188,7 @@ def cosine(first, second):
 
 def test_words_of_like_contexts_start_nearer_than_unlike_ones(analysed):
     vector = embedded(analysed)
-    like = [cosine(vector(first), vector(second)) for first, second in PLACES.values()]
+    like = [cosine(vector(a), vector(b)) for words in PLACES.values() for a, b in combinations(words, 2)]
     unlike = [cosine(vector(a), vector(b)) for a in PLACES["pain"] for b in PLACES["skin"]]
     assert min(like) > max(unlike) + 0.3
 
@@ -191,7 +198,8 @@ def test_without_analysis_likeness_would_be_chance(of_two_subjects, minute_shape
     monkeypatch.setattr(tiny, "_start_from_lsa", lambda *_: None)
     build("modernbert", of_two_subjects, dataclasses.replace(minute_shape, **NARROW), 17, tmp_path)
     vector = embedded(tmp_path)
-    assert max(abs(cosine(vector(a), vector(b))) for a, b in PLACES.values()) < 0.6
+    like = [cosine(vector(a), vector(b)) for words in PLACES.values() for a, b in combinations(words, 2)]
+    assert min(like) < 0
 
 
 def test_embeddings_of_analysis_are_ten_times_as_wide_as_random_ones(analysed):
