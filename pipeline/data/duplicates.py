@@ -65,11 +65,12 @@ class Sketches:
         groups = np.arange(self._count, dtype=np.int32)
         for band in self._bands if self._count else []:
             for first, second in self._candidates(band):
-                apart = np.flatnonzero(groups[first] != groups[second])
+                one, other = _found(groups, first), _found(groups, second)
+                apart = np.flatnonzero(one != other)
                 near = apart[self._similarity(first[apart], second[apart]) >= SIMILAR]
                 if len(near):
-                    groups = _joined(groups, first[near], second[near])
-        return groups
+                    _join(groups, one[near], other[near])
+        return _found(groups, np.arange(self._count))
 
     def _candidates(self, band: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Pairs of texts that agree in a band: each text with the one before and with the first."""
@@ -129,14 +130,27 @@ def _scrambled(values: np.ndarray) -> np.ndarray:
     return np.asarray(values ^ (values >> np.uint64(31)))
 
 
-def _joined(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """`groups` after the groups of `first` and `second` have become one, each named by its first text."""
-    count = len(groups)
+def _found(groups: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """The first text of the group of each of n texts, (n,), in a forest (Tarjan 1975).
+
+    `groups` leads from every text to an earlier one of its group; shortened on the way.
+    """
+    first: np.ndarray = groups[texts]
+    while np.any((earlier := groups[first]) != first):
+        first = earlier
+    groups[texts] = first
+    return first
+
+
+def _join(groups: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:
+    """Make one group of each two that are named by their first texts, `one` and `other`, (n,).
+
+    In time that depends on n only, so that many near duplicates take no more than linear time.
+    """
+    named, places = np.unique(np.append(one, other), return_inverse=True)
     edges = coo_array(
-        (np.ones(len(first), dtype=bool), (groups[first], groups[second])), shape=(count, count)
+        (np.ones(len(one), dtype=bool), (places[: len(one)], places[len(one) :])), shape=[len(named)] * 2
     )
     _, component = connected_components(edges, directed=False)
-    component = component[groups]
-    earliest = np.full(count, count, dtype=np.int32)
-    np.minimum.at(earliest, component, np.arange(count, dtype=np.int32))
-    return np.asarray(earliest[component])
+    # `named` is in order, so that a component's first is its earliest.
+    groups[named] = named[np.unique(component, return_index=True)[1]][component]

@@ -71,6 +71,9 @@ def fit_blend(logits: np.ndarray, others: np.ndarray, labels: Sequence[str]) -> 
     A logarithmic opinion pool (Genest & Zidek 1986) of two models, fitted like a temperature: log-loss is
     convex in 1/T and b. The bounds are those of a temperature, and b lies between 0 and 3.
 
+    Of rows that the blend gets all right, log-loss falls until a bound stops it, as for a temperature.
+    Then neither model is made surer than it is alone: T is at least its own temperature, and b at most 1.
+
     Args:
         logits: (n, 3) of the first model, on rows that neither was trained on.
         others: (n, 3), log-probabilities of the second.
@@ -94,6 +97,12 @@ def fit_blend(logits: np.ndarray, others: np.ndarray, labels: Sequence[str]) -> 
         gradient = (probabilities * parts).sum(axis=2).mean(axis=1)
         return float(logsumexp(blended, axis=1).mean()), gradient
 
-    bounds = [(1 / BOUNDS[1], 1 / BOUNDS[0]), (0.0, 3.0)]
-    found = minimize(loss, x0=[1 / temperature, 0.0], jac=True, method="L-BFGS-B", bounds=bounds)
-    return float(1 / found.x[0]), float(found.x[1])
+    def best(surest: float, most: float) -> np.ndarray:
+        bounds = [(1 / BOUNDS[1], surest), (0.0, most)]
+        start = [1 / temperature, 0.0]
+        return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
+
+    factors = best(1 / BOUNDS[0], 3.0)
+    if (np.tensordot(factors, parts, axes=1) <= 0).all():
+        factors = best(1 / temperature, 1.0)
+    return float(1 / factors[0]), float(factors[1])

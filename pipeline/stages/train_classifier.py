@@ -44,13 +44,20 @@ def run(train_classifier: "TrainClassifier") -> None:
     without one; and the two references, trained on the training split.
 
     Raises:
-        WaznError: the labelled data or the encoder is missing, or a severity has no training complaint.
+        WaznError: the labelled data or the encoder is missing, a severity has no training complaint,
+            or a split has no complaint.
     """
     labelled = read_parquet(LABELLED)
     seed, encoder = train_classifier.seed, Path("models/base") / train_classifier.encoder
     recipe = Recipe(**train_classifier.model_dump(exclude={"encoder", "folds", "seed"}))
     parts = {split: labelled[labelled["split"] == split] for split in SPLITS}
     check(parts["train"]["severity"])
+    for split, use in (("valid", "calibrated"), ("test", "measured")):
+        if parts[split].empty:
+            raise WaznError(
+                f"{LABELLED}: no complaint in its {split} split, on which the classifier is {use}; "
+                f"give normalise.split.{split} a share, or more labelled rows"
+            )
     print(f"training the severity classifier on {len(parts['train'])} complaints")
     classifier, epoch = trained(encoder, parts, recipe, seed)
     classifier.labels = parquet_note(LABELLED)["labels"]

@@ -147,7 +147,7 @@ CONTEXTS = {
     "pain": ("راسي", "جبيني", "عيني", "رقبتي", "اذني", "فكي"),
     "skin": ("جلدي", "يدي", "ساقي", "ظهري", "كتفي", "بطني"),
 }
-# Narrow beside the number of texts, as analysis has to be: else each text would keep a direction of its own.
+# Narrow beside the number of texts, as analysis has to be: else each keeps a direction of its own.
 NARROW = {"hidden": 4, "vocabulary": 500, "steps": 0}
 
 

@@ -1,0 +1,346 @@
+"""train_classifier in a project of its own: what it writes, measures and says, and what it refuses."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import WaznError
+from pipeline.params import TrainClassifier
+from pipeline.severity.calibration import fit_temperature, softmax
+from pipeline.severity.classifier import Classifier
+from pipeline.severity.labels import SEVERITIES
+from pipeline.severity.quality import figures, linear_reference, majority, paired_difference
+from pipeline.stages import train_classifier as stage
+
+SETTINGS = TrainClassifier(
+    encoder="minute",
+    epochs=2,
+    patience=2,
+    batch_size=8,
+    learning_rate=0.005,
+    class_weights=True,
+    word_dropout=0.1,
+    ngrams=True,
+    max_length=32,
+    folds=None,
+    seed=17,
+)
+QUICK = {"ngrams": False, "epochs": 1}
+WORDS = {
+    "non_critical": ("حكة", "خفيف", "الجلد", "الفراولة", "سعال"),
+    "neutral": ("صداع", "دوخة", "الوقوف", "القهوة", "الركبة"),
+    "critical": ("نزيف", "شديد", "الصدر", "التنفس", "حاد"),
+}
+COMMON = ("عندي", "منذ", "يومين", "طفلي", "بعد", "الأكل")
+ROWS = {"train": 45, "valid": 15, "test": 30}
+FIGURES = ["accuracy", "macro_f1", "log_loss", "brier", "ece"]
+MEASURED = ["classifier", "encoder_alone", "uncalibrated", "linear", "majority"]
+
+
+def labelled_table():
+    """Complaints of mixed words, of which some share a group; one in six has a label drawn by chance."""
+    chance, rows = random.Random(5), []
+    for split, count in ROWS.items():
+        for number in range(count):
+            own = SEVERITIES[number % 3]
+            text = chance.sample(COMMON, 3) + chance.sample(WORDS[own], 2)
+            severity = chance.choice(SEVERITIES) if number % 6 == 5 else own
+            rows.append((" ".join(text), severity, "skin" if number % 3 else "", split))
+    table = pd.DataFrame(rows, columns=["text", "severity", "specialty", "split"])
+    table.insert(0, "id", [f"row-{number}" for number in range(len(table))])
+    return table.assign(group=[f"group-{number // 2}" for number in range(len(table))])
+
+
+def write(table, labels="human"):
+    """data/normalised/labelled.parquet in the present folder."""
+    stage.LABELLED.parent.mkdir(parents=True, exist_ok=True)
+    written = pa.Table.from_pandas(table, preserve_index=False)
+    note = {"wazn": json.dumps({"labels": labels})}
+    pq.write_table(written.replace_schema_metadata(note), stage.LABELLED)
+
+
+def lay_out(folder, built):
+    shutil.copytree(built("modernbert"), folder / "models" / "base" / "minute")
+    return folder
+
+
+def run(**changes):
+    """The stage in the present folder, and its JSON."""
+    stage.run(SETTINGS.model_copy(update=changes))
+    return json.loads(Path("metrics/classifier.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    return labelled_table()
+
+
+@pytest.fixture(scope="module")
+def project(built, labelled, tmp_path_factory):
+    """A project in which the stage has run."""
+    folder = lay_out(tmp_path_factory.mktemp("project"), built)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write(labelled)
+        run()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(project):
+    return json.loads((project / "metrics" / "classifier.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def saved(project):
+    """The classifier that was written."""
+    return Classifier(project / "models" / "classifier")
+
+
+@pytest.fixture
+def fresh(built, labelled, tmp_path, monkeypatch):
+    """A project in which nothing has run, and which the test stands in."""
+    monkeypatch.chdir(lay_out(tmp_path / "fresh", built))
+    write(labelled)
+    return tmp_path / "fresh"
+
+
+def part(labelled, split):
+    rows = labelled[labelled["split"] == split]
+    return list(rows["text"]), list(rows["severity"])
+
+
+# ---- what it writes -----------------------------------------------------------------------------
+
+
+def test_json_has_every_figure_with_its_interval(measured):
+    assert list(measured) == [
+        *("encoder", "labels", "rows", "epochs", "temperature", "ngram_weight", "beats_linear"),
+        *MEASURED,
+        *("log_loss_minus_linear", "per_class", "per_specialty", "folds"),
+    ]
+    assert (measured["encoder"], measured["labels"], measured["rows"]) == ("minute", "human", ROWS)
+    assert 1 <= measured["epochs"] <= SETTINGS.epochs
+    for name in MEASURED:
+        assert list(measured[name]) == FIGURES
+        for figure in measured[name].values():
+            assert figure["low"] <= figure["value"] <= figure["high"]
+    assert sum(row["rows"] for row in measured["per_class"].values()) == ROWS["test"]
+    assert set(measured["per_specialty"]) == {"skin", "other"}
+    assert measured["folds"] is None
+
+
+def test_figures_are_those_of_the_classifier_that_was_saved(measured, saved, labelled):
+    texts, truth = part(labelled, "test")
+    found = saved.probabilities(texts, 1000)
+    assert measured["classifier"] == approximately(figures(truth, found, 17))
+    assert measured["temperature"] == pytest.approx(saved.temperature, abs=1e-6)
+    assert measured["ngram_weight"] == pytest.approx(saved.ngram_weight, abs=1e-6)
+    assert saved.ngram_weight > 0, "else nothing tells the blend from the encoder alone"
+
+
+def test_beside_it_stand_its_encoder_alone_and_the_references_of_the_training_split(
+    measured, saved, labelled
+):
+    texts, truth = part(labelled, "test")
+    (train, train_truth), (valid, valid_truth) = part(labelled, "train"), part(labelled, "valid")
+    logits = saved.logits(texts, 1000)
+    alone = fit_temperature(saved.logits(valid, 1000), valid_truth)
+    linear = linear_reference(train, train_truth, texts)
+    expected = {
+        "encoder_alone": softmax(logits, alone),
+        "uncalibrated": softmax(logits, 1.0),
+        "linear": linear,
+        "majority": majority(train_truth, len(texts)),
+    }
+    for name, probabilities in expected.items():
+        assert measured[name] == approximately(figures(truth, probabilities, 17)), name
+    difference = paired_difference(truth, saved.probabilities(texts, 1000), linear, 17)
+    assert measured["log_loss_minus_linear"] == pytest.approx(difference, abs=1e-5)
+    assert measured["beats_linear"] == (difference["value"] < 0)
+
+
+def approximately(values):
+    return {name: pytest.approx(interval, abs=1e-5) for name, interval in values.items()}
+
+
+def test_plots_count_every_test_row(project, saved, labelled):
+    texts, truth = part(labelled, "test")
+    confusion = pd.read_csv(project / "metrics" / "plots" / "confusion.csv")
+    guesses = [SEVERITIES[index] for index in saved.probabilities(texts, 1000).argmax(axis=1)]
+    assert confusion["actual"].tolist() == truth
+    assert confusion["predicted"].tolist() == guesses
+    reliability = pd.read_csv(project / "metrics" / "plots" / "reliability.csv")
+    assert list(reliability.columns) == ["confidence", "accuracy", "rows"]
+    assert reliability["rows"].sum() == ROWS["test"]
+
+
+def test_running_again_writes_the_same_bytes(fresh, project):
+    np.random.seed(1)  # a random state that somebody else sets is no part of the result
+    run()
+    written = [path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()]
+    made = [path for path in written if "base" not in path.parts and "data" not in path.parts]
+    assert len(made) > 6
+    for path in made:
+        assert (fresh / path).read_bytes() == (project / path).read_bytes(), path
+
+
+def test_test_rows_change_nothing_of_the_classifier(fresh, project, labelled):
+    turned = labelled["severity"].replace({"critical": "neutral", "neutral": "critical"})
+    write(labelled.assign(severity=labelled["severity"].mask(labelled["split"] == "test", turned)))
+    run()
+    for name in ("model.safetensors", "ngrams.safetensors", "severity.json"):
+        path = Path("models/classifier") / name
+        assert path.read_bytes() == (project / path).read_bytes(), name
+
+
+def test_without_ngrams_the_classifier_is_its_encoder_alone(fresh):
+    found = run(**QUICK)
+    assert found["ngram_weight"] == 0
+    assert found["classifier"] == found["encoder_alone"]
+    assert not Path("models/classifier/ngrams.safetensors").exists()
+
+
+# ---- what it says -------------------------------------------------------------------------------
+
+
+def test_weak_labels_are_said(fresh, labelled, capsys):
+    write(labelled, labels="lexicon")
+    assert run(**QUICK)["labels"] == "lexicon"
+    assert "Its labels are weak" in capsys.readouterr().out
+    assert Classifier(Path("models/classifier")).labels == "lexicon"
+
+
+@pytest.mark.parametrize(
+    ("reference", "verdict", "beats"),
+    [("all right", "DOES NOT BEAT", False), ("all wrong", "beats", True)],
+)
+def test_whether_it_beats_the_linear_reference_is_said_plainly(
+    reference, verdict, beats, fresh, labelled, monkeypatch, capsys
+):
+    _, truth = part(labelled, "test")
+    shift = 0 if reference == "all right" else 1
+    given = np.eye(3)[[(SEVERITIES.index(label) + shift) % 3 for label in truth]] * 0.97 + 0.01
+    monkeypatch.setattr(stage, "linear_reference", lambda *_, **__: given)
+    found = run(**QUICK)
+    said = capsys.readouterr().out
+    assert found["beats_linear"] is beats
+    assert (found["log_loss_minus_linear"]["value"] < 0) is beats
+    assert f"The classifier {verdict} the linear reference on log-loss: " in said
+    assert f"{found['log_loss_minus_linear']['value']:+.3f} nats" in said
+    assert "weak" not in said
+    assert not any(word in said for words in WORDS.values() for word in words), "no patient's text"
+
+
+# ---- folds --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folded(built, labelled, tmp_path_factory):
+    """The JSON of a run with three folds, and the ids that each training was given and judged."""
+    trainings, references = [], []
+    identify = dict(zip(labelled["text"], labelled["id"], strict=True))
+
+    def trained(encoder, parts, recipe, seed):
+        given = {split: list(rows["id"]) for split, rows in parts.items()}
+        classifier, epoch = honest(encoder, parts, recipe, seed)
+        judge = classifier.probabilities
+
+        def judged(texts, tokens):
+            given["judged"] = [identify[text] for text in texts]
+            return judge(texts, tokens)
+
+        classifier.probabilities = judged
+        trainings.append(given)
+        return classifier, epoch
+
+    def linear(train_texts, train_labels, texts, **options):
+        references.append({identify[text] for text in train_texts})
+        return reference(train_texts, train_labels, texts, **options)
+
+    honest, reference = stage.trained, stage.linear_reference
+    assert labelled["text"].is_unique
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(lay_out(tmp_path_factory.mktemp("folded"), built))
+        patch.setattr(stage, "trained", trained)
+        patch.setattr(stage, "linear_reference", linear)
+        write(labelled)
+        return run(folds=3, **QUICK), trainings[1:], references[1:]
+
+
+def test_every_row_is_judged_once_by_a_model_that_saw_nothing_of_its_group(folded, labelled):
+    _, trainings, references = folded
+    group = dict(zip(labelled["id"], labelled["group"], strict=True))
+    assert sorted(row for given in trainings for row in given["judged"]) == sorted(labelled["id"])
+    assert len(trainings) == len(references) == 3
+    for given, linear in zip(trainings, references, strict=True):
+        apart = [{group[row] for row in given[name]} for name in ("train", "valid", "judged")]
+        assert all(apart)
+        assert len(set.union(*apart)) == sum(map(len, apart)), "no group is in two of them"
+        assert linear == set(given["train"]) | set(given["valid"]), "the reference learns from the same"
+
+
+def test_figures_over_folds_stand_beside_those_of_the_test_split(folded, measured, labelled):
+    found, _, _ = folded
+    assert list(found["folds"]) == ["k", "rows", "classifier", "linear", "log_loss_minus_linear"]
+    assert (found["folds"]["k"], found["folds"]["rows"]) == (3, len(labelled))
+    for name in ("classifier", "linear"):
+        assert list(found["folds"][name]) == FIGURES
+        assert found["folds"][name]["accuracy"]["value"] > 0.5, "rows and probabilities are in one order"
+    assert found["linear"] == measured["linear"], "folds leave the test split's figures alone"
+
+
+# ---- what it refuses ----------------------------------------------------------------------------
+
+
+def refused(match, **changes):
+    with pytest.raises(WaznError, match=match) as caught:
+        run(**changes)
+    assert "\n" not in str(caught.value)
+    assert not Path("metrics/classifier.json").exists()
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_a_severity_without_training_complaint_is_one_sentence(severity, fresh, labelled):
+    there = (labelled["split"] != "train") | (labelled["severity"] != severity)
+    write(labelled[there])
+    refused(rf"^data/normalised/labelled.parquet: its training split has no {severity} complaint")
+
+
+def test_all_absent_severities_are_named(fresh, labelled):
+    write(labelled[labelled["severity"] == "neutral"])
+    refused("has no non_critical or critical complaint")
+
+
+def test_a_fold_without_a_severity_is_one_sentence(fresh, labelled):
+    few = labelled[(labelled["severity"] != "critical") | (labelled["split"] == "train")]
+    one_group = few["group"].mask(few["severity"] == "critical", "group-of-all-critical")
+    write(few.assign(group=one_group))
+    refused("has no critical complaint", folds=2, **QUICK)
+
+
+def test_more_folds_than_groups_are_refused(fresh):
+    refused(r"^train_classifier.folds: 99 folds need", folds=99, **QUICK)
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_split_without_complaint_is_one_sentence_before_anything_is_trained(
+    split, fresh, labelled, monkeypatch
+):
+    monkeypatch.setattr(stage, "trained", None)
+    write(labelled[labelled["split"] != split])
+    refused(rf"^data/normalised/labelled.parquet: no complaint in its {split} split.*split.{split} a share")
+
+
+@pytest.mark.parametrize("missing", ["data/normalised/labelled.parquet", "models/base/minute"])
+def test_missing_input_is_named(missing, fresh):
+    path = fresh / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    refused(rf"^{missing}: no .*dvc repro")
