@@ -22,10 +22,10 @@ COMMON = ("عندي", "منذ", "يومين", "في", "طفلي", "بعد", "ا�
 
 
 def drawn(rows, seed):
-    """Texts and labels: two words of the severity among three that all have."""
+    """Texts and labels: two words of the severity after nine that all have; words repeat."""
     chance = random.Random(seed)
     labels = [SEVERITIES[number % 3] for number in range(rows)]
-    texts = [" ".join(chance.sample(COMMON, 3) + chance.sample(WORDS[label], 2)) for label in labels]
+    texts = [" ".join(chance.choices(COMMON, k=9) + chance.choices(WORDS[label], k=2)) for label in labels]
     return texts, labels
 
 
