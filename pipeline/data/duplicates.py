@@ -7,6 +7,7 @@ similarity 0.8, more than 99.9 % of those of 0.9, and 6 % of those of 0.5, which
 out. Sketches lie on disk, so memory holds a few numbers a row.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -78,6 +79,7 @@ class Sketches:
         order = np.argsort(keys, kind="stable").astype(np.int32)
         keys = keys[order]
         new = np.append(True, keys[1:] != keys[:-1])
+        del keys
         places = np.arange(len(order), dtype=np.int32)
         firsts = np.maximum.accumulate(np.where(new, places, 0))
         later = places[~new]
@@ -88,10 +90,15 @@ class Sketches:
 
     def _similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The estimated Jaccard similarity of pairs of texts, (n,)."""
-        stored = np.memmap(self._sketches, dtype=np.uint8, mode="r", shape=(self._count, _HASHES))
-        agree = (stored[first] == stored[second]).mean(axis=1)
+        agree = (self._stored(first) == self._stored(second)).mean(axis=1)
         # Bytes of different hashes agree once in 256.
         return np.asarray((agree - 1 / 256) / (1 - 1 / 256))
+
+    def _stored(self, texts: np.ndarray) -> np.ndarray:
+        """The sketches of n texts, (n, 128), uint8; read one by one: a mapped file counts as memory."""
+        with self._sketches.open("rb") as file:
+            found = [os.pread(file.fileno(), _HASHES, text * _HASHES) for text in texts.tolist()]
+        return np.frombuffer(b"".join(found), dtype=np.uint8).reshape(-1, _HASHES)
 
 
 def _minhashes(texts: Sequence[str]) -> np.ndarray:
