@@ -224,12 +224,16 @@ class Classifier:
             result[chosen] = model(**batch).logits.double().cpu().numpy()
         return result
 
-    def probabilities(self, texts: Sequence[str], tokens_per_batch: int) -> np.ndarray:
-        """Calibrated probabilities of the severities, (n, 3), float32; see `logits`."""
-        logits = self.logits(texts, tokens_per_batch) / self.temperature
+    def calibrated(self, texts: Sequence[str], logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of the severities from the `logits` of n texts, (n, 3), float32."""
+        logits = logits / self.temperature
         if self.ngrams:
             logits += self.ngram_weight * self.ngrams.log_probabilities(texts)
         return softmax(logits, 1.0).astype(np.float32)
+
+    def probabilities(self, texts: Sequence[str], tokens_per_batch: int) -> np.ndarray:
+        """Calibrated probabilities of the severities, (n, 3), float32; see `logits`."""
+        return self.calibrated(texts, self.logits(texts, tokens_per_batch))
 
     def save(self, folder: Path) -> None:
         """Save model and n-gram model (safetensors), tokenizer and calibration."""

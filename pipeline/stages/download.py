@@ -21,14 +21,13 @@ from pipeline.data.sources import Limits, Source, open_source
 from pipeline.errors import WaznError
 from pipeline.files import read_batches, replacing, write_json
 from pipeline.severity import lexicon
-from pipeline.severity.labels import SEVERITIES, severity_of
+from pipeline.severity.labels import PROBABILITIES, SEVERITIES, severity_of
 
 if TYPE_CHECKING:
     from pipeline.params import Download, LabelledSource, PairSource
 
 RAW = Path("data/raw")
 MOST_LABELS = 10
-PROBABILITIES = tuple(f"p_{severity}" for severity in SEVERITIES)
 
 _ROW = [pa.field("source", pa.string(), nullable=False), pa.field("line", pa.int64(), nullable=False)]
 PAIRS = pa.schema(
@@ -101,7 +100,7 @@ def _open_pairs(key: str, entry: "PairSource", limits: Limits) -> AbstractContex
     asked = {"question": entry.question, "answer": entry.answer, "specialty": entry.specialty}
     if entry.probabilities is not None:
         names = entry.probabilities.model_dump()
-        asked |= {f"p_{severity}": names[severity] for severity in SEVERITIES}
+        asked |= {ours: names[name] for ours, name in zip(PROBABILITIES, SEVERITIES, strict=True)}
     return open_source(key, entry, asked, ["specialty"], limits)
 
 

@@ -64,8 +64,8 @@ def run(train_classifier: "TrainClassifier") -> None:
     classifier.save(Path("models/classifier"))
 
     texts, truth = list(parts["test"]["text"]), list(parts["test"]["severity"])
-    found = classifier.probabilities(texts, TOKENS)
     logits = classifier.logits(texts, TOKENS)
+    found = classifier.calibrated(texts, logits)
     valid = parts["valid"]
     alone = fit_temperature(classifier.logits(list(valid["text"]), TOKENS), list(valid["severity"]))
     train = parts["train"]
