@@ -5,6 +5,8 @@ Modules are imported when their command runs, so that `--help` and small stages 
 
 import importlib
 import os
+import shlex
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -76,6 +78,7 @@ def train_classifier(params: ParamsFile = DEFAULT) -> None:
 def score(params: ParamsFile = DEFAULT) -> None:
     """Give every pair its severity probabilities."""
     values = load(params)
+    _launch()
     _stage("score").run(values.score, severity=values.severity)
 
 
@@ -89,15 +92,26 @@ def base_model(model: ModelName, params: ParamsFile = DEFAULT) -> None:
 
 @app.command()
 def finetune(
-    model: ModelName,
-    loss: Annotated[str, typer.Argument(help="uniform (plain cross-entropy) or weighting.")],
+    model: Annotated[str | None, typer.Argument(help="A model of the registry in params.yaml.")] = None,
+    loss: Annotated[str | None, typer.Argument(help="uniform (plain cross-entropy) or weighting.")] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what it would take; without MODEL, for all `models`."),
+    ] = False,
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Fine-tune a language model."""
     values = load(params)
+    if dry_run:
+        chosen = {name: _entry(values, name) for name in ([model] if model else values.models)}
+        _command("plan").run(chosen, finetune=values.finetune, weights=values.weighting)
+        return
+    if model is None or loss is None:
+        raise WaznError("finetune takes MODEL and LOSS, as in: wazn finetune tiny_gpt2 weighting")
     entry = _entry(values, model)
     weights = {"uniform": values.uniform, "weighting": values.weighting}
     _one_of("LOSS", loss, tuple(weights))
+    _launch()
     _stage("finetune").run(model, loss, finetune=values.finetune, entry=entry, weights=weights[loss])
 
 
@@ -160,6 +174,24 @@ def where(params: ParamsFile = DEFAULT) -> None:
         if not path.is_file():
             raise WaznError(f"{path}: not there yet; run `dvc repro`")
         print(f"{path.stem:>8}: {path.resolve().as_uri() if path.suffix == '.html' else path}")
+
+
+def _launch() -> None:
+    """Run this very command through the launcher in WAZN_LAUNCH, say `accelerate launch`, if there is one.
+
+    It becomes this process, so whoever ends this process ends it.
+    """
+    # Taken out, so that the processes it starts do not launch again.
+    launcher = shlex.split(os.environ.pop("WAZN_LAUNCH", ""))
+    if not launcher:
+        return
+    program = shutil.which(launcher[0]) or shutil.which(launcher[0], path=str(Path(sys.executable).parent))
+    if program is None:
+        raise WaznError(
+            f"WAZN_LAUNCH: no program {launcher[0]}; write it as in: accelerate launch --num_processes 4"
+        )
+    sys.stdout.flush()
+    os.execv(program, [*launcher, "-m", "pipeline", *sys.argv[1:]])
 
 
 def _command(name: str) -> Any:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pipeline.errors import WaznError
 from pipeline.evaluation.generation import generate
 from pipeline.text.normalise import Normaliser
-from pipeline.training.lora import load_adapter
-from pipeline.training.runtime import deterministic, load_decoder, load_tokenizer, torch_dtype
+from pipeline.training.lora import load_run
+from pipeline.training.runtime import deterministic, load_tokenizer, torch_dtype
 
 if TYPE_CHECKING:
     from pipeline.params import Evaluate, Normalise
@@ -25,9 +25,12 @@ def run(question: str, model: str, run: str, *, normalise: "Normalise", evaluate
         raise WaznError('the question is empty; give it in quotes, as in: wazn ask --model M "…"')
     deterministic(0)
     base = Path("models/base") / model
-    decoder = load_decoder(base, torch_dtype(evaluate.dtype), evaluate.max_length + evaluate.max_new_tokens)
-    if run != "base":
-        decoder = load_adapter(decoder, Path("models") / run / model)
+    decoder = load_run(
+        base,
+        None if run == "base" else Path("models") / run / model,
+        torch_dtype(evaluate.dtype),
+        evaluate.max_length + evaluate.max_new_tokens,
+    )
     [answer] = generate(
         decoder,
         load_tokenizer(base),

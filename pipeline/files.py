@@ -1,6 +1,7 @@
 """Files that are either complete or absent."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,24 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path` that takes the place of what is there once the block has succeeded.
+
+    Raises:
+        WaznError: the disk refused a write.
+    """
+    with replacing(path) as temporary:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+        except Exception:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_json(path: Path, values: Any) -> None:

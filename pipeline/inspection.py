@@ -11,8 +11,9 @@ import numpy as np
 from pipeline.errors import WaznError
 from pipeline.files import read_batches, read_json, read_parquet
 from pipeline.severity.labels import PROBABILITIES, SEVERITIES
-from pipeline.severity.weights import pair_weights, weight_spread
+from pipeline.severity.weights import weight_spread
 from pipeline.text.normalise import arabic_shares
+from pipeline.training.loss import pair_weights
 
 if TYPE_CHECKING:
     from pipeline.params import Weights

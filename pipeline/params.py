@@ -66,6 +66,7 @@ class Weights(Section):
     alpha: Annotated[float, Field(ge=0)]
     beta: Annotated[float, Field(ge=0)]
     gamma: Annotated[float, Field(ge=0)]
+    renormalise: bool
 
     @model_validator(mode="after")
     def not_all_zero(self) -> Self:
@@ -249,16 +250,27 @@ class Lora(Section):
 
 
 class Finetune(Section):
+    method: Literal["lora", "qlora", "full"]
     lora: Lora
+    loss_mean: Literal["sequence", "token"]
     epochs: Positive
     batch_size: Positive
+    length_window: Positive
     tokens_per_microbatch: Positive
+    gradient_checkpointing: bool
     max_length: Annotated[int, Field(ge=16)]
+    optimiser: Literal["adamw", "adafactor"]
     learning_rate: Rate
+    weight_decay: Fraction
+    schedule: Literal["linear", "cosine", "constant"]
     warmup: Fraction
     max_grad_norm: Annotated[float, Field(gt=0)]
     dtype: Literal["auto", "float32", "bfloat16"]
     train_rows: Positive | None
+    valid_rows: Positive | None
+    evaluate_every: Annotated[float, Field(gt=0)]
+    keep: Literal["last", "best"]
+    checkpoint_every: Positive
     seed: Seed
 
 
@@ -330,8 +342,10 @@ class Params(Section):
         ):
             if name not in self.encoders:
                 raise ValueError(f"{key}: '{name}' is not in encoders{_nearest(name, self.encoders)}")
-        if self.uniform != Weights(alpha=1.0, beta=1.0, gamma=1.0):
-            raise ValueError("uniform: alpha, beta and gamma are 1, that is plain cross-entropy")
+        if self.uniform != Weights(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False):
+            raise ValueError(
+                "uniform: alpha, beta and gamma are 1 and renormalise is false, that is plain cross-entropy"
+            )
         return self
 
 

@@ -1,4 +1,4 @@
-"""Hashes of files, read a block at a time."""
+"""Hashes of files and folders, read a block at a time."""
 
 import hashlib
 from pathlib import Path
@@ -25,3 +25,11 @@ def matches(path: Path, expected: str) -> bool:
     """Whether a file has the hash `expected`, written as `<kind>:<digits>`."""
     kind, _, digits = expected.partition(":")
     return digest(path, kind) == digits
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of the files in `folder`, in the order of their names."""
+    state = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        state.update(f"{path.relative_to(folder).as_posix()}\0{digest(path, 'sha256')}\0".encode())
+    return state.hexdigest()

@@ -30,9 +30,10 @@ def generate(
         max_new_tokens: most tokens of an answer.
         name: what the progress bar calls the run.
     """
+    ends = end_tokens(model, tokenizer)
     # What a model brings along (beams, penalties, sampling) would not be greedy decoding, and would fill
     # in whatever the call leaves open.
-    model.generation_config = GenerationConfig()
+    model.generation_config = GenerationConfig(eos_token_id=ends)
     prompts = [encode_prompt(tokenizer, question)[-max_length:] for question in questions]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
@@ -53,10 +54,22 @@ def generate(
                 do_sample=False,
                 max_new_tokens=max_new_tokens,
                 pad_token_id=padding,
-                eos_token_id=tokenizer.eos_token_id,
+                eos_token_id=ends,
             )
             texts = tokenizer.batch_decode(written[:, longest:], skip_special_tokens=True)
             for index, text in zip(chosen, texts, strict=True):
                 answers[index] = text.strip()
             bar.update(len(chosen))
     return answers
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids at which an answer ends: the tokenizer's end-of-text, and what else the model says ends one.
+
+    Qwen3 closes a turn with <|im_end|> and a document with <|endoftext|>; before fine-tuning it may write
+    either. An id that is no special token of the tokenizer is left out: configurations that came with other
+    weights name one that is text here.
+    """
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ids = named if isinstance(named, list) else [named]
+    return sorted({tokenizer.eos_token_id, *(set(ids) & set(tokenizer.all_special_ids))})

@@ -68,13 +68,13 @@ def loss_table(models: Sequence[str]) -> pd.DataFrame:
     curves = []
     for model in models:
         for run in RUNS[1:]:
-            path = Path("metrics/finetune") / run / f"{model}.csv"
+            path = Path("metrics/finetune") / run / model / "plots/metrics/train/loss.tsv"
             if not path.is_file():
                 raise missing(path)
-            curve = pd.read_csv(path)
+            curve = pd.read_csv(path, sep="\t")
             smooth = curve["loss"].ewm(alpha=0.1).mean().round(6)
             curves.append(
-                pd.DataFrame({"model": model, "run": run, "step": curve["number"], "smooth": smooth})
+                pd.DataFrame({"model": model, "run": run, "step": curve["step"], "smooth": smooth})
             )
     return pd.concat(curves, ignore_index=True)
 

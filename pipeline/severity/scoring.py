@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import torch
 import transformers
 
+from pipeline.data.hashes import digest
 from pipeline.errors import WaznError
 from pipeline.files import missing, parquet_writer, replacing
 from pipeline.severity import calibration, classifier, labels, ngrams
@@ -220,28 +221,15 @@ def provided(path: Path, shard: pa.Table) -> np.ndarray:
     return np.asarray(found / total[:, None], dtype=np.float32)
 
 
-def folder_hash(folder: Path) -> str:
-    """SHA-256 over the names and contents of the files in `folder`, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{_file_hash(path)}\0".encode())
-    return digest.hexdigest()
-
-
 def fingerprint(pairs: Path, **settings: Any) -> str:
     """SHA-256 over all that determines the probabilities, so that no checkpoint of others is used.
 
     That is the bytes of `pairs`, the `settings` given, the code that computes, and the libraries under it.
     """
     parts = {
-        "pairs": _file_hash(pairs),
-        "code": [_file_hash(path) for path in CODE],
+        "pairs": digest(pairs, "sha256"),
+        "code": [digest(path, "sha256") for path in CODE],
         "libraries": [torch.__version__, transformers.__version__],
         **settings,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,28 +1,12 @@
-"""From severity probabilities to the weight of a pair."""
+"""How far the weights of pairs spread, and so how far severity can matter."""
 
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
-from pipeline.severity.labels import PROBABILITIES
-
-
-def pair_weights(scored: pd.DataFrame, alpha: float, beta: float, gamma: float) -> np.ndarray:
-    """`w = alpha * p_nc + beta * p_n + gamma * p_c` (arXiv:2604.06346).
-
-    Args:
-        scored: n rows with the columns of `PROBABILITIES`, each row summing to 1.
-        alpha, beta, gamma: weight of a non-critical, neutral and critical complaint.
-
-    Returns:
-        (n,), float64, between the least and the greatest of the three.
-    """
-    non_critical, neutral, critical = (scored[name].to_numpy(dtype="float64") for name in PROBABILITIES)
-    total = non_critical + neutral + critical
-    # The probabilities are float32 and sum to 1 within 1e-7; divided by their sum, equal weights give
-    # exactly that weight.
-    return np.asarray((alpha * non_critical + beta * neutral + gamma * critical) / total)
+# Above it, the severity-aware loss is almost plain cross-entropy: the standard deviation of the weights is
+# then at most a tenth of their mean.
+_HARDLY_ANY = 0.99
 
 
 def weight_spread(weights: np.ndarray) -> Mapping[str, float]:
@@ -41,3 +25,18 @@ def weight_spread(weights: np.ndarray) -> Mapping[str, float]:
         },
         "effective_share": float(weights.sum() ** 2 / (weights**2).sum() / len(weights)),
     }
+
+
+def warning(spread: Mapping[str, float]) -> str | None:
+    """A sentence on weights that spread so little that severity cannot matter; None where it can.
+
+    Args:
+        spread: as `weight_spread` gives it.
+    """
+    if spread["effective_share"] <= _HARDLY_ANY:
+        return None
+    return (
+        f"the weights hardly differ (standard deviation {spread['std']:.3f} around {spread['mean']:.3f}, "
+        f"effective sample size {spread['effective_share']:.1%} of the pairs), so severity can hardly "
+        "matter: the result will be close to plain cross-entropy"
+    )

@@ -11,12 +11,14 @@ import pandas as pd
 
 from pipeline.errors import WaznError
 from pipeline.evaluation.generation import generate
-from pipeline.evaluation.likelihood import mean_nll, score_answers
 from pipeline.evaluation.overlap import bertscore_f1, chrf, rouge_l
 from pipeline.files import read_parquet, write_json, write_parquet
-from pipeline.training.lora import load_adapter
+from pipeline.training.likelihood import mean_nll, score_answers
+from pipeline.training.lora import load_run
+from pipeline.training.objective import AnswerLoss
+from pipeline.training.processes import join_processes
 from pipeline.training.prompt import encode_pairs
-from pipeline.training.runtime import deterministic, load_decoder, load_tokenizer, torch_dtype
+from pipeline.training.runtime import deterministic, load_tokenizer, torch_dtype
 
 if TYPE_CHECKING:
     from pipeline.params import Evaluate
@@ -37,10 +39,12 @@ def run(model: str, run: str, *, evaluate: "Evaluate") -> None:
     deterministic(0)
     base = Path("models/base") / model
     tokenizer = load_tokenizer(base)
-    decoder = load_decoder(base, torch_dtype(evaluate.dtype), evaluate.max_length + evaluate.max_new_tokens)
-    if run != "base":
-        decoder = load_adapter(decoder, Path("models") / run / model)
-
+    decoder = load_run(
+        base,
+        None if run == "base" else Path("models") / run / model,
+        torch_dtype(evaluate.dtype),
+        evaluate.max_length + evaluate.max_new_tokens,
+    )
     rows = read_parquet(SCORED)
     rows = rows[rows["split"] == "test"].head(evaluate.test_rows or len(rows))
     examples, unusable = encode_pairs(tokenizer, rows, [1.0] * len(rows), evaluate.max_length)
@@ -49,7 +53,9 @@ def run(model: str, run: str, *, evaluate: "Evaluate") -> None:
     rows = rows[~rows["id"].isin(unusable)]
     if rows.empty:
         raise WaznError(f"{SCORED}: no test pair fits into evaluate.max_length = {evaluate.max_length}")
-    sums, counts = score_answers(decoder, examples, evaluate.batch_size * evaluate.max_length)
+    sums, counts = score_answers(
+        AnswerLoss(decoder), examples, evaluate.batch_size * evaluate.max_length, join_processes()
+    )
     answers = generate(
         decoder,
         tokenizer,

@@ -1,21 +1,37 @@
 """python -m pipeline finetune tiny_gpt2 weighting
 
 Fine-tune one base model, with plain cross-entropy (uniform) or severity-aware (weighting).
+Over several GPUs: WAZN_LAUNCH="accelerate launch --num_processes 4" (docs/training.md).
 """
 
+import hashlib
+import json
+import shutil
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import peft
+import torch
+import transformers
 
+from pipeline.data.hashes import digest, folder_digest
 from pipeline.errors import WaznError
-from pipeline.files import parquet_note, read_parquet, write_csv
-from pipeline.severity.weights import pair_weights
+from pipeline.files import parquet_note, read_parquet, replacing_folder, write_json
+from pipeline.severity.weights import warning, weight_spread
+from pipeline.training import methods
 from pipeline.training.card import write_card
-from pipeline.training.lora import add_lora, save_adapter
+from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.curves import curves
+from pipeline.training.lora import save_trained
+from pipeline.training.loss import pair_weights
+from pipeline.training.processes import exclusively, join_processes
 from pipeline.training.prompt import Example, encode_pairs
-from pipeline.training.runtime import deterministic, load_decoder, load_tokenizer, torch_dtype
-from pipeline.training.trainer import Recipe, train
+from pipeline.training.runtime import deterministic, load_tokenizer, torch_dtype
+from pipeline.training.sharing import trained_state
+from pipeline.training.trainer import Recipe, Step, Validation, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,55 +39,164 @@ if TYPE_CHECKING:
     from pipeline.params import Finetune, Model, Weights
 
 SCORED = Path("data/scored/pairs.parquet")
+CHECKPOINTS = Path(".checkpoints/finetune")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run is trained and evaluated on.
+
+    Attributes:
+        examples: training pairs, in the order of the scored table.
+        valid: validation pairs; None where there are none.
+        left_out: ids of training pairs of which no answer token fits.
+    """
+
+    examples: list[Example]
+    valid: Validation | None
+    left_out: list[str]
 
 
 def run(model: str, loss: str, *, finetune: "Finetune", entry: "Model", weights: "Weights") -> None:
-    """Write models/<loss>/<model>/ (adapter, tokenizer, card) and metrics/finetune/<loss>/<model>.csv.
+    """Write models/<loss>/<model>/ and metrics/finetune/<loss>/<model>.json, and the curves beside it.
+
+    The folder holds adapter (or whole model), tokenizer and card.
 
     Raises:
-        WaznError: an input is missing, no pair is usable, or the loss is not finite.
+        WaznError: an input is missing, no pair is usable, the loss is not finite, the disk refuses a
+            file, or another process runs this stage.
     """
-    base, folder = Path("models/base") / model, Path("models") / loss / model
+    here = join_processes()
+    place = CHECKPOINTS / loss / model
+    with exclusively(place, f"fine-tuning {model} {loss}") if here.is_main_process else nullcontext():
+        _run(model, loss, finetune, entry, weights, main=here.is_main_process)
+        if here.is_main_process:
+            for unfinished in place.iterdir():
+                if unfinished.is_dir():
+                    shutil.rmtree(unfinished)
+    here.destroy_process_group()
+
+
+def _run(
+    model: str, loss: str, finetune: "Finetune", entry: "Model", weights: "Weights", *, main: bool
+) -> None:
+    base, metrics = Path("models/base") / model, Path("metrics/finetune") / loss
     deterministic(finetune.seed)
     tokenizer = load_tokenizer(base)
-    examples = training_examples(tokenizer, finetune, weights)
-    assert entry.lora_targets is not None
-    adapted = add_lora(
-        load_decoder(base, torch_dtype(finetune.dtype), finetune.max_length),
-        entry.lora_targets,
-        **finetune.lora.model_dump(),
+    data = load_data(tokenizer, finetune, weights)
+    spread = weight_spread(pd.Series([example.weight for example in data.examples]).to_numpy())
+    said = warning(spread) if loss == "weighting" else None
+    if main:
+        _tell(data, said)
+    dtype = torch_dtype(finetune.dtype)
+    trained = methods.load_trainable(
+        base,
+        finetune.method,
+        targets=entry.lora_targets or [],
+        lora=finetune.lora.model_dump(),
+        dtype=dtype,
+        tokens=finetune.max_length,
+        gradient_checkpointing=finetune.gradient_checkpointing,
     )
-    recipe = Recipe(**{name: getattr(finetune, name) for name in Recipe.__dataclass_fields__})
-    curve = pd.DataFrame(map(vars, train(adapted, examples, recipe, name=f"finetune {model} {loss}")))
-    folder.mkdir(parents=True, exist_ok=True)
-    save_adapter(adapted, folder)
-    tokenizer.save_pretrained(folder)
-    write_card(
-        folder / "README.md",
-        title=entry.title,
-        base=entry.source,
-        loss=loss,
-        weights=weights.model_dump(),
-        pairs=len(examples),
-        labels=parquet_note(SCORED).get("labels"),
+    checkpoints = Checkpoints(
+        CHECKPOINTS / loss / model / fingerprint(base, finetune, entry, weights) if main else CHECKPOINTS,
+        finetune.checkpoint_every,
     )
-    write_csv(Path("metrics/finetune") / loss / f"{model}.csv", curve)
-
-
-def training_examples(
-    tokenizer: "PreTrainedTokenizerBase", finetune: "Finetune", weights: "Weights"
-) -> list[Example]:
-    """The training pairs as token ids with their weights, in the order of the scored table."""
-    scored = read_parquet(SCORED)
-    scored = scored[scored["split"] == "train"].head(finetune.train_rows or len(scored))
-    examples, unusable = encode_pairs(
-        tokenizer, scored, pair_weights(scored, **weights.model_dump()).tolist(), finetune.max_length
+    steps = train(
+        trained,
+        data.examples,
+        Recipe(**{name: getattr(finetune, name) for name in Recipe.__dataclass_fields__}),
+        name=f"finetune {model} {loss}",
+        valid=data.valid,
+        checkpoints=checkpoints,
+        dtype=dtype,
     )
-    if unusable:
-        print(
-            f"{len(unusable)} of {len(scored)} pairs have no answer token within finetune.max_length = "
-            f"{finetune.max_length} and are left out: {', '.join(unusable)}"
+    last: Step | None = None
+    evaluated: list[Step] = []
+    with curves(metrics / model) if main else nullcontext(lambda _: None) as log:
+        for last in steps:
+            log(last)
+            evaluated += [last] if last.valid else []
+    state = trained_state(trained, None)["model"]
+    if not main:
+        return
+    kept = min(evaluated, key=_valid_nll) if evaluated and finetune.keep == "best" else last
+    assert kept is not None
+    facts = {
+        "method": finetune.method,
+        "trained_parameters": methods.count_trainable(trained),
+        "pairs": len(data.examples),
+        "left_out": data.left_out,
+        "tokens": sum(len(example.tokens) for example in data.examples),
+        "steps": last.number if last else 0,
+        "kept_step": kept.number,
+        "weights": spread,
+        "warning": said,
+        "valid": {"pairs": len(data.valid.examples) if data.valid else 0, **(kept.valid or {})},
+    }
+    with replacing_folder(Path("models") / loss / model) as folder:
+        save_trained(trained, state, folder)
+        tokenizer.save_pretrained(folder)
+        write_card(
+            folder / "README.md",
+            title=entry.title,
+            base=entry.source,
+            loss=loss,
+            weights=weights.model_dump(),
+            facts=facts,
+            scored=parquet_note(SCORED),
         )
+    write_json(metrics / f"{model}.json", facts)
+
+
+def _valid_nll(step: Step) -> float:
+    assert step.valid is not None
+    assert step.valid["nll"] is not None
+    return step.valid["nll"]
+
+
+def _tell(data: Data, said: str | None) -> None:
+    if data.left_out:
+        print(
+            f"{len(data.left_out)} of {len(data.left_out) + len(data.examples)} pairs have no answer token "
+            f"within finetune.max_length and are left out: {', '.join(data.left_out)}"
+        )
+    if said:
+        print(f"warning: {said}")
+
+
+def load_data(tokenizer: "PreTrainedTokenizerBase", finetune: "Finetune", weights: "Weights") -> Data:
+    """Training and validation pairs as token ids, those for training with their weights.
+
+    Raises:
+        WaznError: the scored pairs are missing, or none of them fits.
+    """
+    scored = read_parquet(SCORED)
+    rows = scored[scored["split"] == "train"].head(finetune.train_rows or len(scored))
+    examples, left_out = encode_pairs(
+        tokenizer, rows, pair_weights(rows, **weights.model_dump()).tolist(), finetune.max_length
+    )
     if not examples:
         raise WaznError(f"{SCORED}: no training pair fits into finetune.max_length = {finetune.max_length}")
-    return examples
+    rows = scored[scored["split"] == "valid"].head(finetune.valid_rows or len(scored))
+    valid, unusable = encode_pairs(tokenizer, rows, [1.0] * len(rows), finetune.max_length)
+    severities = rows.loc[~rows["id"].isin(unusable), "severity"].tolist()
+    return Data(examples, Validation(valid, severities) if valid else None, left_out)
+
+
+def fingerprint(base: Path, finetune: "Finetune", entry: "Model", weights: "Weights") -> str:
+    """SHA-256 over all that determines the trained weights, so that no checkpoint of another run is used.
+
+    That is the data, the base model, the parameters, the code that trains, and the libraries under it.
+    """
+    code = [Path(__file__), *sorted(Path(methods.__file__).parent.glob("*.py"))]
+    parts: list[Any] = [
+        digest(SCORED, "sha256"),
+        folder_digest(base),
+        finetune.model_dump(),
+        entry.lora_targets,
+        weights.model_dump(),
+        [digest(path, "sha256") for path in code],
+        [module.__version__ for module in (torch, transformers, peft)],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -13,7 +13,8 @@ from pipeline.files import missing, read_json, read_parquet, replacing, write_cs
 from pipeline.report import summary as tables
 from pipeline.report.page import confusion_counts, render
 from pipeline.report.plots import draw
-from pipeline.severity.weights import pair_weights, weight_spread
+from pipeline.severity.weights import weight_spread
+from pipeline.training.loss import pair_weights
 
 if TYPE_CHECKING:
     from pipeline.params import Params

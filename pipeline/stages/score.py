@@ -4,23 +4,18 @@ Give every pair the severity probabilities of its complaint: the classifier's, o
 Over several GPUs, or CPUs: accelerate launch --multi_gpu --num_processes 2 -m pipeline score
 """
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from accelerate import PartialState
-from filelock import FileLock, Timeout
-from transformers.utils.logging import disable_progress_bar
 
+from pipeline.data.hashes import folder_digest
 from pipeline.errors import WaznError
-from pipeline.files import replacing, write_json
+from pipeline.files import write_json
 from pipeline.severity.classifier import Classifier
-from pipeline.severity.scoring import Checkpoint, Shards, fill, fingerprint, folder_hash, write_scored
+from pipeline.severity.scoring import Checkpoint, Shards, fill, fingerprint, write_scored
+from pipeline.training.processes import exclusively, join_processes, together
 from pipeline.training.runtime import deterministic, device, torch_dtype
 
 if TYPE_CHECKING:
@@ -41,9 +36,10 @@ def run(score: "Score", severity: "Severity") -> None:
             that its source should provide, or another process runs this stage.
     """
     deterministic(0)
-    here = join_processes()
+    # They exchange nothing but signs of life.
+    here = join_processes("gloo")
     if here.is_main_process:
-        with exclusively(CHECKPOINTS):
+        with exclusively(CHECKPOINTS, "scoring"):
             _lead(score, severity, here)
     elif severity.source == "classifier":
         together(here)  # The main process has found everything in place.
@@ -62,7 +58,7 @@ def _lead(score: "Score", severity: "Severity", here: PartialState) -> None:
     else:
         shards, classifier, checkpoint = _prepared(score)
         labels = classifier.labels
-        provenance = {"classifier": folder_hash(CLASSIFIER), "temperature": classifier.temperature}
+        provenance = {"classifier": folder_digest(CLASSIFIER), "temperature": classifier.temperature}
         done = sum(number in checkpoint for number in range(shards.count))
         if done:
             print(f"{done} of {shards.count} shards are there from a run before")
@@ -92,7 +88,7 @@ def _prepared(score: "Score") -> tuple[Shards, Classifier, Checkpoint]:
         )
     name = fingerprint(
         PAIRS,
-        classifier=folder_hash(CLASSIFIER),
+        classifier=folder_digest(CLASSIFIER),
         shard_rows=score.shard_rows,
         tokens_per_batch=score.tokens_per_batch,
         dtype=str(torch_dtype(score.dtype)),
@@ -102,58 +98,3 @@ def _prepared(score: "Score") -> tuple[Shards, Classifier, Checkpoint]:
         CHECKPOINTS / name, lambda texts: classifier.probabilities(texts, score.tokens_per_batch)
     )
     return shards, classifier, checkpoint
-
-
-def join_processes() -> PartialState:
-    """This process and those that `accelerate launch` (or torchrun) started with it; alone without one.
-
-    Each computes on a GPU of its own where there are GPUs. They exchange nothing but signs of life, so gloo
-    does, and there is no bound on how long one waits for another: the launcher ends all when one fails.
-    """
-    # torchrun's mark; accelerate would take nccl on GPUs, and cannot be told so for a process alone.
-    options = {"backend": "gloo"} if "LOCAL_RANK" in os.environ else {}
-    here = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30), **options)
-    if here.num_processes == 1 and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
-        print(
-            "accelerate has started one process only: for several on CPUs (or on one GPU) it takes "
-            "--multi_gpu as well, and no --cpu"
-        )
-    if not here.is_main_process:
-        disable_progress_bar()
-    return here
-
-
-def together(here: PartialState) -> None:
-    """Wait until every process is here.
-
-    Raises:
-        WaznError: one of them has ended.
-    """
-    try:
-        here.wait_for_everyone()
-    except RuntimeError as error:
-        raise WaznError("another process of this run has ended early; its own message says why") from error
-
-
-@contextmanager
-def exclusively(folder: Path) -> Iterator[None]:
-    """Keep other runs of the stage away: DVC, when killed, leaves its command alive.
-
-    Raises:
-        WaznError: a run holds `folder` already.
-    """
-    lock, holder = FileLock(folder / "lock"), folder / "lock.pid"
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        process = f"process {holder.read_text()}" if holder.is_file() else "another process"
-        raise WaznError(
-            f"{folder}: {process} is scoring already; wait for it or end it, then run the stage again"
-        ) from None
-    try:
-        with replacing(holder) as temporary:
-            temporary.write_text(str(os.getpid()))
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()

@@ -2,21 +2,63 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _CARD = """\
+---
+language: ar
+library_name: {library}
+base_model: {base_id}
+tags:
+- medical
+- wazn
+---
+
 # {title}, fine-tuned by wazn ({loss})
 
 **Research software. Not a medical device. What this model writes must not be used as medical advice.**
 
-A LoRA adapter for `{base}`, trained on {pairs} Arabic complaint–response pairs with the
+{what} `{base}`, trained on {pairs} Arabic complaint–response pairs with the
 {kind} of arXiv:2604.06346: the loss on each answer is multiplied by
-w = {alpha:g} p_non_critical + {beta:g} p_neutral + {gamma:g} p_critical.
+w = {alpha:g} p_non_critical + {beta:g} p_neutral + {gamma:g} p_critical{renormalised}.
 
-Severity probabilities come from {severity}. The model invents, omits
-and contradicts; it has seen no examination and no laboratory value. In an emergency, call the
-emergency services.
+| | |
+|---|---|
+| trained parameters | {trained_parameters:,} ({method}) |
+| training pairs, tokens | {pairs:,}, {tokens:,} |
+| optimiser steps | {steps:,}{kept} |
+| weights | mean {mean:.3f}, standard deviation {std:.3f}, 98 % of them {q01:.3f} to {q99:.3f} |
+| effective sample size | {effective_share:.1%} of the pairs |
+{validation}
+{warning}
+## Severity
+
+The probabilities come from {severity}. {provenance}
+
+## Limits
+
+The model invents, omits and contradicts; it has seen no examination and no laboratory value. Its
+data were not reviewed for medical correctness here. That it was trained more on severe cases does not
+make it safe for them. In an emergency, call the emergency services.
+
+## Use
+
+```python
+from transformers import AutoTokenizer
+{use}
+```
+
+The prompt is a line break, the question, two line breaks, "الاجابة:" and a line break.
 """
 
+_ADAPTER = """\
+from peft import AutoPeftModelForCausalLM
+model = AutoPeftModelForCausalLM.from_pretrained("{folder}")
+tokenizer = AutoTokenizer.from_pretrained("{folder}")"""
+_WHOLE = """\
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained("{folder}")
+tokenizer = AutoTokenizer.from_pretrained("{folder}")"""
 
 _SEVERITY = {
     "human": "a classifier that is itself often wrong",
@@ -31,29 +73,53 @@ def write_card(
     title: str,
     base: str,
     loss: str,
-    weights: Mapping[str, float],
-    pairs: int,
-    labels: str | None,
+    weights: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    scored: Mapping[str, Any],
 ) -> None:
     """Write the model card.
 
     Args:
         title, base: what the registry calls the base model, and its source.
         loss: `uniform` or `weighting`.
-        weights: `alpha`, `beta` and `gamma`.
-        pairs: how many pairs it was trained on.
-        labels: what the severity classifier learnt from, `human` or `lexicon`; None where there was none.
+        weights: `alpha`, `beta`, `gamma` and `renormalise`.
+        facts: of the run, as metrics/finetune has them.
+        scored: the note of the scored pairs; `labels` is what the severity classifier learnt from,
+            `human` or `lexicon`, None where there was none.
     """
-    kind = "plain cross-entropy" if loss == "uniform" else "severity-aware loss"
+    whole = facts["method"] == "full"
+    valid = facts["valid"]
+    measured = [f"| NLL per answer token, {k} | {valid[f'nll_{k}']:.4f} |" for k in _named(valid)]
+    if "nll" in valid:
+        measured.insert(
+            0, f"| NLL per answer token, {valid['pairs']} validation pairs | {valid['nll']:.4f} |"
+        )
     path.write_text(
         _CARD.format(
             title=title,
             base=base,
+            base_id=base.partition(":")[2].partition("@")[0],
+            library="transformers" if whole else "peft",
+            what="All weights of" if whole else "A LoRA adapter for",
             loss=loss,
-            kind=kind,
-            pairs=pairs,
-            severity=_SEVERITY[labels],
-            **weights,
+            kind="plain cross-entropy" if loss == "uniform" else "severity-aware loss",
+            renormalised=", divided by its mean" if weights["renormalise"] else "",
+            kept=""
+            if facts["kept_step"] == facts["steps"]
+            else f", of which {facts['kept_step']:,} was kept",
+            validation="\n".join(measured),
+            warning=f"\nNote: {facts['warning']}.\n" if facts["warning"] else "",
+            severity=_SEVERITY[scored.get("labels")],
+            provenance=f"Classifier (SHA-256): {scored['classifier']}." if scored.get("classifier") else "",
+            use=(_WHOLE if whole else _ADAPTER).format(folder=path.parent.name),
+            **{name: weights[name] for name in ("alpha", "beta", "gamma")},
+            **{name: facts[name] for name in ("method", "trained_parameters", "pairs", "tokens", "steps")},
+            **{name: facts["weights"][name] for name in ("mean", "std", "q01", "q99", "effective_share")},
         ),
         encoding="utf-8",
     )
+
+
+def _named(valid: Mapping[str, Any]) -> list[str]:
+    """The severities of which there is a validation NLL."""
+    return [k.removeprefix("nll_") for k, v in valid.items() if k.startswith("nll_") and v is not None]

@@ -89,14 +89,25 @@ def _resave(source: str, found: Path, folder: Path, decoder: bool) -> None:
         for path in [*_matching(found, ["*.json"]), *pickles]:
             (Path(scratch) / path.name).symlink_to(path.resolve())
         try:
-            model = kind.from_pretrained(
-                scratch, use_safetensors=False, weights_only=True, trust_remote_code=False, dtype="auto"
+            model, info = kind.from_pretrained(
+                scratch,
+                use_safetensors=False,
+                weights_only=True,
+                trust_remote_code=False,
+                dtype="auto",
+                output_loading_info=True,
             )
         except Exception as error:
             raise WaznError(
                 f"{source}: its pickled weights could not be read by the weights-only loader "
                 f"({type(error).__name__})"
             ) from error
+        # transformers fills in what is not there at random, and says so in a log only.
+        if decoder and info["missing_keys"]:
+            raise WaznError(
+                f"{source}: its weights lack {len(info['missing_keys'])} that config.json asks for, such as "
+                f"{min(info['missing_keys'])}"
+            )
         model.save_pretrained(folder)
 
 

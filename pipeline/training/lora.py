@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from pipeline.errors import WaznError
+from pipeline.training.runtime import load_decoder
 
 
 def add_lora(
@@ -52,14 +54,42 @@ def add_lora(
     return adapted
 
 
-def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Save the adapter as safetensors; the same adapter gives the same bytes."""
-    model.save_pretrained(folder, safe_serialization=True)
+def save_trained(model: PeftModel | PreTrainedModel, state: dict[str, torch.Tensor], folder: Path) -> None:
+    """Save an adapter, or a whole model, as safetensors; the same weights give the same bytes.
+
+    Args:
+        model: says what it is of; a PeftModel is saved as its adapter.
+        state: the trained weights, by their names in `model`.
+        folder: where to.
+    """
+    if not isinstance(model, PeftModel):
+        # A tied weight is there under both of its names.
+        tied = model.all_tied_weights_keys
+        model.save_pretrained(folder, state_dict={k: v for k, v in state.items() if k not in tied})
+        return
+    model.save_pretrained(folder, state_dict=state)
     # PEFT keeps the targets as a set, whose order changes from process to process.
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["target_modules"] = sorted(config["target_modules"])
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_run(base: Path, folder: Path | None, dtype: torch.dtype, tokens: int) -> PreTrainedModel:
+    """A model to answer with: the base model, or what `finetune` made of it.
+
+    Args:
+        base: the base model's folder.
+        folder: what `finetune` wrote, an adapter or a whole model; None for the base model as it is.
+        dtype, tokens: see `load_decoder`.
+
+    Raises:
+        WaznError: one of them is missing or cannot be loaded.
+    """
+    if folder and (folder / "config.json").is_file():
+        return load_decoder(folder, dtype, tokens)
+    model = load_decoder(base, dtype, tokens)
+    return load_adapter(model, folder) if folder else model
 
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -1,56 +1,138 @@
-"""The severity-aware loss of arXiv:2604.06346.
+"""The severity-aware loss of arXiv:2604.06346, from probabilities to gradients.
 
-For an optimiser step over N pairs, L_i answer tokens in pair i and its weight w_i:
+For an optimiser step over N pairs, L_i answer tokens in pair i, its severity probabilities and weight
 
-    L = (1/N) * sum_i w_i * (1/L_i) * sum_t -log P(y_it | y_i<t, x_i)
+    w_i = alpha * p_non_critical + beta * p_neutral + gamma * p_critical
+
+the loss is one of
+
+    sequence    L = (1/N) * sum_i w_i * (1/L_i) * sum_t -log P(y_it | y_i<t, x_i)
+    token       L = sum_i w_i * sum_t -log P(y_it | y_i<t, x_i) / sum_i L_i
+
+`sequence` is the paper's. Both are sums over tokens of a coefficient, known beforehand, times that token's
+negative log-likelihood. So a step may be cut into micro-batches, and a micro-batch's tokens into chunks, in
+any way: the sum stays the loss of the step, and the logits of all tokens never exist at once.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel
 
-from pipeline.training.batching import Batch
+from pipeline.severity.labels import PROBABILITIES
 
-
-def answer_nll(model: PreTrainedModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Negative log-likelihood of the answer tokens, teacher-forced, in nats.
-
-    The vocabulary projection is computed at answer positions only.
-
-    Args:
-        model: a causal language model whose logits are its output embedding of its last hidden
-            state; layers that PEFT put in place are run.
-        batch: B sequences of T tokens.
-
-    Returns:
-        Sum over each pair's answer tokens, (B,), float32 or wider, with gradient; and the number
-        of those tokens, (B,).
-    """
-    hidden = model.base_model(batch.tokens, attention_mask=batch.mask, use_cache=False)[0]
-    # The state at a position predicts the token after it.
-    predicts = batch.answers[:, 1:]
-    logits = model.get_output_embeddings()(hidden[:, :-1][predicts])
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
-    nll = cross_entropy(logits, batch.tokens[:, 1:][predicts], reduction="none")
-    rows = torch.nonzero(predicts)[:, 0]
-    sums = torch.zeros(len(batch.tokens), dtype=nll.dtype, device=nll.device)
-    return sums.index_add(0, rows, nll), predicts.sum(dim=1)
+Project = Callable[[torch.Tensor], torch.Tensor]
 
 
-def weighted_loss(
-    nll: torch.Tensor, lengths: torch.Tensor, weights: torch.Tensor, sequences: int
-) -> torch.Tensor:
-    """What one micro-batch adds to the loss of its optimiser step.
+def pair_weights(
+    scored: pd.DataFrame, alpha: float, beta: float, gamma: float, renormalise: bool
+) -> np.ndarray:
+    """`w = alpha * p_non_critical + beta * p_neutral + gamma * p_critical` (arXiv:2604.06346).
 
     Args:
-        nll: summed negative log-likelihood of each pair's answer, (B,).
-        lengths: answer tokens of each pair, (B,), at least 1.
-        weights: severity weight of each pair, (B,).
-        sequences: N, the pairs of the whole step. Dividing by it, and not by B, is what makes
-            the sum over micro-batches the loss of the step, however it is cut.
+        scored: n rows with the columns of `PROBABILITIES`, each row summing to 1.
+        alpha, beta, gamma: weight of a non-critical, neutral and critical complaint.
+        renormalise: divide by the rows' mean weight, so that the loss has the scale of plain
+            cross-entropy; the rows are then all that are trained on.
 
     Returns:
-        A scalar.
+        (n,), float64, between the least and the greatest of the three unless renormalised.
     """
-    return (weights.to(nll.dtype) * nll / lengths).sum() / sequences
+    non_critical, neutral, critical = (scored[name].to_numpy(dtype="float64") for name in PROBABILITIES)
+    total = non_critical + neutral + critical
+    # The probabilities are float32 and sum to 1 within 1e-7; divided by their sum, equal weights give
+    # exactly that weight.
+    weights = np.asarray((alpha * non_critical + beta * neutral + gamma * critical) / total)
+    return weights / weights.mean() if renormalise else weights
+
+
+def coefficients(weights: np.ndarray, lengths: np.ndarray, mean: str) -> np.ndarray:
+    """What the answer tokens of each pair are multiplied by in the loss of an optimiser step.
+
+    Args:
+        weights: w of the N pairs of the whole step (not of a micro-batch: that is what makes the sum over
+            micro-batches and processes the loss of the step), (N,).
+        lengths: their answer tokens L, (N,), at least 1.
+        mean: `sequence` or `token`.
+
+    Returns:
+        (N,), float64.
+    """
+    return np.asarray(weights / (lengths * len(weights) if mean == "sequence" else lengths.sum()))
+
+
+def chunked_nll(
+    hidden: torch.Tensor,
+    labels: torch.Tensor,
+    coefficient: torch.Tensor,
+    project: Project,
+    parameters: Sequence[torch.Tensor],
+    chunk: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted sum of negative log-likelihoods, with the logits of one chunk of tokens at a time.
+
+    As the coefficients are known, each chunk's gradient is computed together with its loss; nothing of the
+    vocabulary's size is kept for the backward pass or computed twice.
+
+    Args:
+        hidden: last hidden states, (M, H).
+        labels: ids of the tokens that they predict, (M,).
+        coefficient: (M,).
+        project: hidden states (m, H) to logits (m, V).
+        parameters: what `project` uses and is to be trained.
+        chunk: m at most.
+
+    Returns:
+        `sum(coefficient * nll)`, a scalar with gradient for `hidden` and `parameters`; and the nll of
+        each token in nats, (M,), float32 or wider, without gradient.
+    """
+    found: tuple[torch.Tensor, torch.Tensor] = _ChunkedNLL.apply(  # type: ignore[no-untyped-call]
+        hidden, labels, coefficient, project, chunk, *parameters
+    )
+    return found
+
+
+class _ChunkedNLL(torch.autograd.Function):
+    """Computes loss and gradients in the forward pass; the backward pass hands the gradients on."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        labels: torch.Tensor,
+        coefficient: torch.Tensor,
+        project: Project,
+        chunk: int,
+        *parameters: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = ctx.needs_input_grad[0]
+        gradients: list[torch.Tensor] = []
+        pieces, nlls = [], []
+        for start in range(0, len(hidden), chunk):
+            part = slice(start, start + chunk)
+            piece = hidden[part].detach().requires_grad_(wanted)
+            with torch.set_grad_enabled(wanted):
+                logits = project(piece)
+                if logits.dtype in (torch.float16, torch.bfloat16):
+                    logits = logits.float()
+                nll = cross_entropy(logits, labels[part], reduction="none")
+                loss = (coefficient[part].to(nll.dtype) * nll).sum()
+            if wanted:
+                found = torch.autograd.grad(loss, [piece, *parameters])
+                pieces.append(found[0])
+                for total, more in zip(gradients, found[1:], strict=False):
+                    total.add_(more)
+                gradients = gradients or list(found[1:])
+            nlls.append(nll.detach())
+        nll = torch.cat(nlls) if nlls else hidden.new_zeros(0)
+        ctx.save_for_backward(*([torch.cat(pieces), *gradients] if wanted else []))
+        ctx.mark_non_differentiable(nll)
+        return (coefficient.to(nll.dtype) * nll).sum(), nll
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden, *parameters = (gradient * upstream[0] for gradient in ctx.saved_tensors)
+        return (hidden, None, None, None, None, *parameters)

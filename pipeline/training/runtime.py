@@ -14,8 +14,12 @@ from pipeline.errors import WaznError
 
 
 def device() -> torch.device:
-    """The first CUDA device, or the CPU where there is none."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """This process's CUDA device, or the CPU where there is none."""
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -51,23 +55,40 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_decoder(folder: Path, dtype: torch.dtype, tokens: int) -> PreTrainedModel:
+def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) -> PreTrainedModel:
     """The causal language model in `folder` on `device()`, in evaluation mode.
 
     Args:
         tokens: the longest sequence that it will be given.
+        options: what else transformers is to be told.
 
     Raises:
         WaznError: there is none, it is not stored as safetensors, or it reads fewer tokens.
     """
-    model = load_pretrained(AutoModelForCausalLM, folder, dtype=dtype, use_safetensors=True)
+    # Quantised weights cannot be moved, so all go to their place at once.
+    place = {"": device()} if device().type == "cuda" else None
+    model, found = load_pretrained(
+        AutoModelForCausalLM,
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        device_map=place,
+        output_loading_info=True,
+        **options,
+    )
+    # transformers fills in what is not there at random, and says so in a log only.
+    if found["missing_keys"]:
+        raise WaznError(
+            f"{folder}: its weights lack {len(found['missing_keys'])} that config.json asks for, such as "
+            f"{min(found['missing_keys'])}; fetch the model again"
+        )
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and context < tokens:
         raise WaznError(
             f"{folder}: reads at most {context} tokens, {tokens} are asked for; lower max_length (and "
             "max_new_tokens) in params.yaml"
         )
-    decoder: PreTrainedModel = model.to(device()).eval()
+    decoder: PreTrainedModel = model.eval()
     return decoder
 
 

@@ -1,19 +1,28 @@
-"""The training loop: one optimiser step over `batch_size` pairs, cut into micro-batches."""
+"""The training loop: optimiser steps over `batch_size` pairs, cut into micro-batches and over processes."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from peft import PeftModel
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from torch.distributed.tensor import DTensor
 from tqdm import tqdm
-from transformers import get_linear_schedule_with_warmup
+from transformers import get_scheduler
 
 from pipeline.errors import WaznError
-from pipeline.training.batching import collate, optimiser_steps
-from pipeline.training.grouping import microbatches
-from pipeline.training.loss import answer_nll, weighted_loss
+from pipeline.training.batching import collate, optimiser_steps, shares
+from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.likelihood import mean_nll, score_answers
+from pipeline.training.loss import coefficients
+from pipeline.training.objective import AnswerLoss
 from pipeline.training.prompt import Example
+from pipeline.training.sharing import accumulating, restore_trained, shared, summed, trained_state
 
 
 @dataclass(frozen=True)
@@ -22,79 +31,277 @@ class Recipe:
 
     Attributes:
         epochs: passes over the examples.
-        batch_size: sequences of one optimiser step.
-        tokens_per_microbatch: padded tokens computed at once; speed and memory only.
-        learning_rate: its peak, reached after warm-up, then falling linearly to 0 (AdamW).
+        batch_size: sequences of one optimiser step, over all processes.
+        length_window: steps within which sequences of like length are put together.
+        tokens_per_microbatch: padded tokens computed at once by a process; speed and memory only.
+        loss_mean: `sequence` or `token`, see `loss.py`.
+        optimiser: `adamw` or `adafactor`.
+        learning_rate: its peak, reached after warm-up.
+        weight_decay: decoupled from the gradient.
+        schedule: `linear` or `cosine` to 0 after warm-up, or `constant`.
         warmup: share of all steps over which the rate rises.
         max_grad_norm: the gradient's norm is clipped to this.
+        evaluate_every: epochs between evaluations on the validation pairs.
+        keep: `last`, or `best` to end with the weights of the least validation NLL.
+        checkpoint_every: optimiser steps between checkpoints.
         seed: of the order and of dropout.
     """
 
     epochs: int
     batch_size: int
+    length_window: int
     tokens_per_microbatch: int
+    loss_mean: str
+    optimiser: str
     learning_rate: float
+    weight_decay: float
+    schedule: str
     warmup: float
     max_grad_norm: float
+    evaluate_every: float
+    keep: str
+    checkpoint_every: int
     seed: int
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step done: its number from 1, its loss, its learning rate, the epoch so far."""
+    """One optimiser step done.
+
+    Attributes:
+        number: from 1; epoch: so far.
+        loss: of the step, the mean that `Recipe.loss_mean` names, weighted.
+        mean_weight: of the step's pairs.
+        learning_rate: with which it was made; gradient_norm: before clipping.
+        tokens: of its sequences, without padding.
+        valid: after it, where there was an evaluation: NLL per answer token, see `mean_nll`.
+    """
 
     number: int
-    loss: float
-    learning_rate: float
     epoch: float
+    loss: float
+    mean_weight: float
+    learning_rate: float
+    gradient_norm: float
+    tokens: int
+    valid: dict[str, float | None] | None
 
 
-def train(model: PeftModel, examples: Sequence[Example], recipe: Recipe, name: str) -> Iterator[Step]:
+@dataclass(frozen=True)
+class Validation:
+    """Pairs that are not trained on, and their severities, for evaluation during training."""
+
+    examples: Sequence[Example]
+    severities: Sequence[str]
+
+
+def train(
+    model: torch.nn.Module,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    name: str,
+    *,
+    valid: Validation | None = None,
+    checkpoints: Checkpoints | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Step]:
     """Train `model` in place and yield each step once it is done.
 
+    Where there is a checkpoint the steps before it are yielded as they were, and training goes on after it:
+    dropout and order follow from the seed and the step's number, so the result is the same.
+
     Args:
-        model: an adapted causal language model; what requires a gradient is trained.
+        model: a causal language model or a PeftModel around one; what requires a gradient is trained.
         examples: at least one.
         recipe: how.
-        name: what the progress bar calls the run.
+        name: what messages call the run.
+        valid: evaluated on; None for no evaluation.
+        checkpoints: where to keep them; None for none.
+        dtype: that matrix products are computed in; weights keep their own.
 
     Raises:
-        WaznError: the loss is not finite; names the step and the rows.
+        WaznError: the loss or the gradient is not finite; names step, rows and learning rate.
     """
-    decoder = model.get_base_model()
-    place = next(decoder.parameters()).device
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=0.0)
-    steps_per_epoch = math.ceil(len(examples) / recipe.batch_size)
-    total = steps_per_epoch * recipe.epochs
-    schedule = get_linear_schedule_with_warmup(optimiser, round(recipe.warmup * total), total)
-    lengths = [len(example.tokens) for example in examples]
-    torch.manual_seed(recipe.seed)
-    model.train()
-    number = 0
-    with tqdm(total=total, desc=name, unit="step") as bar:
-        for epoch in range(recipe.epochs):
-            for indices in optimiser_steps(len(examples), recipe.batch_size, recipe.seed, epoch):
-                number += 1
-                loss = torch.zeros((), dtype=torch.float64)
-                for group in microbatches(indices, lengths, recipe.tokens_per_microbatch):
-                    batch = collate([examples[index] for index in group]).to(place)
-                    nll, answers = answer_nll(decoder, batch)
-                    part = weighted_loss(nll, answers, batch.weights, len(indices))
-                    part.backward()  # type: ignore[no-untyped-call]
-                    loss += part.detach().double().cpu()
-                rate = schedule.get_last_lr()[0]
-                if not torch.isfinite(loss):
-                    rows = ", ".join(examples[index].id for index in indices)
-                    raise WaznError(
-                        f"{name}: the loss became {loss.item()} at step {number} (learning rate {rate:g}, "
-                        f"rows {rows}); lower finetune.learning_rate or look at these rows"
-                    )
-                torch.nn.utils.clip_grad_norm_(trained, recipe.max_grad_norm)
-                optimiser.step()
-                schedule.step()
-                optimiser.zero_grad(set_to_none=True)
-                bar.update()
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-                yield Step(number, loss.item(), rate, number / steps_per_epoch)
+    run = _Run(model, examples, recipe, name, dtype)
+    history, best = run.resume(checkpoints) if checkpoints else ([], {})
+    yield from (Step(**step) for step in history)
+    with tqdm(
+        total=recipe.epochs * sum(run.lengths),
+        initial=sum(step["tokens"] for step in history),
+        desc=name,
+        unit="token",
+        unit_scale=True,
+        disable=not run.here.is_main_process,
+    ) as bar:
+        for number, indices in enumerate(run.steps(), start=1):
+            if number <= len(history):
+                continue
+            step = run.step(number, indices)
+            if valid and _is_due(number / run.per_epoch, 1 / run.per_epoch, recipe.evaluate_every):
+                found = run.evaluate(valid)
+                step = dataclasses.replace(step, valid=found)
+                if recipe.keep == "best" and found["nll"] < best.get("nll", math.inf):
+                    best = {"nll": found["nll"]} | run.state(with_optimiser=False)
+            history.append(dataclasses.asdict(step))
+            bar.set_postfix_str(f"step {number}/{run.total}, loss {step.loss:.3f}", refresh=False)
+            bar.update(step.tokens)
+            if checkpoints and number % checkpoints.every == 0 and number < run.total:
+                run.save(checkpoints, number, history, best)
+            yield step
+    if best:
+        restore_trained(run.module, None, best, run.here)
     model.eval()
+
+
+def _is_due(epoch: float, step: float, every: float) -> bool:
+    """Whether the epoch, one step of it ago, had not reached the multiple of `every` that it has now."""
+    # A hair more than the epoch: a multiple of every may be computed a little too large.
+    return math.floor((epoch + 1e-9) / every) > math.floor((epoch - step + 1e-9) / every)
+
+
+class _Run:
+    """The model, its optimiser and schedule, and the processes that share them."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        examples: Sequence[Example],
+        recipe: Recipe,
+        name: str,
+        dtype: torch.dtype,
+    ) -> None:
+        self.here = PartialState(cpu=not torch.cuda.is_available())
+        self.examples, self.recipe, self.name, self.dtype = examples, recipe, name, dtype
+        self.lengths = [len(example.tokens) for example in examples]
+        self.per_epoch = math.ceil(len(examples) / recipe.batch_size)
+        self.total = self.per_epoch * recipe.epochs
+        self.module = shared(AnswerLoss(model), self.here)
+        self.trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        self.optimiser = _optimiser(self.trained, recipe)
+        self.schedule = get_scheduler(
+            {"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
+            self.optimiser,
+            num_warmup_steps=round(recipe.warmup * self.total),
+            num_training_steps=self.total,
+        )
+
+    def steps(self) -> Iterator[list[int]]:
+        """The sequences of every step of the run."""
+        recipe = self.recipe
+        for epoch in range(recipe.epochs):
+            yield from optimiser_steps(
+                self.lengths, recipe.batch_size, recipe.length_window, recipe.seed, epoch
+            )
+
+    def step(self, number: int, indices: Sequence[int]) -> Step:
+        """Make one optimiser step."""
+        recipe, here = self.recipe, self.here
+        # What is drawn depends on nothing that came before, so that a run can be taken up at any step.
+        torch.manual_seed(_seed(recipe.seed, number, here.process_index))
+        self.module.train()
+        place = {index: position for position, index in enumerate(indices)}
+        weights = np.array([self.examples[index].weight for index in indices])
+        answers = np.array([_answer_tokens(self.examples[index]) for index in indices])
+        # Gradients are averaged over the processes; the loss is their sum.
+        factor = coefficients(weights, answers, recipe.loss_mean)
+        nll = torch.zeros(len(indices), dtype=torch.float64, device=here.device)
+        mine = shares(indices, self.lengths, recipe.tokens_per_microbatch, here.num_processes)
+        groups = mine[here.process_index]
+        for left, group in enumerate(groups, start=1 - len(groups)):
+            batch = collate([self.examples[index] for index in group or indices[:1]]).to(here.device)
+            places = [place[index] for index in group]
+            # A process that has no sequence left computes one along for nothing.
+            factors = here.num_processes * factor[places] if group else np.zeros(1)
+            with accumulating(self.module) if left else nullcontext():
+                with torch.autocast(here.device.type, self.dtype, self.dtype != torch.float32):
+                    loss, found = self.module(batch, torch.as_tensor(factors, device=here.device))
+                loss.backward()
+            nll[places] = found[: len(group)].double()
+        terms = factor * summed(nll, here).cpu().numpy()
+        rate = self.schedule.get_last_lr()[0]
+        total = torch.nn.utils.clip_grad_norm_(self.trained, recipe.max_grad_norm)
+        norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
+        if not (np.isfinite(terms).all() and math.isfinite(norm)):
+            raise self._diverged(
+                number, [indices[k] for k in np.flatnonzero(~np.isfinite(terms)).tolist()] or indices, rate
+            )
+        self.optimiser.step()
+        self.schedule.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return Step(
+            number=number,
+            epoch=number / self.per_epoch,
+            loss=float(terms.sum()),
+            mean_weight=float(weights.mean()),
+            learning_rate=rate,
+            gradient_norm=norm,
+            tokens=sum(self.lengths[index] for index in indices),
+            valid=None,
+        )
+
+    def evaluate(self, valid: "Validation") -> dict[str, Any]:
+        """NLL of the validation pairs."""
+        self.module.eval()
+        with torch.autocast(self.here.device.type, self.dtype, self.dtype != torch.float32):
+            sums, counts = score_answers(
+                self.module, valid.examples, self.recipe.tokens_per_microbatch, self.here
+            )
+        return dict(mean_nll(sums, counts, valid.severities))
+
+    def state(self, *, with_optimiser: bool) -> dict[str, Any]:
+        """See `trained_state`."""
+        return trained_state(self.module, self.optimiser if with_optimiser else None)
+
+    def save(self, checkpoints: Checkpoints, step: int, history: list[Any], best: dict[str, Any]) -> None:
+        """Write a checkpoint."""
+        state = self.state(with_optimiser=True)
+        if self.here.is_main_process:
+            more = {"schedule": self.schedule.state_dict(), "history": history, "best": best}
+            checkpoints.save(step, state | more)
+
+    def resume(self, checkpoints: Checkpoints) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Take up the newest checkpoint, if there is one.
+
+        Returns:
+            The steps done, and the best weights so far with their `nll` (empty if there are none).
+        """
+        found = (checkpoints.latest() or {}) if self.here.is_main_process else {}
+        light = [
+            {name: found.get(name) for name in ("schedule", "history")},
+            found.get("best", {}).get("nll"),
+        ]
+        broadcast_object_list(light)
+        said, nll = light
+        if not said["history"]:
+            return [], {}
+        restore_trained(self.module, self.optimiser, found, self.here)
+        self.schedule.load_state_dict(said["schedule"])
+        if self.here.is_main_process:
+            print(
+                f"{self.name}: goes on after step {len(said['history'])} of {self.total}, from a checkpoint"
+            )
+        best = found.get("best", {"nll": nll}) if nll is not None else {}
+        return said["history"], best
+
+    def _diverged(self, number: int, rows: Sequence[int], rate: float) -> WaznError:
+        named = ", ".join(self.examples[index].id for index in rows)
+        return WaznError(
+            f"{self.name}: loss or gradient is not finite at step {number} (learning rate {rate:g}, rows "
+            f"{named}); lower finetune.learning_rate or look at these rows. The last checkpoint is kept"
+        )
+
+
+def _answer_tokens(example: Example) -> int:
+    return len(example.tokens) - example.answer_start
+
+
+def _seed(*parts: int) -> int:
+    """A seed that differs wherever one of `parts` does."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _optimiser(parameters: Sequence[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimiser == "adafactor":
+        return torch.optim.Adafactor(parameters, **options)
+    return torch.optim.AdamW(parameters, fused=True, **options)

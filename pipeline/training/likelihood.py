@@ -4,36 +4,38 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from accelerate import PartialState
 
 from pipeline.severity.labels import SEVERITIES
-from pipeline.training.batching import collate
-from pipeline.training.grouping import microbatches
-from pipeline.training.loss import answer_nll
+from pipeline.training.batching import collate, shares
 from pipeline.training.prompt import Example
+from pipeline.training.sharing import summed
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def score_answers(
-    model: PreTrainedModel, examples: Sequence[Example], max_tokens: int
+    model: torch.nn.Module, examples: Sequence[Example], max_tokens: int, here: PartialState
 ) -> tuple[np.ndarray, np.ndarray]:
     """Negative log-likelihood of each example's answer, unweighted.
 
     Args:
-        examples: n encoded pairs.
+        model: an `AnswerLoss`, perhaps shared by processes, in evaluation mode.
+        examples: n encoded pairs, at least one.
         max_tokens: padded tokens computed at once.
+        here: the processes that divide the work; each gets all of the result.
 
     Returns:
         Its sum over the answer's tokens in nats, (n,) float64; the number of tokens, (n,).
     """
-    sums = np.zeros(len(examples))
-    counts = np.zeros(len(examples), dtype="int64")
+    sums = torch.zeros(len(examples), dtype=torch.float64, device=here.device)
+    counts = np.array([len(example.tokens) - example.answer_start for example in examples])
     lengths = [len(example.tokens) for example in examples]
-    for group in microbatches(range(len(examples)), lengths, max_tokens):
-        nll, answers = answer_nll(model, collate([examples[index] for index in group]).to(model.device))
-        sums[group] = nll.double().cpu().numpy()
-        counts[group] = answers.cpu().numpy()
-    return sums, counts
+    for group in shares(range(len(examples)), lengths, max_tokens, here.num_processes)[here.process_index]:
+        # A process that has none left computes along, as the others may be waiting for its weights.
+        batch = collate([examples[index] for index in group or [0]]).to(here.device)
+        _, nll = model(batch, torch.zeros(len(batch.tokens), device=here.device))
+        sums[group] = nll[: len(group)].double()
+    return summed(sums, here).cpu().numpy(), counts
 
 
 def mean_nll(sums: np.ndarray, counts: np.ndarray, severity: Sequence[str]) -> Mapping[str, float | None]:

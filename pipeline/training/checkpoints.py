@@ -1,0 +1,82 @@
+"""Checkpoints of a training run: written whole, checked when read, pruned."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from pipeline.data.hashes import digest
+from pipeline.files import replacing
+
+# Of a checkpoint that turns out damaged, the one before is there.
+_KEPT = 2
+_NAME = re.compile(r"step-(\d{9})-([0-9a-f]{64})\.pt")
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder that no other run shares."""
+
+    def __init__(self, folder: Path, every: int) -> None:
+        """Keep checkpoints in `folder`, one each `every` optimiser steps."""
+        self.folder, self.every = folder, every
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write the checkpoint of a step and remove those that are too old to be needed.
+
+        Its name holds its hash, so a file that was cut off or altered is known by its name.
+
+        Raises:
+            WaznError: the disk refuses it.
+        """
+        unnamed = self.folder / f"step-{step:09}"
+        with replacing(unnamed) as temporary, temporary.open("wb") as file:
+            hashing = _Hashing(file)
+            try:
+                torch.save(state, hashing)  # type: ignore[arg-type]  # it writes only
+            except RuntimeError as error:
+                # torch's own name for a write that failed.
+                raise OSError(str(error).splitlines()[0]) from error
+        unnamed.replace(self.folder / f"{unnamed.name}-{hashing.digest()}.pt")
+        for path in self._newest_first()[_KEPT:]:
+            path.unlink()
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest checkpoint that is whole, on the CPU; None where there is none."""
+        for path in self._newest_first():
+            if _whole(path):
+                found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+                return found
+            print(f"{path}: damaged or cut off, so it is passed over for the one before")
+        return None
+
+    def _newest_first(self) -> list[Path]:
+        found = (path for path in self.folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
+        return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _whole(path: Path) -> bool:
+    """Whether a checkpoint can be read and has the hash that its name says."""
+    named = _NAME.fullmatch(path.name)
+    try:
+        return named is not None and digest(path, "sha256") == named[2]
+    except OSError:
+        return False
+
+
+class _Hashing:
+    """A file that is written and hashed at once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._state = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._state.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def digest(self) -> str:
+        return self._state.hexdigest()

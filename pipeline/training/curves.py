@@ -1,0 +1,55 @@
+"""The course of a training run, written by DVCLive while it trains."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.files import replacing
+from pipeline.training.trainer import Step
+
+
+@contextmanager
+def curves(folder: Path) -> Iterator[Callable[[Step], None]]:
+    """Write each value of each step to `folder`/plots/metrics/{train,valid}/<name>.tsv.
+
+    DVCLive does, at every step, so that a run under way can be looked at. Where it is not installed or
+    cannot start, the same files are written in the end.
+    """
+    try:
+        from dvclive import Live  # noqa: PLC0415
+
+        live = Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None)
+    except Exception as error:
+        # Not installed; or, inside, DVC cannot make sense of a repository, for which it has many errors.
+        print(f"without DVCLive ({type(error).__name__}), so curves are written in the end only")
+        steps: list[Step] = []
+        yield steps.append
+        _write(folder, steps)
+        return
+    with live:
+
+        def log(step: Step) -> None:
+            live.step = step.number
+            for name, value in _values(step).items():
+                live.log_metric(name, value)
+            live.make_summary()
+
+        yield log
+
+
+def _values(step: Step) -> dict[str, float]:
+    """What is plotted of a step, by a path."""
+    names = ("loss", "mean_weight", "learning_rate", "gradient_norm")
+    found = {f"train/{name}": getattr(step, name) for name in names}
+    return found | {f"valid/{k}": v for k, v in (step.valid or {}).items() if v is not None}
+
+
+def _write(folder: Path, steps: list[Step]) -> None:
+    table = pd.DataFrame([_values(step) for step in steps], index=[step.number for step in steps])
+    for path in table:
+        name = str(path).rpartition("/")[2]
+        column = table[path].dropna().rename(name).rename_axis("step").reset_index()
+        with replacing(folder / "plots/metrics" / f"{path}.tsv") as temporary:
+            column.to_csv(temporary, sep="\t", index=False)
