@@ -105,8 +105,8 @@ def _resave(source: str, found: Path, folder: Path, decoder: bool) -> None:
         # transformers fills in what is not there at random, and says so in a log only.
         if decoder and info["missing_keys"]:
             raise WaznError(
-                f"{source}: its weights lack {len(info['missing_keys'])} that config.json asks for, such as "
-                f"{min(info['missing_keys'])}"
+                f"{source}: its weights lack {len(info['missing_keys'])} that config.json asks for, such "
+                f"as {min(info['missing_keys'])}"
             )
         model.save_pretrained(folder)
 
