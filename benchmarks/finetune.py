@@ -1,19 +1,20 @@
 """OMP_NUM_THREADS=2 python benchmarks/finetune.py --rows 64 --texts posts.xlsx:Post:Plan
 
-Real tokens a second and memory of fine-tuning, beside three ways to do the same: the authors' notebook (one
-row at a time, padded to 512 tokens, loss on everything), the Trainer of transformers (padded to the longest
-of a batch) and TRL's SFTTrainer at its best batch size, both with the loss on answers. `pip install trl`
-first: nothing else needs it. Models have random weights in the shape of GPT-2 base and of Qwen2.5-0.5B (which
-has 4 of its 24 layers on a CPU); all contestants see the same token ids, in the same number type, with as many
-rows to an optimiser step, each in a process of its own. After a step to warm up, every row is trained on once.
+Real tokens a second and memory of fine-tuning, beside three ways to do the same: the authors' notebook
+(one row at a time, padded to 512 tokens, all in the loss), the Trainer of transformers (a step at once,
+padded to its longest row) and TRL's SFTTrainer at its best setting, both with the loss on answers (`pip
+install trl`). The models have the shapes of GPT-2 base and Qwen2.5-0.5B (on a CPU 4 of its 24 layers) and
+random weights. All see the same token ids in the same number type, with as many rows to an optimiser
+step, each in a process of its own: after warming up, every row once. The notebook's steps all take alike,
+so two are timed.
 
-Real tokens are those of prompts, answers and ends of text, not padding. Memory is the peak: on a CPU what the
-process held beyond what it did once the model was built, on a GPU what torch allocated, model included.
-The last column is the share of this machine's own matrix-product rate that useful work reaches, counted alike
-for all: 6 operations per parameter (4 if it is frozen; embeddings apart) and real token, 6 x layers x width x
-length² of causal attention per row, and 6 (4) x vocabulary x width per answer token.
-Aimed at: at least 10 times the notebook and 1.3 times the best of TRL, in at most 0.7 times its memory; 60 % of
-the rate; severity weights cost at most 2 % of the time.
+Real tokens are those of prompts, answers and ends of text, not padding. Memory is the peak: on a CPU what
+the process held beyond what it did once the model was built, on a GPU all that torch allocated. The share
+is of what matrix products reach in the same run, and counts useful operations only, alike for all: 6 (4
+if frozen) per real token and parameter outside the embeddings, 6 x layers x width x length² of causal
+attention per row, 6 (4) x vocabulary x width per answer token.
+Aimed at: at least 10 times the notebook, 1.3 times TRL at its best and at most 0.7 times its memory, 60 %
+of the matrix products; severity weights cost at most 2 % of the time.
 """
 
 import argparse
@@ -22,29 +23,31 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from functools import partial
+from io import StringIO
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TQDM_DISABLE", "1")
 
 import datasets
 import pandas as pd
 import psutil
 import torch
-import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+import yaml
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     DataCollatorForSeq2Seq,
     GPT2Config,
-    PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Trainer,
@@ -54,62 +57,75 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from pipeline.training.batching import optimiser_steps
 from pipeline.training.lora import add_lora
 from pipeline.training.prompt import Example, encode
-from pipeline.training.runtime import deterministic, device, torch_dtype
+from pipeline.training.runtime import deterministic, device, fuse_activations, torch_dtype
 from pipeline.training.trainer import Recipe, train
 
-SAMPLE = Path(__file__).resolve().parents[1] / "data/sample/complaints.jsonl"
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "data/sample/complaints.jsonl"
 END = "<|endoftext|>"
 PIECES, LONGEST, LEARNING_RATE = 16_000, 512, 1e-4
-MICRO_BATCHES = (1, 2, 4, 8, 16, 32)
+AT_ONCE = (1, 2, 4, 8, 16, 32)
 LORA_TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
+TRL_SETTINGS = {"": {}, ", grouped": {"grouped": True}, ", padding-free": {"padding_free": True}}
+KINDS = ("notebook", "trainer", "trl", "ours")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What every contestant is given; the rows of the first step are there twice, to warm up on."""
+    """What every contestant is given."""
 
     model: str
     layers: int
     method: str
-    dtype: str
+    dtype: torch.dtype
     batch_size: int
     tokenizer: PreTrainedTokenizerFast
     examples: list[Example]
 
-    def ordered(self, grouped: bool) -> list[Example]:
-        """A shuffle, or the Trainer's grouping by length: sorted within 50 steps, as on a large data set."""
+    def rows(self, grouped: bool = False) -> list[Example]:
+        """The first step's rows to warm up on, then all: shuffled, or grouped by length as Trainer does."""
         generator = torch.Generator().manual_seed(0)
         lengths = [len(example.tokens) for example in self.examples]
         order = torch.randperm(len(lengths), generator=generator).tolist()
         if grouped:
+            # Sorted within 50 steps: what it does with many rows, also where there are few.
             order = get_length_grouped_indices(lengths, self.batch_size, 50, generator)
         return [self.examples[index] for index in [*order[: self.batch_size], *order]]
 
 
+@dataclass(frozen=True)
+class Found:
+    """Seconds of each step, peak bytes, useful operations in all, and a matrix product's a second."""
+
+    steps: list[float]
+    memory: int
+    useful: float
+    rate: float
+
+    @property
+    def seconds(self) -> float:
+        """Of all steps."""
+        return sum(self.steps)
+
+    def best(self, other: "Found") -> "Found":
+        """Step by step the faster of two measurements of the same."""
+        steps = [min(pair) for pair in zip(self.steps, other.steps, strict=True)]
+        return replace(self, steps=steps, rate=max(self.rate, other.rate))
+
+
 class Watch(TrainerCallback):
-    """Measures from the end of the first step to the end of the last."""
+    """Notes when each step is done."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Called by the Trainer, and by `ours`, when a step is done."""
+        """Called by the trainers, and by `ours`."""
         if device().type == "cuda":
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
-
-
-@dataclass(frozen=True)
-class Found:
-    """Seconds over all rows, peak bytes, useful floating-point operations, and those of matrix products a second."""
-
-    seconds: float
-    memory: int
-    useful: float
-    rate: float
 
 
 Contestant = Callable[[Any, Task, Watch], None]
@@ -120,258 +136,224 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--texts", help="FILE.xlsx:QUESTION_COLUMN:ANSWER_COLUMN (default: data/sample)")
     parser.add_argument("--rows", type=int, help="this many rows, spread evenly (default: all)")
-    parser.add_argument("--model", choices=["gpt2", "qwen2", "both"], default="both")
+    parser.add_argument("--model", choices=[*LORA_TARGETS, "both"], default="both")
     parser.add_argument("--layers", type=int, help="of qwen2 (default: 4 on a CPU, 24 on a GPU)")
     parser.add_argument("--method", choices=["full", "lora"], default="full")
-    parser.add_argument(
-        "--batch-size", type=int, default=8, help="rows of an optimiser step, of every contestant"
-    )
-    parser.add_argument("--tokens-per-microbatch", type=int, nargs="+", default=[4096], help="ours")
     parser.add_argument("--dtype", default="auto", help="auto (bfloat16 on a GPU), float32 or bfloat16")
-    kinds = ["notebook", "trainer", "trl", "ours"]
-    parser.add_argument("--contestants", choices=kinds, nargs="+", default=kinds)
+    parser.add_argument("--batch-size", type=int, default=8, help="rows of an optimiser step, for all")
+    parser.add_argument("--tokens-per-microbatch", type=int, help="of ours (default: params.yaml)")
+    parser.add_argument("--contestants", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--weights", action="store_true", help="ours with severity weights as well")
     parser.add_argument(
-        "--rounds", type=int, default=1, help="measure all this often, in turn; the best counts"
+        "--rounds", type=int, default=1, help="measure so often, the best of each step counts"
     )
     options = parser.parse_args()
-    texts = read_pairs(options.texts)
+    pairs = read_pairs(options.texts)
     if options.rows:
-        texts = [texts[number * len(texts) // options.rows] for number in range(options.rows)]
-    layers = options.layers or (4 if device().type == "cpu" else 24)
-    tokenizer = byte_level_bpe([text for pair in texts for text in pair])
-    encoded = [encode(tokenizer, str(row), *pair, 1.0, LONGEST) for row, pair in enumerate(texts)]
+        pairs = [pairs[number * len(pairs) // options.rows] for number in range(options.rows)]
+    layers = options.layers or (24 if device().type == "cuda" else 4)
+    dtype = torch_dtype(options.dtype)
+    tokenizer = byte_level_bpe([text for pair in pairs for text in pair])
+    encoded = [encode(tokenizer, str(row), *pair, 1.0, LONGEST) for row, pair in enumerate(pairs)]
     examples = [example for example in encoded if example is not None]
-    for model in ["gpt2", "qwen2"] if options.model == "both" else [options.model]:
-        task = Task(model, layers, options.method, options.dtype, options.batch_size, tokenizer, examples)
-        compare(task, dict(contestants(options)), options.rounds)
+    for model in LORA_TARGETS if options.model == "both" else [options.model]:
+        task = Task(model, layers, options.method, dtype, options.batch_size, tokenizer, examples)
+        compare(task, contestants(options), options.rounds)
 
 
-def contestants(options: argparse.Namespace) -> Iterator[tuple[str, Contestant]]:
-    """Name and function of each contestant asked for."""
-    if "notebook" in options.contestants:
-        yield "notebook, padded to 512", notebook
-    if "trainer" in options.contestants:
-        yield "transformers Trainer, longest of 8", of_transformers
-    if "trl" in options.contestants:
-        for size in MICRO_BATCHES:
-            if options.batch_size % size == 0:
-                yield f"TRL, {size} at once", partial(of_trl, at_once=size)
-                yield f"TRL, {size} at once, grouped", partial(of_trl, at_once=size, grouped=True)
-                if size > 1:
-                    yield (
-                        f"TRL, {size} at once, padding-free",
-                        partial(of_trl, at_once=size, padding_free=True),
-                    )
-    if "ours" in options.contestants:
-        for budget in options.tokens_per_microbatch:
-            yield f"wazn, {budget} tokens at once", partial(ours, budget=budget)
-            if options.weights:
-                yield f"wazn, {budget} at once, weighted", partial(ours, budget=budget, weighted=True)
+def contestants(options: argparse.Namespace) -> dict[str, tuple[str, Contestant]]:
+    """Kind and function of each contestant asked for, by name."""
+    size, budget = options.batch_size, options.tokens_per_microbatch
+    found: dict[str, tuple[str, Contestant]] = {
+        "notebook, 1 at once": ("notebook", notebook),
+        f"Trainer, {size} at once": ("trainer", of_transformers),
+    }
+    for rows in [rows for rows in AT_ONCE if size % rows == 0]:
+        for name, more in list(TRL_SETTINGS.items())[: 2 if rows == 1 else 3]:
+            found[f"TRL, {rows} at once{name}"] = "trl", partial(of_trl, at_once=rows, **more)
+    found["wazn"] = "ours", partial(ours, budget=budget)
+    if options.weights:
+        found["wazn, severity weights"] = "ours", partial(ours, budget=budget, weighted=True)
+    return {name: entry for name, entry in found.items() if entry[0] in options.contestants}
 
 
-def compare(task: Task, todo: dict[str, Contestant], rounds: int) -> None:
+def compare(task: Task, todo: dict[str, tuple[str, Contestant]], rounds: int) -> None:
     """Measure `todo` on one model and print the table."""
     tokens = sum(len(example.tokens) for example in task.examples)
     answers = sum(len(example.tokens) - example.answer_start for example in task.examples)
     print(
-        f"\n{task.model}, {task.method}, {torch_dtype(task.dtype)}, {device().type}, "
-        f"{torch.get_num_threads()} threads: {len(task.examples)} rows, {tokens} tokens, {answers} of answers"
+        f"{task.model}, {task.method}, {task.dtype}, {device().type}, {torch.get_num_threads()} threads: "
+        f"{len(task.examples)} rows of {tokens} tokens, {answers} of answers"
     )
     best: dict[str, Found] = {}
-    for _ in range(rounds):
-        for name, contestant in todo.items():
-            # A spawned process for each, so that its peak is its own.
-            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                found = pool.submit(measure, contestant, task).result()
+    for name, (kind, contestant) in list(todo.items()) * rounds:
+        # A process for each, so that its peak is its own.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            found = pool.submit(measure, kind, contestant, task).result()
+        best[name] = found.best(best.get(name, found))
+        rate = max(found.rate for found in best.values())
+        print(
+            f"    {name:<28} {tokens / best[name].seconds:9.1f} tokens/s "
+            f"{best[name].memory / 2**20:8.0f} MB {best[name].useful / best[name].seconds / rate:7.1%} "
+            f"of {rate / 1e9:.0f} GFLOP/s",
+            flush=True,
+        )
+    for kind in KINDS:
+        peers = [name for name in best if todo[name][0] == kind and name != "wazn"]
+        if peers and "wazn" in best:
+            fastest = min(peers, key=lambda name: best[name].seconds)
             print(
-                f"{name:<36} {tokens / found.seconds:9.1f} tokens/s {found.memory / 2**20:8.0f} MB "
-                f"{found.useful / found.seconds / found.rate:7.1%} of {found.rate / 1e9:.0f} GFLOP/s",
-                flush=True,
+                f"wazn: {best[fastest].seconds / best['wazn'].seconds:.3f} times the speed and "
+                f"{best['wazn'].memory / best[fastest].memory:.2f} times the memory of {fastest}"
             )
-            best[name] = min(best.get(name, found), found, key=lambda one: one.seconds)
-    peers = {name: found for name, found in best.items() if name.startswith("TRL")}
-    for name, found in best.items():
-        if not name.startswith("wazn"):
-            continue
-        print(f"{name}:")
-        for other in ["notebook", "transformers"]:
-            for their_name, theirs in best.items():
-                if their_name.startswith(other):
-                    print(f"    {against(found, theirs)} {their_name}")
-        if peers:
-            fastest = min(peers, key=lambda peer: peers[peer].seconds)
-            print(f"    {against(found, peers[fastest])} {fastest}, the fastest")
-        plain = best.get(name.replace(" at once, weighted", " tokens at once"))
-        if name.endswith("weighted") and plain:
-            print(f"    {found.seconds / plain.seconds:.3f} times the time without severity weights")
 
 
-def against(ours: Found, theirs: Found) -> str:
-    """The two ratios that matter."""
-    return f"{theirs.seconds / ours.seconds:.2f} times the speed, {ours.memory / theirs.memory:.2f} times the memory of"
-
-
-def measure(contestant: Contestant, task: Task) -> Found:
-    """Build the model, let `contestant` train it; runs in a process of its own."""
-    if getattr(contestant, "func", None) is of_trl:
-        import trl.trainer.sft_trainer  # noqa: F401, PLC0415  # before memory is looked at
-    transformers.logging.disable_progress_bar()
+def measure(kind: str, contestant: Contestant, task: Task) -> Found:
+    """Build the model and let `contestant` train it; runs in a process of its own."""
+    warnings.simplefilter("ignore")
     datasets.disable_progress_bars()
-    rate = product_rate(torch_dtype(task.dtype))
+    if kind == "trl":
+        # Here, so that its own modules are no part of the memory of training.
+        import trl.trainer.sft_trainer  # noqa: F401, PLC0415
+    rate = product_rate(task.dtype)
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(shape(task), dtype=torch_dtype(task.dtype)).to(device())
+    kept = torch.float32 if task.method == "full" else task.dtype
+    model = AutoModelForCausalLM.from_config(shape(task), dtype=kept).to(device())
     if task.method == "lora":
         model = add_lora(model, LORA_TARGETS[task.model], r=16, alpha=32, dropout=0.05)
     useful = useful_operations(model, task)
-    watch = Watch()
     before = psutil.Process().memory_info().rss
+    watch = Watch()
     contestant(model, task, watch)
-    assert len(watch.times) == 1 + -(-len(task.examples) // task.batch_size)
+    count = -(-len(task.examples) // task.batch_size)
+    steps = [end - start for start, end in pairwise(watch.times[-count - 1 :])]
+    steps = [seconds * count / len(steps) for seconds in steps]
     if device().type == "cuda":
         memory = torch.cuda.max_memory_allocated()
     else:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    rate = max(rate, product_rate(torch_dtype(task.dtype)))
-    return Found(watch.times[-1] - watch.times[0], memory, useful, rate)
+    return Found(steps, memory, useful, max(rate, product_rate(task.dtype)))
 
 
 def notebook(model: Any, task: Task, watch: Watch) -> None:
     """The authors' recipe: one row at a time, padded to 512 tokens, padding and prompt in the loss."""
     rows = []
-    for example in task.ordered(grouped=False):
+    for example in task.rows()[: 3 * task.batch_size]:
         padding = LONGEST - len(example.tokens)
         tokens = [*example.tokens, *[task.tokenizer.pad_token_id] * padding]
         mask = [1] * len(example.tokens) + [0] * padding
         rows.append({"input_ids": tokens, "attention_mask": mask, "labels": tokens})
-    with_trainer(Trainer, model, watch, rows, arguments(TrainingArguments, task, 1))
+    with_trainer(Trainer, TrainingArguments, task, 1, rows, model=model, callbacks=[watch])
 
 
 def of_transformers(model: Any, task: Task, watch: Watch) -> None:
     """The Trainer of transformers: a step at once, padded to its longest row, loss on answers."""
-    rows = [
-        {
-            "input_ids": list(one.tokens),
-            "labels": [-100] * one.answer_start + list(one.tokens[one.answer_start :]),
-        }
-        for one in task.ordered(grouped=False)
-    ]
+    rows = []
+    for example in task.rows():
+        tokens, start = list(example.tokens), example.answer_start
+        rows.append({"input_ids": tokens, "labels": [-100] * start + tokens[start:]})
     collator = DataCollatorForSeq2Seq(task.tokenizer)
-    given = arguments(TrainingArguments, task, task.batch_size)
-    with_trainer(Trainer, model, watch, rows, given, data_collator=collator)
+    more = {"model": model, "callbacks": [watch], "data_collator": collator}
+    with_trainer(Trainer, TrainingArguments, task, task.batch_size, rows, **more)
 
 
 def of_trl(
     model: Any, task: Task, watch: Watch, at_once: int, grouped: bool = False, padding_free: bool = False
 ) -> None:
-    """TRL's SFTTrainer, loss on completions; what it recomputes or casts by default to save memory is off."""
+    """TRL's SFTTrainer, loss on completions; gradient checkpointing, its default, is off."""
     from trl import SFTConfig, SFTTrainer  # noqa: PLC0415  # a peer, no dependency
 
-    rows = [
-        {
-            "input_ids": list(one.tokens),
-            "completion_mask": [0] * one.answer_start + [1] * (len(one.tokens) - one.answer_start),
-        }
-        for one in task.ordered(grouped)
-    ]
-    more = {"completion_only_loss": True, "max_length": None, "padding_free": padding_free}
-    given = arguments(SFTConfig, task, at_once, **more)
-    with_trainer(SFTTrainer, model, watch, rows, given, processing_class=task.tokenizer)
-
-
-def ours(model: Any, task: Task, watch: Watch, budget: int, weighted: bool = False) -> None:
-    """The training loop of the stage `finetune`, in the surroundings that it sets up."""
-    deterministic(0)
-    examples = task.ordered(grouped=False)
-    if weighted:
-        spread = torch.empty(len(examples)).uniform_(0.5, 1.5).tolist()
-        examples = [replace(one, weight=weight) for one, weight in zip(examples, spread, strict=True)]
-    recipe = Recipe(
-        epochs=1,
-        batch_size=task.batch_size,
-        tokens_per_microbatch=budget,
-        learning_rate=LEARNING_RATE,
-        warmup=0.0,
-        max_grad_norm=1.0,
-        seed=0,
-    )
-    # It shuffles; put the rows where its shuffle takes them from.
-    places = [place for step in optimiser_steps(len(examples), task.batch_size, 0, 0) for place in step]
-    placed = dict(zip(places, examples, strict=True))
-    if task.method == "full":
-        model.get_base_model = lambda: model
-    for _ in train(model, [placed[place] for place in range(len(placed))], recipe, "ours"):
-        watch.on_step_end()
-
-
-def arguments(kind: type[TrainingArguments], task: Task, at_once: int, **more: Any) -> TrainingArguments:
-    """What the three trainers are set to: the recipe of `ours`, and nothing that costs time or memory beside it."""
-    return kind(
-        output_dir=str(Path(tempfile.gettempdir()) / "unused"),
-        per_device_train_batch_size=at_once,
-        gradient_accumulation_steps=task.batch_size // at_once,
-        num_train_epochs=1,
-        learning_rate=LEARNING_RATE,
-        train_sampling_strategy="sequential",
+    rows = []
+    for example in task.rows(grouped):
+        mask = [0] * example.answer_start + [1] * (len(example.tokens) - example.answer_start)
+        rows.append({"input_ids": list(example.tokens), "completion_mask": mask})
+    config = partial(
+        SFTConfig,
+        completion_only_loss=True,
+        max_length=None,
+        padding_free=padding_free,
         gradient_checkpointing=False,
-        bf16=False,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=device().type == "cuda",
-        **more,
     )
+    more = {"model": model, "callbacks": [watch], "processing_class": task.tokenizer}
+    with_trainer(SFTTrainer, config, task, at_once, rows, **more)
+
+
+def ours(model: Any, task: Task, watch: Watch, budget: int | None, weighted: bool = False) -> None:
+    """The loop of the stage `finetune` at its default parameters; two epochs, the first to warm up."""
+    deterministic(0)
+    fuse_activations(model)
+    examples = task.examples
+    if weighted:
+        weights = torch.empty(len(examples)).uniform_(0.5, 1.5).tolist()
+        examples = [replace(one, weight=weight) for one, weight in zip(examples, weights, strict=True)]
+    set_here = {"epochs": 2, "batch_size": task.batch_size, "learning_rate": LEARNING_RATE}
+    if budget:
+        set_here["tokens_per_microbatch"] = budget
+    finetune = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["finetune"] | set_here
+    recipe = Recipe(**{name: finetune[name] for name in Recipe.__dataclass_fields__})
+    with redirect_stderr(StringIO()):
+        for _ in train(model, examples, recipe, "ours", dtype=task.dtype):
+            watch.on_step_end()
 
 
 def with_trainer(
     kind: type[Trainer],
-    model: Any,
-    watch: Watch,
-    rows: list[dict[str, Any]],
-    given: TrainingArguments,
+    config: Callable[..., TrainingArguments],
+    task: Task,
+    at_once: int,
+    rows: Any,
     **more: Any,
 ) -> None:
-    """Train on `rows` in their order."""
-    trainer = kind(
-        model=model, args=given, train_dataset=datasets.Dataset.from_list(rows), callbacks=[watch], **more
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    """Train on `rows` in their order by the recipe of `ours`, without logs and checkpoints."""
+    with tempfile.TemporaryDirectory() as scratch:
+        given = config(
+            output_dir=scratch,
+            per_device_train_batch_size=at_once,
+            gradient_accumulation_steps=task.batch_size // at_once,
+            num_train_epochs=1,
+            learning_rate=LEARNING_RATE,
+            train_sampling_strategy="sequential",
+            bf16=task.dtype == torch.bfloat16,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=device().type == "cuda",
+        )
+        trainer = kind(args=given, train_dataset=datasets.Dataset.from_list(rows), **more)
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
 
 
 def product_rate(dtype: torch.dtype) -> float:
-    """Floating-point operations a second of this machine's best matrix product of some."""
+    """Floating-point operations a second of the fastest of ten matrix products."""
     size = 8192 if device().type == "cuda" else 2048
     left, right = torch.randn(2, size, size, device=device()).to(dtype)
-    seconds = []
+    watch = Watch()
+    watch.on_step_end()
     for _ in range(10):
-        start = time.perf_counter()
         torch.mm(left, right)
-        if device().type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
+        watch.on_step_end()
+    return 2 * size**3 / min(end - start for start, end in pairwise(watch.times))
 
 
 def useful_operations(model: Any, task: Task) -> float:
-    """Floating-point operations that training on every row once needs (see above)."""
+    """Floating-point operations that training on every row once needs, as said at the top."""
     config = model.config
     lengths = [len(example.tokens) for example in task.examples]
     answers = sum(len(example.tokens) - example.answer_start for example in task.examples)
     tables = [module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding)]
-    embeddings = {id(table) for table in tables}
     body = sum(
         parameter.numel() * (6 if parameter.requires_grad else 4)
         for parameter in model.parameters()
-        if id(parameter) not in embeddings
+        if all(parameter is not table for table in tables)
     )
     attention = 6 * config.num_hidden_layers * config.hidden_size * sum(length**2 for length in lengths)
-    per_weight = 6 if tables[0].requires_grad else 4
-    return body * sum(lengths) + attention + per_weight * config.vocab_size * config.hidden_size * answers
+    head = (6 if tables[0].requires_grad else 4) * config.vocab_size * config.hidden_size
+    return body * sum(lengths) + attention + head * answers
 
 
-def shape(task: Task) -> PreTrainedConfig:
+def shape(task: Task) -> GPT2Config | Qwen2Config:
     """GPT-2 base as AraGPT2 has it, or Qwen2.5-0.5B with `task.layers` layers."""
     ends = {name: task.tokenizer.eos_token_id for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     if task.model == "gpt2":
@@ -389,17 +371,14 @@ def shape(task: Task) -> PreTrainedConfig:
 
 
 def byte_level_bpe(texts: list[str]) -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer of 16,000 pieces trained on `texts`; padding is the end of text, as with GPT-2."""
+    """A tokenizer of 16,000 pieces trained on `texts`; padding is the end of text, as in the notebooks."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=PIECES, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=PIECES, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
     )
+    core.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=core, eos_token=END, pad_token=END)
 
 

@@ -134,5 +134,6 @@ class _ChunkedNLL(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        hidden, *parameters = (gradient * upstream[0] for gradient in ctx.saved_tensors)
+        # In place, as they are of the vocabulary's size and nobody else has them.
+        hidden, *parameters = (gradient.mul_(upstream[0]) for gradient in ctx.saved_tensors)
         return (hidden, None, None, None, None, *parameters)

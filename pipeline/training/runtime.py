@@ -12,6 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from pipeline.errors import WaznError
 
+# Activations that are 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), in GPT-2 and Bloom.
+_SPELT_OUT_GELU = ("NewGELUActivation", "BloomGelu")
+
 
 def device() -> torch.device:
     """This process's CUDA device, or the CPU where there is none."""
@@ -88,8 +91,20 @@ def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) 
             f"{folder}: reads at most {context} tokens, {tokens} are asked for; lower max_length (and "
             "max_new_tokens) in params.yaml"
         )
+    fuse_activations(model)
     decoder: PreTrainedModel = model.eval()
     return decoder
+
+
+def fuse_activations(model: torch.nn.Module) -> None:
+    """Compute the tanh form of GELU by torch's own function, where a model spells it out step by step.
+
+    The formula is the same; the steps each keep values for the backward pass, and pass over memory.
+    """
+    for module in model.modules():
+        for name, child in module.named_children():
+            if type(child).__name__ in _SPELT_OUT_GELU:
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
 
 
 def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
