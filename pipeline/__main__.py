@@ -191,7 +191,7 @@ def _launch() -> None:
             f"WAZN_LAUNCH: no program {launcher[0]}; write it as in: accelerate launch --num_processes 4"
         )
     sys.stdout.flush()
-    os.execv(program, [*launcher, "-m", "pipeline", *sys.argv[1:]])
+    os.execv(program, [program, *launcher[1:], "-m", "pipeline", *sys.argv[1:]])
 
 
 def _command(name: str) -> Any:

@@ -1,6 +1,8 @@
 """Files that are either complete or absent."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +17,27 @@ from pipeline.errors import WaznError
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make one sentence of a disk's refusal in the block.
+
+    Raises:
+        WaznError: the disk refused a write (full, read-only, no permission).
+    """
+    try:
+        yield
+    except Exception as error:
+        # Libraries in Rust (safetensors, tokenizers) have errors of their own for what the system said.
+        said = re.search(r"\(os error (\d+)\)", str(error))
+        if isinstance(error, WaznError) or not (isinstance(error, OSError) or said):
+            raise
+        reason = os.strerror(int(said[1])) if said else getattr(error, "strerror", None) or error
+        raise WaznError(
+            f"{path}: could not be written ({reason}); "
+            "free some space or check the folder's permissions, then run the stage again"
+        ) from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place once the block has succeeded.
 
@@ -23,14 +46,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise WaznError(
-            f"{path}: could not be written ({error.strerror or error}); "
-            "free some space or check the folder's permissions, then run the stage again"
-        ) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -48,7 +67,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary.mkdir()
         try:
             yield temporary
-        except Exception:
+        except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         shutil.rmtree(path, ignore_errors=True)

@@ -1,5 +1,6 @@
 import ast
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import TEST, TRAIN, VALID, lay_out, start
+from safetensors.torch import load_file
 
 from pipeline.params import load
 
@@ -26,8 +29,8 @@ BESIDE = ["ask", "inspect", "sweep", "where"]
 MODEL = load(ROOT / "params.yaml").models[0]
 
 
-def wazn(*arguments, folder):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
+def wazn(*arguments, folder, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1", **variables}
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
         cwd=folder,
@@ -39,9 +42,9 @@ def wazn(*arguments, folder):
     )
 
 
-def refused(*arguments, folder):
+def refused(*arguments, folder, **variables):
     """One line on stderr, exit code 2."""
-    done = wazn(*arguments, folder=folder)
+    done = wazn(*arguments, folder=folder, **variables)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("wazn: ")
@@ -111,7 +114,14 @@ def test_another_parameter_file_can_be_given(folder):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("base_model",), ("base_encoder",), ("finetune", "uniform"), ("evaluate", "base")]
+    "arguments",
+    [
+        ("base_model",),
+        ("base_encoder",),
+        ("finetune", "uniform"),
+        ("finetune", "--dry-run"),
+        ("evaluate", "base"),
+    ],
 )
 def test_an_unknown_model_lists_the_registry(arguments, folder):
     stage, *rest = arguments
@@ -161,10 +171,83 @@ def test_a_stage_whose_input_is_missing_says_what_to_run(arguments, missing, fol
 
 
 def test_a_missing_argument_is_a_usage_error_without_traceback(folder):
-    done = wazn("finetune", MODEL, folder=folder)
+    done = wazn("evaluate", MODEL, folder=folder)
     assert done.returncode == 2
-    assert "missing argument 'loss'" in done.stderr.lower()
+    assert "missing argument 'run'" in done.stderr.lower()
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), (MODEL,)])
+def test_finetune_without_model_or_loss_says_how_it_is_called(arguments, folder):
+    assert "finetune takes MODEL and LOSS" in refused("finetune", *arguments, folder=folder)
+
+
+def test_dry_run_needs_neither_and_takes_a_profile(folder):
+    """Of all the profile's models none is there: each is said so, and nothing is written."""
+    profile = ROOT / "profiles" / "paper.yaml"
+    done = wazn("finetune", "--dry-run", "--params", str(profile), folder=folder)
+    assert done.returncode == 2
+    models = load(profile).models
+    said = [
+        f"{name:<22} models/base/{name}: no model there; run `dvc repro`, which makes it" for name in models
+    ]
+    assert done.stdout.splitlines()[3:] == said
+    assert done.stderr == f"wazn: {said[0].split(maxsplit=1)[1]}\n"
+    assert [path.name for path in folder.iterdir()] == ["params.yaml"]
+
+
+def test_stage_goes_through_the_launcher_with_its_own_arguments(folder):
+    command = ("finetune", MODEL, "uniform", "--params", "params.yaml")
+    done = wazn(*command, folder=folder, WAZN_LAUNCH="echo accelerate 'launch  it'")
+    assert done.returncode == 0
+    assert done.stdout == f"accelerate launch  it -m pipeline {' '.join(command)}\n"
+
+
+def test_launcher_is_taken_from_beside_python_and_once_only(folder):
+    """Python itself is one that starts a single process; PATH has none."""
+    name = Path(sys.executable).name
+    text = refused("finetune", MODEL, "uniform", folder=folder, WAZN_LAUNCH=name, PATH="")
+    assert f"models/base/{MODEL}: no model there" in text
+
+
+def test_launcher_that_is_not_there_is_named(folder):
+    for stage in (("finetune", MODEL, "uniform"), ("score",)):
+        text = refused(*stage, folder=folder, WAZN_LAUNCH="acelerate launch")
+        assert "WAZN_LAUNCH: no program acelerate; write it as in: accelerate launch" in text
+    text = refused("normalise", folder=folder, WAZN_LAUNCH="acelerate launch")
+    assert "data/raw" in text, "what runs as one process needs no launcher"
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_adapter_of_one(built, scored_table, tmp_path):
+    """Qwen2 has no dropout of its own."""
+    changes = {"lora": {"dropout": 0.0}, "learning_rate": 0.002}
+    alone = lay_out(tmp_path / "alone", built, scored_table(TRAIN + VALID, TEST), **changes)
+    both = shutil.copytree(alone, tmp_path / "both")
+    command = (sys.executable, "-m", "pipeline", "finetune", "tiny_qwen2", "weighting")
+    launch = "accelerate launch --multi_gpu --num_processes 2 --main_process_port 0"
+    for folder, variables in ((alone, {}), (both, {"WAZN_LAUNCH": launch})):
+        process = start(folder, *command, **variables)
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    one, two = (
+        load_file(folder / "models/weighting/tiny_qwen2/adapter_model.safetensors")
+        for folder in (alone, both)
+    )
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert (tensor - two[name]).abs().max() < 1e-6, name
+    learnt = [tensor.abs().max() for name, tensor in one.items() if "lora_B" in name]
+    assert min(learnt) > 0.001, "they begin at 0"
+    assert [path.name for path in (both / ".checkpoints/finetune/weighting/tiny_qwen2").iterdir()] == [
+        "lock"
+    ]
+    found, expected = (
+        json.loads((folder / "metrics/finetune/weighting/tiny_qwen2.json").read_text(encoding="utf-8"))
+        for folder in (both, alone)
+    )
+    assert found.pop("valid") == pytest.approx(expected.pop("valid"), rel=1e-5)
+    assert found == expected
 
 
 def test_where_shows_page_and_summary(folder):

@@ -14,6 +14,7 @@ from pipeline.files import (
     read_json,
     read_parquet,
     replacing,
+    replacing_folder,
     write_csv,
     write_json,
     write_parquet,
@@ -51,6 +52,51 @@ def test_block_that_fails_makes_no_file(tmp_path):
     with pytest.raises(RuntimeError), replacing(tmp_path / "file.txt") as temporary:
         temporary.write_text("half", encoding="utf-8")
         raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_folder_takes_the_place_of_the_old_one_with_all_that_was_in_it(tmp_path):
+    path = tmp_path / "deep" / "folder"
+    for name in ("old", "new"):
+        with replacing_folder(path) as temporary:
+            assert temporary.parent == path.parent
+            assert list(temporary.iterdir()) == []
+            (temporary / name).write_text(name, encoding="utf-8")
+    assert [p.name for p in path.iterdir()] == ["new"]
+    assert left_over(path.parent) == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError, WaznError, KeyboardInterrupt])
+def test_block_that_fails_leaves_the_old_folder_and_nothing_else(error, tmp_path):
+    path = tmp_path / "folder"
+    with replacing_folder(path) as temporary:
+        (temporary / "old").touch()
+    with pytest.raises(error), replacing_folder(path) as temporary:
+        (temporary / "half").touch()
+        raise error("")
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["folder", "folder/old"]
+
+
+def test_folder_that_a_killed_run_left_half_written_is_not_taken_over(tmp_path):
+    (tmp_path / ".folder.part").mkdir()
+    (tmp_path / ".folder.part" / "half").touch()
+    with replacing_folder(tmp_path / "folder") as temporary:
+        (temporary / "new").touch()
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["new"]
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), ValueError("I/O error: No space (os error 28)")],
+    ids=["Python", "Rust"],
+)
+def test_full_disk_within_a_folder_is_one_sentence(error, tmp_path):
+    path = tmp_path / "folder"
+    sentence = rf"^{path}: could not be written \(No space left on device\)"
+    with pytest.raises(WaznError, match=sentence), replacing_folder(path) as temporary:
+        (temporary / "half").touch()
+        raise error
     assert list(tmp_path.iterdir()) == []
 
 

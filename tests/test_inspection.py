@@ -19,7 +19,7 @@ from pipeline.severity.labels import PROBABILITIES, SEVERITIES
 from pipeline.stages import normalise
 
 ROOT = Path(__file__).resolve().parents[1]
-BALANCED = Weights(alpha=0.5, beta=1.0, gamma=1.5)
+BALANCED = Weights(alpha=0.5, beta=1.0, gamma=1.5, renormalise=False)
 SECRET = "لا اريد ان يقرا احد هذا"
 BAD = [
     ("my head aches", GOOD),
@@ -138,8 +138,16 @@ def test_balance_weights_and_effective_sample_size_are_of_the_scored_pairs(proje
 
 def test_equal_weights_have_the_effective_sample_size_of_all(project, shown):
     write_scored()
-    output = shown(Weights(alpha=1.0, beta=1.0, gamma=1.0))
+    output = shown(Weights(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False))
     assert "Effective sample size: 60 of 60 training pairs (100.0%)" in output
+
+
+def test_renormalised_weights_have_the_mean_1_and_spread_alike(project, shown):
+    write_scored()
+    plain, renormalised = shown(), shown(BALANCED.model_copy(update={"renormalise": True}))
+    expected = np.array(numbers(plain, "train")) / np.repeat([0.5, 1.0, 1.5], [10, 20, 30]).mean()
+    assert numbers(renormalised, "train") == pytest.approx(expected, abs=1e-3)
+    assert "54 of 60 training pairs (90.7%)" in renormalised
 
 
 @pytest.mark.parametrize("scored", [False, True])

@@ -117,6 +117,8 @@ def refused_change(tmp_path, change):
     [
         (renamed("finetune", to="finetun"), "finetun", "finetune"),
         (renamed("weighting", "alpha", to="alhpa"), "weighting.alhpa", "weighting.alpha"),
+        (renamed("finetune", "optimiser", to="optimizer"), "finetune.optimizer", "finetune.optimiser"),
+        (renamed("weighting", "renormalise", to="normalise"), "weighting.normalise", "renormalise"),
         (renamed("finetune", "lora", "dropout", to="drop_out"), "finetune.lora.drop_out", "dropout"),
         (
             renamed("normalise", "rules", "language_model", "tatweel", to="tatwil"),
@@ -172,11 +174,44 @@ MISTAKES = {
     "infinite weight": (at("weighting", "gamma", to=float("inf")), "weighting.gamma", "finite"),
     "weight not a number": (at("weighting", "gamma", to=float("nan")), "weighting.gamma", "finite"),
     "no weight at all": (
-        at("presets", "none", to={"alpha": 0, "beta": 0, "gamma": 0}),
+        at("presets", "none", to={"alpha": 0, "beta": 0, "gamma": 0, "renormalise": False}),
         "presets.none",
         "all 0",
     ),
     "uniform not uniform": (at("uniform", "alpha", to=2.0), "uniform", "are 1"),
+    "uniform renormalised": (at("uniform", "renormalise", to=True), "uniform", "renormalise is false"),
+    "renormalise left out": (
+        without("presets", "mild", "renormalise"),
+        "presets.mild.renormalise",
+        "missing",
+    ),
+    "unknown method": (at("finetune", "method", to="dora"), "finetune.method", "'lora', 'qlora' or 'full'"),
+    "unknown mean": (
+        at("finetune", "loss_mean", to="batch"),
+        "finetune.loss_mean",
+        "'sequence' or 'token'",
+    ),
+    "unknown optimiser": (
+        at("finetune", "optimiser", to="sgd"),
+        "finetune.optimiser",
+        "'adamw' or 'adafactor'",
+    ),
+    "unknown schedule": (
+        at("finetune", "schedule", to="step"),
+        "finetune.schedule",
+        "'linear', 'cosine' or 'constant'",
+    ),
+    "unknown weights to keep": (at("finetune", "keep", to="first"), "finetune.keep", "'last' or 'best'"),
+    "no window": (at("finetune", "length_window", to=0), "finetune.length_window", "greater than 0"),
+    "never evaluated": (at("finetune", "evaluate_every", to=0.0), "finetune.evaluate_every", "than 0"),
+    "no checkpoints": (at("finetune", "checkpoint_every", to=0), "finetune.checkpoint_every", "than 0"),
+    "no validation rows": (at("finetune", "valid_rows", to=0), "finetune.valid_rows", "greater than 0"),
+    "decay above 1": (at("finetune", "weight_decay", to=1.5), "finetune.weight_decay", "equal to 1"),
+    "number for whether to recompute": (
+        at("finetune", "gradient_checkpointing", to=1),
+        "finetune.gradient_checkpointing",
+        "valid boolean",
+    ),
     "split above 1": (
         at("normalise", "split", to={"train": 0.8, "valid": 0.1, "test": 0.2}),
         "normalise.split",

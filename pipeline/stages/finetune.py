@@ -7,7 +7,7 @@ Over several GPUs: WAZN_LAUNCH="accelerate launch --num_processes 4" (docs/train
 import hashlib
 import json
 import shutil
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +113,8 @@ def _run(
     )
     last: Step | None = None
     evaluated: list[Step] = []
-    with curves(metrics / model) if main else nullcontext(lambda _: None) as log:
+    # Closed whatever happens, so that its bar ends before anything is said.
+    with closing(steps), curves(metrics / model) if main else nullcontext(lambda _: None) as log:
         for last in steps:
             log(last)
             evaluated += [last] if last.valid else []
@@ -134,11 +135,13 @@ def _run(
         "warning": said,
         "valid": {"pairs": len(data.valid.examples) if data.valid else 0, **(kept.valid or {})},
     }
-    with replacing_folder(Path("models") / loss / model) as folder:
+    place = Path("models") / loss / model
+    with replacing_folder(place) as folder:
         save_trained(trained, state, folder)
         tokenizer.save_pretrained(folder)
         write_card(
             folder / "README.md",
+            folder=place,
             title=entry.title,
             base=entry.source,
             loss=loss,

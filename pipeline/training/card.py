@@ -8,8 +8,7 @@ _CARD = """\
 ---
 language: ar
 library_name: {library}
-base_model: {base_id}
-tags:
+{base_id}tags:
 - medical
 - wazn
 ---
@@ -70,6 +69,7 @@ _SEVERITY = {
 def write_card(
     path: Path,
     *,
+    folder: Path,
     title: str,
     base: str,
     loss: str,
@@ -80,6 +80,7 @@ def write_card(
     """Write the model card.
 
     Args:
+        folder: from where the model is loaded.
         title, base: what the registry calls the base model, and its source.
         loss: `uniform` or `weighting`.
         weights: `alpha`, `beta`, `gamma` and `renormalise`.
@@ -98,7 +99,7 @@ def write_card(
         _CARD.format(
             title=title,
             base=base,
-            base_id=base.partition(":")[2].partition("@")[0],
+            base_id=f"base_model: {base[4:].partition('@')[0]}\n" if base.startswith("hub:") else "",
             library="transformers" if whole else "peft",
             what="All weights of" if whole else "A LoRA adapter for",
             loss=loss,
@@ -111,7 +112,7 @@ def write_card(
             warning=f"\nNote: {facts['warning']}.\n" if facts["warning"] else "",
             severity=_SEVERITY[scored.get("labels")],
             provenance=f"Classifier (SHA-256): {scored['classifier']}." if scored.get("classifier") else "",
-            use=(_WHOLE if whole else _ADAPTER).format(folder=path.parent.name),
+            use=(_WHOLE if whole else _ADAPTER).format(folder=folder),
             **{name: weights[name] for name in ("alpha", "beta", "gamma")},
             **{name: facts[name] for name in ("method", "trained_parameters", "pairs", "tokens", "steps")},
             **{name: facts["weights"][name] for name in ("mean", "std", "q01", "q99", "effective_share")},

@@ -36,8 +36,8 @@ class Checkpoints:
             try:
                 torch.save(state, hashing)  # type: ignore[arg-type]  # it writes only
             except RuntimeError as error:
-                # torch's own name for a write that failed.
-                raise OSError(str(error).splitlines()[0]) from error
+                # torch makes an error of its own of a write that failed.
+                raise hashing.refused or error from None
         unnamed.replace(self.folder / f"{unnamed.name}-{hashing.digest()}.pt")
         for path in self._newest_first()[_KEPT:]:
             path.unlink()
@@ -70,10 +70,15 @@ class _Hashing:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._state = file, hashlib.sha256()
+        self.refused: OSError | None = None
 
     def write(self, data: bytes) -> int:
         self._state.update(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.refused = error
+            raise
 
     def flush(self) -> None:
         self._file.flush()

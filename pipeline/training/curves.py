@@ -1,12 +1,13 @@
 """The course of a training run, written by DVCLive while it trains."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.files import replacing
+from pipeline.files import replacing, writing
 from pipeline.training.trainer import Step
 
 
@@ -26,9 +27,11 @@ def curves(folder: Path) -> Iterator[Callable[[Step], None]]:
         print(f"without DVCLive ({type(error).__name__}), so curves are written in the end only")
         steps: list[Step] = []
         yield steps.append
+        # Nor may a curve of an earlier run stay.
+        shutil.rmtree(folder, ignore_errors=True)
         _write(folder, steps)
         return
-    with live:
+    with writing(folder), live:
 
         def log(step: Step) -> None:
             live.step = step.number

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from transformers.utils.logging import disable_progress_bar
 
 from pipeline.errors import WaznError
-from pipeline.files import replacing
+from pipeline.files import replacing, writing
 
 
 def join_processes(backend: str | None = None) -> PartialState:
@@ -61,13 +61,14 @@ def exclusively(folder: Path, doing: str) -> Iterator[None]:
         WaznError: another process holds `folder`.
     """
     lock, holder = FileLock(folder / "lock"), folder / "lock.pid"
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        process = f"process {holder.read_text()}" if holder.is_file() else "another process"
-        raise WaznError(
-            f"{folder}: {process} is {doing} already; wait for it or end it, then run the stage again"
-        ) from None
+    with writing(folder):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            process = f"process {holder.read_text()}" if holder.is_file() else "another process"
+            raise WaznError(
+                f"{folder}: {process} is {doing} already; wait for it or end it, then run the stage again"
+            ) from None
     try:
         with replacing(holder) as temporary:
             temporary.write_text(str(os.getpid()))

@@ -1,8 +1,9 @@
 """The training loop: optimiser steps over `batch_size` pairs, cut into micro-batches and over processes."""
 
+import copy
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,7 @@ def train(
     valid: Validation | None = None,
     checkpoints: Checkpoints | None = None,
     dtype: torch.dtype = torch.float32,
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Train `model` in place and yield each step once it is done.
 
     Where there is a checkpoint the steps before it are yielded as they were, and training goes on after it:
@@ -137,11 +138,13 @@ def train(
             if number <= len(history):
                 continue
             step = run.step(number, indices)
-            if valid and _is_due(number / run.per_epoch, 1 / run.per_epoch, recipe.evaluate_every):
-                found = run.evaluate(valid)
+            due = _is_due(number / run.per_epoch, 1 / run.per_epoch, recipe.evaluate_every)
+            if valid and (due or number == run.total):
+                found = run.evaluate(valid, number)
                 step = dataclasses.replace(step, valid=found)
                 if recipe.keep == "best" and found["nll"] < best.get("nll", math.inf):
-                    best = {"nll": found["nll"]} | run.state(with_optimiser=False)
+                    # On a CPU the state is the very weights, which go on changing.
+                    best = {"nll": found["nll"]} | copy.deepcopy(run.state(with_optimiser=False))
             history.append(dataclasses.asdict(step))
             bar.set_postfix_str(f"step {number}/{run.total}, loss {step.loss:.3f}", refresh=False)
             bar.update(step.tokens)
@@ -239,12 +242,18 @@ class _Run:
             valid=None,
         )
 
-    def evaluate(self, valid: "Validation") -> dict[str, Any]:
-        """NLL of the validation pairs."""
+    def evaluate(self, valid: "Validation", number: int) -> dict[str, Any]:
+        """NLL of the validation pairs after a step."""
         self.module.eval()
         with torch.autocast(self.here.device.type, self.dtype, self.dtype != torch.float32):
             sums, counts = score_answers(
                 self.module, valid.examples, self.recipe.tokens_per_microbatch, self.here
+            )
+        unusable = [valid.examples[index].id for index in np.flatnonzero(~np.isfinite(sums)).tolist()]
+        if unusable:
+            raise WaznError(
+                f"{self.name}: the NLL of validation rows {', '.join(unusable)} is not finite after step "
+                f"{number}; lower finetune.learning_rate or look at these rows. The last checkpoint is kept"
             )
         return dict(mean_nll(sums, counts, valid.severities))
 

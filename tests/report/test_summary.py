@@ -9,6 +9,7 @@ from pipeline.errors import WaznError
 from pipeline.report import summary as tables
 
 RUNS = ("base", "uniform", "weighting")
+CURVE = "metrics/finetune/{run}/{model}/plots/metrics/train/loss.tsv"
 VALUES = {
     "bertscore_f1": 0.61234567,
     "chrf": 20.5,
@@ -31,7 +32,7 @@ def results(tmp_path, monkeypatch):
             write(f"metrics/evaluate/{run}/{model}.json", json.dumps(VALUES))
             generated(model, run, {"a": 1.0, "b": 1.0, "c": 1.0})
         for run in RUNS[1:]:
-            write(f"metrics/finetune/{run}/{model}.csv", "number,loss\n1,4.0\n2,2.0\n")
+            write(CURVE.format(run=run, model=model), "step\tloss\n1\t4.0\n2\t2.0\n")
     return tmp_path
 
 
@@ -138,8 +139,9 @@ def test_loss_is_smoothed_within_each_run(results):
 
 
 def test_a_missing_loss_curve_is_named(results):
-    Path("metrics/finetune/weighting/two.csv").unlink()
-    with pytest.raises(WaznError, match=r"^metrics/finetune/weighting/two\.csv: no such file"):
+    path = CURVE.format(run="weighting", model="two")
+    Path(path).unlink()
+    with pytest.raises(WaznError, match=rf"^{path}: no such file"):
         tables.loss_table(["one", "two"])
 
 

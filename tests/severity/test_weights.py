@@ -1,61 +1,9 @@
+"""How far weights spread, and when to say that it is too little."""
+
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline.severity.labels import PROBABILITIES
-from pipeline.severity.weights import pair_weights, weight_spread
-
-
-def scored(*rows):
-    return pd.DataFrame(rows, columns=["p_non_critical", "p_neutral", "p_critical"], dtype="float32")
-
-
-@pytest.mark.parametrize(
-    ("row", "weight"),
-    [
-        ((1, 0, 0), 0.5),
-        ((0, 1, 0), 1.0),
-        ((0, 0, 1), 1.5),
-        ((0.25, 0.5, 0.25), 0.5 * 0.25 + 1.0 * 0.5 + 1.5 * 0.25),
-        ((0.125, 0.125, 0.75), 0.5 * 0.125 + 1.0 * 0.125 + 1.5 * 0.75),
-    ],
-)
-def test_weights_are_the_formula_by_hand(row, weight):
-    assert pair_weights(scored(row), alpha=0.5, beta=1.0, gamma=1.5) == pytest.approx([weight], abs=1e-12)
-
-
-def test_columns_are_found_by_name_and_rows_keep_their_order():
-    table = scored((1, 0, 0), (0, 0, 1))[["p_critical", "p_non_critical", "p_neutral"]]
-    table.insert(0, "id", ["a", "b"])
-    assert pair_weights(table, alpha=2.0, beta=3.0, gamma=5.0).tolist() == [2.0, 5.0]
-    assert PROBABILITIES == ("p_non_critical", "p_neutral", "p_critical")
-
-
-def test_weights_are_double_precision_although_probabilities_are_not():
-    weights = pair_weights(scored((0.3, 0.3, 0.4)), alpha=0.5, beta=1.0, gamma=1.5)
-    assert weights.dtype == np.float64
-    assert weights.shape == (1,)
-
-
-coefficients = st.floats(0, 10)
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.tuples(*[st.floats(0.001, 1)] * 3), min_size=1, max_size=20),
-    coefficients,
-    coefficients,
-    coefficients,
-)
-def test_weights_lie_between_the_least_and_the_greatest_coefficient(rows, alpha, beta, gamma):
-    probabilities = np.array(rows) / np.sum(rows, axis=1, keepdims=True)
-    weights = pair_weights(scored(*probabilities), alpha, beta, gamma)
-    bounds = [alpha, beta, gamma]
-    # float32 rows sum to 1 within 2e-7.
-    assert (weights >= min(bounds) - 1e-5).all()
-    assert (weights <= max(bounds) + 1e-5).all()
+from pipeline.severity.weights import warning, weight_spread
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
@@ -95,3 +43,26 @@ def test_quantiles_of_an_even_grid():
 
 def test_figures_are_plain_numbers_for_json():
     assert {type(value) for value in weight_spread(np.array([1.0, 2.0])).values()} == {float}
+
+
+@pytest.mark.parametrize(
+    "weights", [np.ones(5), np.linspace(0.96, 1.04, 100), 7 * np.linspace(0.9, 1.1, 100)]
+)
+def test_weights_that_hardly_differ_are_warned_of_with_figures(weights):
+    spread = weight_spread(weights)
+    said = warning(spread)
+    assert "close to plain cross-entropy" in said
+    assert f"standard deviation {weights.std():.3f} around {weights.mean():.3f}" in said
+    assert f"{100 * spread['effective_share']:.1f}% of the pairs" in said
+
+
+@pytest.mark.parametrize("weights", [np.array([0.5, 1.0, 1.5]), np.linspace(0.6, 1.4, 100)])
+def test_weights_that_differ_are_not(weights):
+    assert warning(weight_spread(weights)) is None
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize(("spread", "warned"), [(0.09, True), (0.11, False)])
+def test_a_standard_deviation_of_a_tenth_of_the_mean_is_the_limit(spread, warned, scale):
+    weights = scale * np.array([1 - spread, 1 + spread])
+    assert (warning(weight_spread(weights)) is not None) == warned

@@ -13,28 +13,45 @@ from safetensors.torch import load_file
 
 from pipeline.errors import WaznError
 from pipeline.params import BertScore, Evaluate, Finetune, Lora, Model, Weights
-from pipeline.severity.weights import pair_weights
+from pipeline.severity.weights import weight_spread
 from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import finetune as finetune_stage
+from pipeline.training.likelihood import mean_nll, score_answers
+from pipeline.training.lora import load_run
+from pipeline.training.loss import pair_weights
+from pipeline.training.objective import AnswerLoss
+from pipeline.training.processes import join_processes
+from pipeline.training.prompt import encode_pairs
 from pipeline.training.runtime import load_decoder, load_tokenizer
 
 TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
 ARCHITECTURES = tuple(TARGETS)
 WEIGHTS = {
-    "uniform": Weights(alpha=1.0, beta=1.0, gamma=1.0),
-    "weighting": Weights(alpha=0.25, beta=1.0, gamma=1.75),
+    "uniform": Weights(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False),
+    "weighting": Weights(alpha=0.25, beta=1.0, gamma=1.75, renormalise=False),
 }
 FINETUNE = Finetune(
+    method="lora",
     lora=Lora(r=4, alpha=8.0, dropout=0.05),
+    loss_mean="sequence",
     epochs=8,
     batch_size=4,
+    length_window=16,
     tokens_per_microbatch=1000,
+    gradient_checkpointing=False,
     max_length=300,
+    optimiser="adamw",
     learning_rate=0.02,
+    weight_decay=0.0,
+    schedule="linear",
     warmup=0.1,
     max_grad_norm=1.0,
     dtype="float32",
     train_rows=None,
+    valid_rows=None,
+    evaluate_every=1.0,
+    keep="last",
+    checkpoint_every=1000,
     seed=17,
 )
 EVALUATE = Evaluate(
@@ -45,7 +62,8 @@ EVALUATE = Evaluate(
     dtype="float32",
     bertscore=BertScore(encoder="tiny_bert", layer=1, batch_size=8),
 )
-TRAIN, TEST = 14, 6
+TRAIN, TEST, VALID = 14, 6, 5
+FIRST_VALID = TRAIN + TEST
 METRICS = {
     "bertscore_f1",
     "chrf",
@@ -61,6 +79,22 @@ def finetune(architecture, loss, **changes):
     entry = Model(title="Tiny", source=f"tiny:{architecture}", lora_targets=TARGETS[architecture])
     settings = FINETUNE.model_copy(update=changes)
     finetune_stage.run(architecture, loss, finetune=settings, entry=entry, weights=WEIGHTS[loss])
+
+
+def facts_of(project, architecture, loss):
+    path = project / "metrics" / "finetune" / loss / f"{architecture}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def curve_of(project, architecture, loss, name):
+    """What was logged of each step at which it was."""
+    folder = project / "metrics" / "finetune" / loss / architecture / "plots" / "metrics"
+    return pd.read_csv(folder / f"{name}.tsv", sep="\t").set_index("step").iloc[:, 0]
+
+
+def data_of(project, weights=WEIGHTS["uniform"], **changes):
+    tokenizer = load_tokenizer(project / "models" / "base" / "gpt2")
+    return finetune_stage.load_data(tokenizer, FINETUNE.model_copy(update=changes), weights)
 
 
 def evaluate(architecture, run, **changes):
@@ -87,7 +121,8 @@ def lay_out(folder, built, scored):
 
 @pytest.fixture(scope="module")
 def scored(scored_table):
-    table = scored_table(TRAIN, TEST)
+    table = scored_table(TRAIN, TEST + VALID)
+    table.loc[FIRST_VALID:, "split"] = "valid"
     assert set(table[table["split"] == "test"]["severity"]) == {"non_critical", "neutral", "critical"}
     return table
 
@@ -146,37 +181,180 @@ def test_card_says_what_the_model_is_and_is_not(loss, project):
     assert shown.get(loss, "w = 0.25 p_non_critical + 1 p_neutral + 1.75 p_critical") in card
 
 
-@pytest.mark.parametrize(
-    ("note", "said"),
-    [
-        ({"labels": "human"}, "a classifier that is itself often wrong"),
-        (
-            {"labels": "lexicon"},
-            "a classifier that learnt from weak labels: a list of symptom terms, not people, gave them",
-        ),
-        ({"labels": None}, "the source of the pairs"),
-        (None, "the source of the pairs"),
-    ],
-    ids=["human", "lexicon", "provided", "without a note"],
-)
-def test_card_says_where_the_severities_come_from(note, said, fresh):
-    table = pq.read_table("data/scored/pairs.parquet").replace_schema_metadata(
-        {} if note is None else {"wazn": json.dumps(note)}
-    )
-    pq.write_table(table, "data/scored/pairs.parquet")
+def test_card_says_where_the_severities_come_from(fresh):
+    table = pq.read_table("data/scored/pairs.parquet")
+    note = json.dumps({"labels": "lexicon", "classifier": "ab12"})
+    pq.write_table(table.replace_schema_metadata({"wazn": note}), "data/scored/pairs.parquet")
     finetune("gpt2", "uniform", epochs=1, train_rows=2)
     card = (fresh / "models" / "uniform" / "gpt2" / "README.md").read_text(encoding="utf-8")
-    assert f"Severity probabilities come from {said}." in " ".join(card.split())
+    assert "a list of symptom terms, not people, gave them. Classifier (SHA-256): ab12." in card
 
 
 @pytest.mark.parametrize("loss", WEIGHTS)
-def test_loss_curve_has_a_line_for_each_step(loss, project):
-    curve = pd.read_csv(project / "metrics" / "finetune" / loss / "gpt2.csv")
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_metrics_are_those_of_the_very_run(architecture, loss, project, scored, monkeypatch):
+    monkeypatch.chdir(project)
+    found = facts_of(project, architecture, loss)
     steps = FINETUNE.epochs * -(-TRAIN // FINETUNE.batch_size)
-    assert list(curve.columns) == ["number", "loss", "learning_rate", "epoch"]
-    assert curve["number"].tolist() == list(range(1, steps + 1))
-    assert curve["loss"].gt(0).all()
-    assert curve["epoch"].iloc[-1] == FINETUNE.epochs
+    adapter = load_file(project / "models" / loss / architecture / "adapter_model.safetensors")
+    assert found["trained_parameters"] == sum(tensor.numel() for tensor in adapter.values())
+    data = data_of(project)
+    assert found["tokens"] == sum(len(example.tokens) for example in data.examples)
+    assert (found["method"], found["pairs"], found["left_out"]) == ("lora", TRAIN, [])
+    assert (found["steps"], found["kept_step"]) == (steps, steps)
+    weights = pair_weights(scored[scored["split"] == "train"], **WEIGHTS[loss].model_dump())
+    assert found["weights"] == pytest.approx(weight_spread(weights))
+    assert {"mean", "std", "q01", "q25", "q50", "q75", "q99"} < found["weights"].keys()
+    share = weights.sum() ** 2 / (weights**2).sum() / TRAIN
+    assert found["weights"]["effective_share"] == pytest.approx(share)
+    assert found["warning"] is None
+    assert found["valid"].keys() == {"pairs"} | {name for name in METRICS if name.startswith("nll")}
+    assert found["valid"]["pairs"] == VALID
+    card = (project / "models" / loss / architecture / "README.md").read_text(encoding="utf-8")
+    for name in ("nll", "nll_critical", "nll_neutral", "nll_non_critical"):
+        assert found["valid"][name] == curve_of(project, architecture, loss, f"valid/{name}").loc[steps]
+        assert f"| {found['valid'][name]:.4f} |" in card
+
+
+def likelihood_of(project, architecture, loss, scored):
+    """Of the validation pairs, by the model as it was saved."""
+    base = project / "models" / "base" / architecture
+    model = load_run(base, project / "models" / loss / architecture, torch.float32, 8)
+    rows = scored[scored["split"] == "valid"]
+    examples, _ = encode_pairs(load_tokenizer(base), rows, [1.0] * len(rows), FINETUNE.max_length)
+    sums, counts = score_answers(AnswerLoss(model), examples, 1000, join_processes())
+    return mean_nll(sums, counts, list(rows["severity"]))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_validation_is_of_the_model_that_is_saved(architecture, project, scored):
+    found = dict(facts_of(project, architecture, "weighting")["valid"])
+    del found["pairs"]
+    assert found == pytest.approx(likelihood_of(project, architecture, "weighting", scored), rel=1e-5)
+
+
+def test_best_weights_are_the_ones_saved_where_they_are_to_be_kept(fresh, scored):
+    """The learning rate is such that training makes it worse."""
+    finetune("gpt2", "weighting", keep="best", learning_rate=0.3, evaluate_every=0.5)
+    found = facts_of(fresh, "gpt2", "weighting")
+    curve = curve_of(fresh, "gpt2", "weighting", "valid/nll")
+    assert found["kept_step"] == curve.idxmin() < found["steps"] / 2
+    assert found["valid"]["nll"] == curve.min() < curve.iloc[-1] - 0.01
+    saved = likelihood_of(fresh, "gpt2", "weighting", scored)
+    assert saved["nll"] == pytest.approx(found["valid"]["nll"], rel=1e-5)
+    card = (fresh / "models" / "weighting" / "gpt2" / "README.md").read_text(encoding="utf-8")
+    assert f", of which {found['kept_step']} was kept |" in card
+
+
+def test_last_step_is_evaluated_whatever_evaluate_every_is(fresh):
+    finetune("gpt2", "uniform", epochs=3, evaluate_every=2.0)
+    assert list(curve_of(fresh, "gpt2", "uniform", "valid/nll").index) == [8, 12]
+    assert facts_of(fresh, "gpt2", "uniform")["valid"]["nll"] > 0
+
+
+def test_without_validation_pairs_there_is_no_likelihood(fresh, scored):
+    scored[scored["split"] != "valid"].to_parquet("data/scored/pairs.parquet", index=False)
+    finetune("gpt2", "uniform", epochs=1, keep="best")
+    assert facts_of(fresh, "gpt2", "uniform")["valid"] == {"pairs": 0}
+    assert not (fresh / "metrics/finetune/uniform/gpt2/plots/metrics/valid").exists()
+    assert "NLL" not in (fresh / "models/uniform/gpt2/README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("loss", WEIGHTS)
+def test_training_curves_have_a_line_for_each_step(loss, project):
+    steps = FINETUNE.epochs * -(-TRAIN // FINETUNE.batch_size)
+    for name in ("loss", "mean_weight", "learning_rate", "gradient_norm"):
+        assert list(curve_of(project, "gpt2", loss, f"train/{name}").index) == list(range(1, steps + 1))
+    assert curve_of(project, "gpt2", loss, "train/loss").gt(0).all()
+    rates = curve_of(project, "gpt2", loss, "train/learning_rate")
+    assert rates.iloc[0] == 0
+    assert rates.max() == FINETUNE.learning_rate
+    weights = curve_of(project, "gpt2", loss, "train/mean_weight")
+    assert weights.eq(1).all() if loss == "uniform" else weights.nunique() > 1
+    evaluated = range(steps // FINETUNE.epochs, steps + 1, steps // FINETUNE.epochs)
+    for name in METRICS:
+        if name.startswith("nll"):
+            assert list(curve_of(project, "gpt2", loss, f"valid/{name}").index) == list(evaluated)
+
+
+# Weights that hardly spread, those of the paper, and equal ones.
+@pytest.mark.parametrize(
+    ("loss", "weights", "warned"),
+    [
+        ("weighting", {"alpha": 0.98, "gamma": 1.02}, True),
+        ("weighting", {"alpha": 0.98, "gamma": 1.02, "renormalise": True}, True),
+        ("weighting", {"alpha": 0.25, "gamma": 1.75, "renormalise": True}, False),
+        ("uniform", {"alpha": 1.0, "gamma": 1.0}, False),
+    ],
+    ids=["tiny", "tiny, renormalised", "large", "uniform"],
+)
+def test_weights_that_hardly_spread_are_warned_of_with_the_figure(loss, weights, warned, fresh, capsys):
+    changed = {**WEIGHTS["weighting"].model_dump(), **weights}
+    entry = Model(title="Tiny", source="tiny:gpt2", lora_targets=TARGETS["gpt2"])
+    settings = FINETUNE.model_copy(update={"epochs": 1})
+    finetune_stage.run("gpt2", loss, finetune=settings, entry=entry, weights=Weights(**changed))
+    printed = capsys.readouterr().out
+    found = facts_of(fresh, "gpt2", loss)
+    card = (fresh / "models" / loss / "gpt2" / "README.md").read_text(encoding="utf-8")
+    if weights.get("renormalise"):
+        assert found["weights"]["mean"] == pytest.approx(1)
+        assert ", divided by its mean" in card
+    if not warned:
+        assert found["warning"] is None
+        assert "warning" not in printed
+        assert "Note:" not in card
+        return
+    figure = f"standard deviation {found['weights']['std']:.3f} around {found['weights']['mean']:.3f}"
+    assert 0 < found["weights"]["std"] < 0.02
+    assert figure in found["warning"]
+    assert f"{found['weights']['effective_share']:.1%} of the pairs" in found["warning"]
+    assert printed == f"warning: {found['warning']}\n"
+    assert f"Note: {found['warning']}." in card
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_the_card_says_loads_it_gives_the_logits_of_load_run(architecture, method, fresh, project):
+    if method == "lora":
+        shutil.copytree(project / "models" / "weighting", fresh / "models" / "weighting")
+    else:
+        finetune(architecture, "weighting", method="full", epochs=2)
+    folder = fresh / "models" / "weighting" / architecture
+    [code] = re.findall(
+        r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    given = {}
+    exec(code, given)
+    tokens = given["tokenizer"]("عندي صداع منذ يومين", return_tensors="pt")["input_ids"]
+    base = fresh / "models" / "base" / architecture
+    assert tokens.tolist() == [load_tokenizer(base)("عندي صداع منذ يومين")["input_ids"]]
+    ours = load_run(base, folder, torch.float32, 8)
+    with torch.no_grad():
+        found, expected = given["model"].eval()(tokens).logits, ours(tokens).logits
+        untrained = load_decoder(base, torch.float32, 8)(tokens).logits
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert (found - untrained).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_whole_model_is_trained_saved_and_evaluated(architecture, fresh, project):
+    """Bases are tied: the output embedding is saved once."""
+    finetune(architecture, "weighting", method="full", epochs=2, learning_rate=0.005)
+    folder = fresh / "models" / "weighting" / architecture
+    names = {path.name for path in folder.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= names
+    assert not {name for name in names if name.startswith("adapter")}
+    base = load_file(fresh / "models" / "base" / architecture / "model.safetensors")
+    trained = load_file(folder / "model.safetensors")
+    assert trained.keys() == base.keys()
+    assert sum(not torch.equal(trained[name], base[name]) for name in base) > len(base) - 3
+    found = facts_of(fresh, architecture, "weighting")
+    assert found["trained_parameters"] == sum(tensor.numel() for tensor in base.values())
+    # Nothing of the base model is needed but its tokenizer.
+    (fresh / "models" / "base" / architecture / "model.safetensors").unlink()
+    evaluate(architecture, "weighting")
+    after, before = (metrics_of(p, architecture, r) for p, r in ((fresh, "weighting"), (project, "base")))
+    assert after["nll"] < before["nll"] - 0.05
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -191,24 +369,32 @@ def test_severity_changes_what_is_learnt(architecture, project):
 
 def test_uniform_weights_are_exactly_one(fresh):
     """Plain cross-entropy is not to depend on how a classifier's probabilities are rounded."""
-    tokenizer = load_tokenizer(fresh / "models" / "base" / "gpt2")
-    found = finetune_stage.training_examples(tokenizer, FINETUNE, WEIGHTS["uniform"])
-    assert [example.weight for example in found] == [1.0] * TRAIN
+    found = data_of(fresh)
+    assert [example.weight for example in found.examples] == [1.0] * TRAIN
 
 
 def test_weights_are_those_of_the_rows_own_severity(fresh, scored):
-    tokenizer = load_tokenizer(fresh / "models" / "base" / "gpt2")
-    found = finetune_stage.training_examples(tokenizer, FINETUNE, WEIGHTS["weighting"])
+    found = data_of(fresh, WEIGHTS["weighting"])
     train = scored[scored["split"] == "train"]
-    expected = dict(zip(train["id"], pair_weights(train, 0.25, 1.0, 1.75), strict=True))
-    assert {example.id: example.weight for example in found} == pytest.approx(expected)
+    expected = dict(zip(train["id"], pair_weights(train, 0.25, 1.0, 1.75, False), strict=True))
+    assert {example.id: example.weight for example in found.examples} == pytest.approx(expected)
 
 
-def test_train_rows_takes_the_first_training_pairs(fresh):
-    tokenizer = load_tokenizer(fresh / "models" / "base" / "gpt2")
-    settings = FINETUNE.model_copy(update={"train_rows": 5})
-    found = finetune_stage.training_examples(tokenizer, settings, WEIGHTS["uniform"])
-    assert [example.id for example in found] == [f"row-{number}" for number in range(5)]
+def test_rows_are_the_first_of_their_split(fresh, scored):
+    found = data_of(fresh, train_rows=5, valid_rows=2)
+    assert [example.id for example in found.examples] == [f"row-{number}" for number in range(5)]
+    assert [example.id for example in found.valid.examples] == [
+        f"row-{FIRST_VALID}",
+        f"row-{FIRST_VALID + 1}",
+    ]
+    assert found.valid.severities == scored["severity"][FIRST_VALID : FIRST_VALID + 2].tolist()
+
+
+def test_renormalised_weights_have_the_mean_1_over_the_rows_trained_on(fresh, scored):
+    weights = WEIGHTS["weighting"].model_copy(update={"renormalise": True})
+    found = [example.weight for example in data_of(fresh, weights, train_rows=5).examples]
+    plain = pair_weights(scored.head(5), 0.25, 1.0, 1.75, False)
+    assert found == pytest.approx(plain / plain.mean())
 
 
 def test_adapter_repeats_to_the_last_byte(fresh, project):
@@ -220,16 +406,23 @@ def test_adapter_repeats_to_the_last_byte(fresh, project):
 
 
 def test_pairs_without_room_for_an_answer_are_left_out_and_named(fresh, scored, capsys):
-    scored = scored.assign(
-        question=[f"{q} " * (30 if n == 3 else 1) for n, q in enumerate(scored["question"])]
-    )
+    long = (3, FIRST_VALID + 1)
+    questions = [f"{q} " * (30 if n in long else 1) for n, q in enumerate(scored["question"])]
+    scored = scored.assign(question=questions)
     scored.to_parquet("data/scored/pairs.parquet", index=False)
-    tokenizer = load_tokenizer(fresh / "models" / "base" / "gpt2")
-    found = finetune_stage.training_examples(tokenizer, FINETUNE, WEIGHTS["uniform"])
-    assert len(found) == TRAIN - 1
+    found = data_of(fresh)
+    assert (len(found.examples), found.left_out) == (TRAIN - 1, ["row-3"])
+    kept = [number for number in range(FIRST_VALID, FIRST_VALID + VALID) if number not in long]
+    assert [example.id for example in found.valid.examples] == [f"row-{number}" for number in kept]
+    assert found.valid.severities == scored["severity"][kept].tolist()
+    capsys.readouterr()
+    finetune("gpt2", "uniform", epochs=1)
     said = capsys.readouterr().out
+    assert f"1 of {TRAIN} pairs" in said
     assert re.findall(r"row-\d+", said) == ["row-3"]
     assert scored["question"][3][:20] not in said, "patients' text is not printed"
+    facts = facts_of(fresh, "gpt2", "uniform")
+    assert (facts["left_out"], facts["pairs"], facts["valid"]["pairs"]) == (["row-3"], TRAIN - 1, VALID - 1)
 
 
 @pytest.mark.parametrize("missing", ["data/scored/pairs.parquet", "models/base/gpt2"])

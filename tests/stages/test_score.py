@@ -21,11 +21,13 @@ from imports import ROOT
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
+from pipeline.data.hashes import folder_digest
 from pipeline.errors import WaznError
 from pipeline.params import load
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.labels import PROBABILITIES
 from pipeline.stages import score as stage
+from pipeline.training.processes import exclusively, join_processes
 
 POSTS = ROOT / "../shared/data/severity_posts.xlsx"
 CLASSIFIER, PROVIDED = SimpleNamespace(source="classifier"), SimpleNamespace(source="provided")
@@ -211,7 +213,7 @@ def test_shards_of_another_result_are_not_used_and_go(change, project, monkeypat
 
 def test_second_run_ends_and_names_the_process_that_scores(project):
     with (
-        stage.exclusively(stage.CHECKPOINTS),
+        exclusively(stage.CHECKPOINTS, "scoring"),
         pytest.raises(WaznError, match=f"process {os.getpid()} is scoring already"),
     ):
         stage.run(settings(), CLASSIFIER)
@@ -233,14 +235,14 @@ class Processes(SimpleNamespace):
 
 
 def test_idle_processes_are_spoken_of(project, monkeypatch, capfd):
-    monkeypatch.setattr(stage, "join_processes", lambda: Processes(ended=False))
+    monkeypatch.setattr(stage, "join_processes", lambda _: Processes(ended=False))
     stage.run(settings(shard_rows=ROWS // 2), CLASSIFIER)
     assert "1 of 3 processes stay idle, since there are 2 shards" in capfd.readouterr().out
     assert len(found()) == ROWS
 
 
 def test_process_that_ended_is_one_sentence_for_the_others(project, monkeypatch):
-    monkeypatch.setattr(stage, "join_processes", lambda: Processes(ended=True))
+    monkeypatch.setattr(stage, "join_processes", lambda _: Processes(ended=True))
     with pytest.raises(WaznError, match="another process of this run has ended early"):
         stage.run(settings(), CLASSIFIER)
 
@@ -249,7 +251,7 @@ def test_launcher_that_started_one_process_only_is_spoken_of(monkeypatch, capfd)
     """As `accelerate launch --cpu --num_processes 2` does."""
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert stage.join_processes().num_processes == 1
+    assert join_processes().num_processes == 1
     assert "takes --multi_gpu as well" in capfd.readouterr().out
 
 
@@ -351,7 +353,7 @@ def test_processes_end_when_one_of_them_fails(params_file):
     stage.SCORED.unlink()
     name = stage.fingerprint(
         stage.PAIRS,
-        classifier=stage.folder_hash(stage.CLASSIFIER),
+        classifier=folder_digest(stage.CLASSIFIER),
         shard_rows=4,
         tokens_per_batch=64,
         dtype="torch.float32",

@@ -1,4 +1,4 @@
-"""LoRA adapters: put on, saved to the same bytes, merged without changing a logit."""
+"""LoRA adapters and whole models: saved to the same bytes, loaded without changing a logit."""
 
 import copy
 import json
@@ -9,10 +9,14 @@ import warnings
 
 import pytest
 import torch
+from architectures import ARCHITECTURES
 from peft import PeftModel
+from runs import trainable
+from safetensors.torch import load_file
 
 from pipeline.errors import WaznError
-from pipeline.training.lora import add_lora, load_adapter, save_adapter
+from pipeline.training.lora import add_lora, load_adapter, load_run, save_trained
+from pipeline.training.sharing import trained_state
 
 TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
 TOKENS = torch.tensor([[5, 17, 200, 42, 8], [9, 9, 61, 30, 7]])
@@ -21,14 +25,20 @@ SAVE = """
 import sys
 import torch
 from pathlib import Path
-from pipeline.training.lora import add_lora, save_adapter
+from pipeline.training.lora import add_lora, save_trained
 from pipeline.training.runtime import load_decoder
+from pipeline.training.sharing import trained_state
 
 torch.manual_seed(5)
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 model = add_lora(load_decoder(Path(sys.argv[1]), torch.float32, 8), targets, 4, 8.0, 0.0)
-save_adapter(model, Path(sys.argv[2]))
+save_trained(model, trained_state(model, None)["model"], Path(sys.argv[2]))
 """
+
+
+def save(model, folder):
+    """As `finetune` does."""
+    save_trained(model, trained_state(model, None)["model"], folder)
 
 
 def adapted(model, architecture, **changes):
@@ -96,7 +106,7 @@ def test_loaded_adapter_is_merged_into_the_same_logits(architecture, decoder, tm
     expected = model(TOKENS).logits
     plain = decoder(architecture)(TOKENS).logits
     assert (expected - plain).abs().max() > 0.1
-    save_adapter(model, tmp_path)
+    save(model, tmp_path)
     merged = load_adapter(decoder(architecture), tmp_path)
     assert not isinstance(merged, PeftModel)
     assert not any("lora" in name for name, _ in merged.named_parameters())
@@ -107,13 +117,13 @@ def test_loaded_adapter_is_merged_into_the_same_logits(architecture, decoder, tm
 def test_saving_leaves_the_adapter_as_it_was(decoder, tmp_path):
     model = adapted(decoder("gpt2"), "gpt2")
     before = copy.deepcopy(model.state_dict())
-    save_adapter(model, tmp_path)
+    save(model, tmp_path)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
 
 def test_adapter_is_safetensors_and_its_targets_are_sorted(decoder, tmp_path):
-    save_adapter(adapted(decoder("gpt2"), "gpt2"), tmp_path)
+    save(adapted(decoder("gpt2"), "gpt2"), tmp_path)
     names = {path.name for path in tmp_path.iterdir()} - {"README.md"}
     assert names == {"adapter_model.safetensors", "adapter_config.json"}
     config = json.loads((tmp_path / "adapter_config.json").read_text(encoding="utf-8"))
@@ -144,3 +154,41 @@ def test_missing_adapter_is_a_sentence_that_names_the_folder(there, decoder, tmp
         folder.mkdir(parents=True)
     with pytest.raises(WaznError, match=f"{folder}.*no adapter"):
         load_adapter(decoder("gpt2"), folder)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_was_trained_is_loaded_on_its_base_to_the_same_logits(architecture, method, tmp_path):
+    base, folder = tmp_path / "base", tmp_path / "trained"
+    trainable(architecture, "full").save_pretrained(base)
+    model = trainable(architecture, method)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    save(model, folder)
+    files = {path.name for path in folder.iterdir()}
+    assert {"lora": "adapter_model.safetensors", "full": "model.safetensors"}[method] in files
+    assert not any("bin" in name for name in files)
+    before, after = (load_run(base, path, torch.float32, 8) for path in (None, folder))
+    assert not after.training
+    assert (before(TOKENS).logits - model.eval()(TOKENS).logits).abs().max() > 0.1
+    torch.testing.assert_close(after(TOKENS).logits, model(TOKENS).logits, rtol=0, atol=1e-4)
+
+
+def test_whole_model_is_saved_once_to_the_same_bytes(tmp_path):
+    """A tied weight is not there twice."""
+    model, saved = trainable("qwen2", "full"), []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        save(model, folder)
+        saved.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert saved[0] == saved[1]
+    assert load_file(tmp_path / "one/model.safetensors").keys() == dict(model.named_parameters()).keys()
+
+
+def test_whole_model_that_is_not_tied_keeps_its_head(tmp_path):
+    model = trainable("qwen2", "full", tie_word_embeddings=False)
+    save(model, tmp_path)
+    found = load_file(tmp_path / "model.safetensors")
+    assert torch.equal(found["lm_head.weight"], model.lm_head.weight)
+    assert not torch.equal(found["lm_head.weight"], found["model.embed_tokens.weight"])

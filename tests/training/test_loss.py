@@ -1,150 +1,202 @@
-"""The loss against the paper's equation, written down one sequence and one token at a time."""
+"""From probabilities to weights to coefficients, and the loss of hidden states chunk by chunk."""
 
-import dataclasses
-
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
 
-from pipeline.training.batching import Batch, collate
-from pipeline.training.loss import answer_nll, weighted_loss
-
-ARCHITECTURES = ("gpt2", "qwen2")
-
-
-def paper_loss(model, examples, weights):
-    """L = (1/N) sum_i w_i (1/L_i) sum_t -log P(y_t | y_<t, X), without padding or batches."""
-    total = 0.0
-    for example, weight in zip(examples, weights, strict=True):
-        tokens = torch.tensor(example.tokens)
-        logits = model(tokens[None]).logits[0]
-        answer = range(example.answer_start, len(tokens))
-        nll = [-logits[t - 1].log_softmax(dim=0)[tokens[t]] for t in answer]
-        total = total + weight * sum(nll) / len(answer)
-    return total / len(examples)
+from pipeline.severity.labels import PROBABILITIES
+from pipeline.training.loss import chunked_nll, coefficients, pair_weights
 
 
-def our_loss(model, batch, weights=None):
-    nll, lengths = answer_nll(model, batch)
-    return weighted_loss(nll, lengths, batch.weights if weights is None else weights, len(batch.tokens))
+def scored(*rows):
+    return pd.DataFrame(rows, columns=["p_non_critical", "p_neutral", "p_critical"], dtype="float32")
 
 
-def gradients(model, loss):
-    model.zero_grad()
+def softmax_rows(count, seed=0):
+    """Probabilities as a classifier's softmax gives them in float32: they sum to 1 only nearly."""
+    logits = torch.randn(count, 3, generator=torch.Generator().manual_seed(seed))
+    table = scored(*logits.softmax(dim=1).numpy())
+    assert (table.sum(axis=1) != 1).any()
+    return table
+
+
+# ---- pair_weights ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "weight"),
+    [
+        ((1, 0, 0), 0.5),
+        ((0, 1, 0), 1.0),
+        ((0, 0, 1), 1.5),
+        ((0.25, 0.5, 0.25), 0.5 * 0.25 + 1.0 * 0.5 + 1.5 * 0.25),
+        ((0.125, 0.125, 0.75), 0.5 * 0.125 + 1.0 * 0.125 + 1.5 * 0.75),
+    ],
+)
+def test_weights_are_the_formula_by_hand(row, weight):
+    found = pair_weights(scored(row), alpha=0.5, beta=1.0, gamma=1.5, renormalise=False)
+    assert found == pytest.approx([weight], abs=1e-12)
+
+
+def test_columns_are_found_by_name_and_rows_keep_their_order():
+    table = scored((1, 0, 0), (0, 0, 1))[["p_critical", "p_non_critical", "p_neutral"]]
+    table.insert(0, "id", ["a", "b"])
+    assert pair_weights(table, 2.0, 3.0, 5.0, renormalise=False).tolist() == [2.0, 5.0]
+    assert PROBABILITIES == ("p_non_critical", "p_neutral", "p_critical")
+
+
+def test_weights_are_double_precision_although_probabilities_are_not():
+    weights = pair_weights(scored((0.3, 0.3, 0.4)), 0.5, 1.0, 1.5, renormalise=False)
+    assert weights.dtype == np.float64
+    assert weights.shape == (1,)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.floats(0.001, 1)] * 3), min_size=1, max_size=20),
+    *[st.floats(0, 10)] * 3,
+)
+def test_weights_lie_between_the_least_and_the_greatest_coefficient(rows, alpha, beta, gamma):
+    probabilities = np.array(rows) / np.sum(rows, axis=1, keepdims=True)
+    weights = pair_weights(scored(*probabilities), alpha, beta, gamma, renormalise=False)
+    bounds = [alpha, beta, gamma]
+    assert (weights >= min(bounds) - 1e-12).all()
+    assert (weights <= max(bounds) + 1e-12).all()
+
+
+@pytest.mark.parametrize("renormalise", [False, True])
+def test_weights_1_1_1_are_exactly_1(renormalise):
+    """So that `weighting` at 1, 1, 1 is `uniform` bit for bit, although float32 rows do not sum to 1."""
+    weights = pair_weights(softmax_rows(5000), 1.0, 1.0, 1.0, renormalise=renormalise)
+    assert (weights == 1.0).all()
+
+
+def test_renormalised_weights_are_the_weights_divided_by_their_mean():
+    plain = pair_weights(softmax_rows(1000), 0.25, 1.0, 1.75, renormalise=False)
+    found = pair_weights(softmax_rows(1000), 0.25, 1.0, 1.75, renormalise=True)
+    assert abs(plain.mean() - 1) > 0.001
+    assert found.mean() == pytest.approx(1, abs=1e-14)
+    np.testing.assert_allclose(found / found[0], plain / plain[0], rtol=1e-14)
+
+
+# ---- coefficients ---------------------------------------------------------------------------------
+
+
+def test_coefficients_by_hand():
+    weights, lengths = np.array([0.5, 1.5]), np.array([2, 6])
+    assert coefficients(weights, lengths, "sequence").tolist() == [0.5 / (2 * 2), 1.5 / (2 * 6)]
+    assert coefficients(weights, lengths, "token").tolist() == [0.5 / 8, 1.5 / 8]
+
+
+@pytest.mark.parametrize("mean", ["sequence", "token"])
+def test_weights_of_pairs_do_not_mix(mean):
+    """Trap 2: weights of shape (B, 1, 1) against a loss of (B, T) give each pair all weights' mean."""
+    lengths, nll = np.array([3, 5]), np.array([6.0, 20.0])
+    for weights in ([0.5, 1.5], [1.5, 0.5]):
+        found = coefficients(np.array(weights), lengths, mean)
+        assert found.shape == (2,)
+        if mean == "sequence":
+            expected = (weights[0] * 6 / 3 + weights[1] * 20 / 5) / 2
+        else:
+            expected = (weights[0] * 6 + weights[1] * 20) / 8
+        assert found @ nll == pytest.approx(expected, rel=1e-15)
+
+
+# ---- chunked_nll ----------------------------------------------------------------------------------
+
+TOKENS, WIDTH, VOCABULARY = 13, 6, 40
+
+
+@pytest.fixture
+def states():
+    """Hidden states, what they predict, coefficients and a head with a bias, all in float64."""
+    torch.manual_seed(4)
+    hidden = torch.randn(TOKENS, WIDTH, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(VOCABULARY, (TOKENS,))
+    coefficient = torch.rand(TOKENS, dtype=torch.float64)
+    return hidden, labels, coefficient, torch.nn.Linear(WIDTH, VOCABULARY, dtype=torch.float64)
+
+
+def in_chunks(states, chunk, trained=True):
+    hidden, labels, coefficient, head = states
+    parameters = list(head.parameters()) if trained else []
+    loss, nll = chunked_nll(hidden, labels, coefficient, head, parameters, chunk)
+    return loss, nll, torch.autograd.grad(2.5 * loss, [hidden, *parameters])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 12, 13, 1000])
+def test_any_chunk_gives_loss_and_gradients_of_the_whole(chunk, states):
+    """With an upstream factor, as accumulation and gradient scaling would put there."""
+    hidden, labels, coefficient, head = states
+    expected = cross_entropy(head(hidden), labels, reduction="none")
+    whole = (coefficient * expected).sum()
+    wanted = torch.autograd.grad(2.5 * whole, [hidden, *head.parameters()])
+    loss, nll, found = in_chunks(states, chunk)
+    torch.testing.assert_close(loss, whole, rtol=0, atol=1e-12)
+    torch.testing.assert_close(nll, expected, rtol=0, atol=1e-12)
+    assert not nll.requires_grad
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_head_that_is_not_trained_gets_no_gradient_and_changes_none(states):
+    *_, (with_head, *_) = in_chunks(states, 5)
+    states[-1].requires_grad_(False)
+    *_, (without,) = in_chunks(states, 5, trained=False)
+    assert torch.equal(without, with_head)
+    assert states[-1].weight.grad is None
+
+
+def test_projection_is_given_no_more_than_a_chunk_and_each_state_once(states):
+    hidden, labels, coefficient, head = states
+    seen = []
+    head.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
+    loss, _ = chunked_nll(hidden, labels, coefficient, head, list(head.parameters()), 5)
     loss.backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    assert seen == [5, 5, 3]
 
 
-def assert_same_gradients(found, expected, factor=1.0, atol=1e-10):
-    assert found.keys() == expected.keys()
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], factor * gradient, rtol=1e-10, atol=atol, msg=name)
-
-
-def padded(batch, columns, token):
-    """The batch with `columns` more columns of padding, all padding written as `token`."""
-    tokens = torch.nn.functional.pad(batch.tokens, (0, columns))
-    mask = torch.nn.functional.pad(batch.mask, (0, columns))
-    answers = torch.nn.functional.pad(batch.answers, (0, columns))
-    return Batch(tokens.where(mask.bool(), token), mask, answers, batch.weights)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_loss_and_every_gradient_equal_the_papers_equation(architecture, decoder, examples):
-    model = decoder(architecture, torch.float64)
-    expected = paper_loss(model, examples, [example.weight for example in examples])
-    expected_gradients = gradients(model, expected)
-    found = our_loss(model, collate(examples))
-    assert found.item() == pytest.approx(expected.item(), abs=1e-10)
-    assert_same_gradients(gradients(model, found), expected_gradients)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_all_weights_one_is_plain_cross_entropy(architecture, decoder, examples):
-    model = decoder(architecture, torch.float64)
-    plain = 0.0
-    for example in examples:
-        labels = torch.tensor([example.tokens])
-        logits = model(labels).logits[0, example.answer_start - 1 : -1]
-        plain += torch.nn.functional.cross_entropy(logits, labels[0, example.answer_start :])
-    found = our_loss(model, collate(examples), torch.ones(len(examples)))
-    assert found.item() == pytest.approx(plain.item() / len(examples), abs=1e-10)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_logits_give_a_float32_loss(dtype, states):
+    hidden, labels, coefficient, head = states
+    exact = cross_entropy(head(hidden), labels, reduction="none")
+    rounded = hidden.to(dtype)
+    loss, nll = chunked_nll(rounded, labels, coefficient, head.to(dtype), [], 5)
+    assert (loss.dtype, nll.dtype) == (torch.float32, torch.float32)
+    torch.testing.assert_close(nll.double(), exact, rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("factor", [0.25, 3.0])
-def test_scaling_all_weights_scales_loss_and_gradient(factor, decoder, examples):
-    # GPT-2, as Qwen2 computes its norms in float32 whatever its dtype.
-    model, batch = decoder("gpt2", torch.float64), collate(examples)
-    loss, scaled = our_loss(model, batch), our_loss(model, batch, factor * batch.weights)
-    assert scaled.item() == pytest.approx(factor * loss.item(), rel=1e-12)
-    assert_same_gradients(gradients(model, scaled), gradients(model, loss), factor)
+def test_scaling_all_weights_scales_loss_and_gradient(factor, states):
+    hidden, labels, coefficient, head = states
+    loss, nll, found = in_chunks(states, 5)
+    scaled, same, more = in_chunks((hidden, labels, factor * coefficient, head), 5)
+    assert torch.equal(nll, same)
+    torch.testing.assert_close(scaled, factor * loss, rtol=1e-14, atol=0)
+    for once, times in zip(found, more, strict=True):
+        torch.testing.assert_close(times, factor * once, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("padding", ["zero", "pad", "eos"])
-def test_amount_and_id_of_padding_do_not_matter(architecture, padding, decoder, examples, tokenizer):
-    model = decoder(architecture, torch.float64)
-    batch = collate(examples)
-    token = {"zero": 0, "pad": tokenizer.pad_token_id, "eos": tokenizer.eos_token_id}[padding]
-    nll, lengths = answer_nll(model, batch)
-    found, found_lengths = answer_nll(model, padded(batch, 17, token))
-    torch.testing.assert_close(found, nll, rtol=0, atol=1e-10)
-    assert found_lengths.tolist() == lengths.tolist()
+def test_token_of_coefficient_0_leaves_no_trace_in_the_gradient(states):
+    hidden, labels, coefficient, head = states
+    kept = coefficient.clone()
+    kept[4:] = 0
+    *_, found = in_chunks((hidden, labels, kept, head), 5)
+    assert found[0][4:].count_nonzero() == 0
+    first = (hidden[:4].detach().requires_grad_(), labels[:4], coefficient[:4], head)
+    *_, alone = in_chunks(first, 5)
+    for ours, theirs in zip((found[0][:4], *found[1:]), alone, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14)
 
 
-def test_padding_that_is_end_of_text_is_no_label_but_the_closing_one_is(decoder, examples, tokenizer):
-    """Trap 1: the notebooks' padding is end-of-text, and all of it is in their loss."""
-    end = tokenizer.eos_token_id
-    model = decoder("gpt2", torch.float64, pad_token_id=end)
-    batch = padded(collate(examples), 9, end)
-    nll, lengths = answer_nll(model, batch)
-    assert lengths.tolist() == [len(e.tokens) - e.answer_start for e in examples]
-    assert all(example.tokens[-1] == end for example in examples)
-    reference = [paper_loss(model, [example], [1.0]).item() for example in examples]
-    assert (nll / lengths).tolist() == pytest.approx(reference, abs=1e-10)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_only_positions_that_predict_an_answer_token_are_projected(architecture, decoder, examples):
-    """Trap 1: neither prompt nor padding can be in a loss for which no logits are computed."""
-    model, batch = decoder(architecture), collate(examples)
-    projected = []
-    model.get_output_embeddings().register_forward_hook(
-        lambda _, inputs, output: projected.append(output.reshape(-1, output.shape[-1]).shape[0])
-    )
-    answer_nll(model, batch)
-    assert projected == [sum(len(e.tokens) - e.answer_start for e in examples)]
-
-
-def test_weights_of_rows_do_not_mix():
-    """Trap 2: weights of shape (B, 1, 1) against a loss of (B, T) mix rows from B = 2 on."""
-    nll, lengths = torch.tensor([6.0, 20.0]), torch.tensor([3, 5])
-    assert weighted_loss(nll, lengths, torch.tensor([0.5, 1.5]), 2).item() == (0.5 * 2 + 1.5 * 4) / 2
-    assert weighted_loss(nll, lengths, torch.tensor([1.5, 0.5]), 2).item() == (1.5 * 2 + 0.5 * 4) / 2
-
-
-def test_weighted_loss_is_a_scalar_over_the_pairs_of_the_whole_step():
-    loss = weighted_loss(torch.tensor([6.0, 20.0]), torch.tensor([3, 5]), torch.ones(2), 8)
-    assert loss.shape == ()
-    assert loss.item() == (2 + 4) / 8
-
-
-def test_row_of_weight_zero_leaves_no_trace_in_the_gradient(decoder, examples):
-    """Trap 2, through the model."""
-    model = decoder("gpt2", torch.float64)
-    kept, silenced = examples[1], dataclasses.replace(examples[2], weight=0.0)
-    found = gradients(model, our_loss(model, collate([kept, silenced])))
-    alone = gradients(model, our_loss(model, collate([kept])))
-    assert_same_gradients(found, alone, factor=0.5)
-
-
-def test_order_of_rows_does_not_matter(decoder, examples):
-    model = decoder("gpt2", torch.float64)
-    loss, turned = our_loss(model, collate(examples)), our_loss(model, collate(examples[::-1]))
-    assert turned.item() == pytest.approx(loss.item(), abs=1e-10)
-
-
-def test_bfloat16_model_gives_a_float32_loss(decoder, examples):
-    exact, _ = answer_nll(decoder("gpt2"), collate(examples))
-    rough, _ = answer_nll(decoder("gpt2", torch.bfloat16), collate(examples))
-    assert rough.dtype == torch.float32
-    torch.testing.assert_close(rough, exact, rtol=0.1, atol=0.0)
+def test_nothing_is_differentiated_where_nothing_is_to_be(states):
+    hidden, labels, coefficient, head = states
+    with torch.no_grad():
+        loss, nll = chunked_nll(hidden, labels, coefficient, head, list(head.parameters()), 5)
+    assert not loss.requires_grad
+    torch.testing.assert_close((coefficient * nll).sum(), loss, rtol=1e-15, atol=0)
+    assert all(parameter.grad is None for parameter in head.parameters())

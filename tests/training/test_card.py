@@ -1,0 +1,142 @@
+"""The card says what a model is, where it comes from, how it did, and what it is not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.severity.weights import warning, weight_spread
+from pipeline.training.card import write_card
+
+WEIGHTS = {"alpha": 0.25, "beta": 1.0, "gamma": 1.75, "renormalise": False}
+VALID = {"pairs": 63, "nll": 2.51234, "nll_critical": 2.75, "nll_neutral": None, "nll_non_critical": 2.25}
+
+
+def facts(**changes):
+    import numpy as np
+
+    spread = weight_spread(np.linspace(0.25, 1.75, 301))
+    return {
+        "method": "lora",
+        "trained_parameters": 1_234_567,
+        "pairs": 20_000,
+        "left_out": [],
+        "tokens": 4_000_000,
+        "steps": 7_500,
+        "kept_step": 7_500,
+        "weights": spread,
+        "warning": None,
+        "valid": VALID,
+        **changes,
+    }
+
+
+@pytest.fixture
+def card(tmp_path):
+    """A card's text and its front matter."""
+
+    def written(scored=None, **changes):
+        given = {"title": "AraGPT2", "base": "hub:owner/name@main", "loss": "weighting", "weights": WEIGHTS}
+        given |= {"folder": Path("models/weighting/aragpt2"), "facts": facts(), "scored": scored or {}}
+        write_card(tmp_path / "README.md", **{**given, **changes})
+        text = (tmp_path / "README.md").read_text(encoding="utf-8")
+        _, front, body = text.split("---\n", 2)
+        return yaml.safe_load(front), " ".join(body.split())
+
+    return written
+
+
+def test_what_it_is_and_is_not(card):
+    _, body = card()
+    for part in (
+        "AraGPT2, fine-tuned by wazn (weighting)",
+        "Not a medical device",
+        "must not be used as medical advice",
+        "A LoRA adapter for `hub:owner/name@main`, trained on 20000 Arabic complaint–response pairs",
+        "severity-aware loss of arXiv:2604.06346",
+        "w = 0.25 p_non_critical + 1 p_neutral + 1.75 p_critical.",
+        "| trained parameters | 1,234,567 (lora) |",
+        "| training pairs, tokens | 20,000, 4,000,000 |",
+        "| optimiser steps | 7,500 |",
+        "mean 1.000, standard deviation 0.434, 98 % of them 0.265 to 1.735 |",
+        "| effective sample size | 84.1% of the pairs |",
+        "| NLL per answer token, 63 validation pairs | 2.5123 |",
+        "| NLL per answer token, critical | 2.7500 |",
+        "| NLL per answer token, non_critical | 2.2500 |",
+        "## Limits",
+    ):
+        assert part in body, part
+    assert "neutral |" not in body, "no validation pair was neutral"
+    assert "Note:" not in body
+
+
+def test_front_matter_is_what_the_hub_reads(card):
+    front, _ = card()
+    assert front == {
+        "language": "ar",
+        "library_name": "peft",
+        "base_model": "owner/name",
+        "tags": ["medical", "wazn"],
+    }
+
+
+@pytest.mark.parametrize("base", ["tiny:gpt2", "path:my-model"])
+def test_base_that_is_not_on_the_hub_is_not_named_as_if_it_were(base, card):
+    front, body = card(base=base)
+    assert "base_model" not in front
+    assert f"`{base}`" in body
+
+
+def test_whole_model_is_called_so(card):
+    front, body = card(facts=facts(method="full"))
+    assert front["library_name"] == "transformers"
+    assert "All weights of `hub:owner/name@main`" in body
+    assert 'AutoModelForCausalLM.from_pretrained("models/weighting/aragpt2")' in body
+    assert "peft" not in body.lower()
+
+
+def test_plain_cross_entropy_is_called_so(card):
+    _, body = card(loss="uniform", weights={**dict.fromkeys(WEIGHTS, 1.0), "renormalise": False})
+    assert "plain cross-entropy" in body
+    assert "severity-aware" not in body
+    assert "w = 1 p_non_critical + 1 p_neutral + 1 p_critical." in body
+
+
+def test_renormalised_weights_and_a_step_that_was_kept_are_told(card):
+    _, body = card(weights={**WEIGHTS, "renormalise": True}, facts=facts(kept_step=2_000))
+    assert "1.75 p_critical, divided by its mean." in body
+    assert "| optimiser steps | 7,500, of which 2,000 was kept |" in body
+
+
+def test_warning_is_told_with_its_figures(card):
+    spread = {**facts()["weights"], "std": 0.02, "effective_share": 0.9996}
+    _, body = card(facts=facts(weights=spread, warning=warning(spread)))
+    assert "Note: the weights hardly differ (standard deviation 0.020 around 1.000" in body
+    assert "effective sample size 100.0% of the pairs)" in body
+
+
+def test_without_validation_pairs_no_likelihood_is_told(card):
+    _, body = card(facts=facts(valid={"pairs": 0}))
+    assert "NLL" not in body
+
+
+@pytest.mark.parametrize(
+    ("scored", "said"),
+    [
+        (
+            {"labels": "human", "classifier": "ab12"},
+            "a classifier that is itself often wrong. Classifier (SHA-256): ab12.",
+        ),
+        (
+            {"labels": "lexicon", "classifier": "ab12"},
+            "a classifier that learnt from weak labels: a list of symptom terms, not people, gave them. "
+            "Classifier (SHA-256): ab12.",
+        ),
+        ({"labels": None, "classifier": None}, "the source of the pairs. ## Limits"),
+        ({}, "the source of the pairs. ## Limits"),
+    ],
+    ids=["human", "lexicon", "provided", "without a note"],
+)
+def test_where_the_severities_come_from(scored, said, card):
+    _, body = card(scored=scored)
+    assert f"The probabilities come from {said}" in body

@@ -1,0 +1,79 @@
+"""python -m accelerate.commands.launch --multi_gpu --num_processes 2 two_processes.py FOLDER JOB …
+
+What test_sharing.py starts: train as each JOB (JSON) says, one after another in the same processes, and
+leave in FOLDER what came of it, of every process.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from runs import random_examples, trainable, trained
+
+from pipeline.errors import WaznError
+from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.methods import load_trainable
+from pipeline.training.processes import join_processes
+from pipeline.training.sharing import trained_state
+from pipeline.training.trainer import Validation
+
+LORA = {"r": 4, "alpha": 8.0, "dropout": 0.0}
+
+
+def made(architecture="gpt2", method="lora", base=None, dtype="float32", gradient_checkpointing=False):
+    """A model of tests/runs.py, or one in the folder `base`."""
+    if base is None:
+        return trainable(architecture, method, dtype=getattr(torch, dtype))
+    torch.manual_seed(3)
+    return load_trainable(
+        Path(base),
+        method,
+        targets=["q_proj", "v_proj"],
+        lora=LORA,
+        dtype=getattr(torch, dtype),
+        tokens=50,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+
+
+def run(model=None, stop=None, every=5, folder=None, spoilt=None, valid=0, dtype="float32", **changes):
+    """Train as a job says; also what test_sharing.py does alone, to compare.
+
+    Args:
+        model: arguments of `made`.
+        stop: steps after which to stop; every, folder: of checkpoints; spoilt: a row whose weight is nan.
+        valid: validation pairs; dtype: of computation; changes: of the recipe.
+
+    Returns:
+        The trained weights (in the main process), and the steps.
+    """
+    examples = random_examples(13)
+    if spoilt is not None:
+        examples[spoilt] = type(examples[spoilt])(**vars(examples[spoilt]) | {"weight": float("nan")})
+    more = {"dtype": getattr(torch, dtype)}
+    if folder:
+        more["checkpoints"] = Checkpoints(Path(folder), every)
+    if valid:
+        more["valid"] = Validation(random_examples(valid, seed=2), ["critical", "neutral"] * (valid // 2))
+    found, steps = trained(examples, made(**(model or {})), stop, more, **changes)
+    return trained_state(found, None)["model"], steps
+
+
+def main():
+    """Do the jobs."""
+    here = join_processes()
+    folder, *jobs = sys.argv[1:]
+    for job in map(json.loads, jobs):
+        name, error, state, steps = job.pop("name"), None, {}, []
+        try:
+            state, steps = run(**job)
+        except WaznError as caught:
+            error = str(caught)
+        said = {"processes": here.num_processes, "error": error, "steps": [vars(step) for step in steps]}
+        torch.save(said | {"state": state}, Path(folder) / f"{name}-{here.process_index}.pt")
+    here.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
