@@ -12,7 +12,7 @@ run: .venv/installed
 	@$(BIN)/wazn where
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 # What .ci/run holds besides the tests: format, lint, types.
 check: .venv/installed

@@ -323,13 +323,13 @@ def test_validation_leaves_training_as_it_is(examples, valid):
         (0.5, [2, 3, 5, 6, 8, 9, 11, 12]),
         (1 / 3, list(range(1, 13))),
         (0.1, list(range(1, 13))),
-        (1.5, [5, 9]),
-        (3.0, [9]),
-        (5.0, []),
+        (1.5, [5, 9, 12]),
+        (3.0, [9, 12]),
+        (5.0, [12]),
     ],
 )
 def test_validation_comes_as_often_as_asked(every, numbers, examples, valid):
-    """Three steps an epoch; after each that reaches or passes a multiple."""
+    """Three steps an epoch; after each that reaches or passes a multiple, and after the last."""
     _, steps = trained(examples[:3], batch_size=1, more={"valid": valid}, evaluate_every=every)
     assert [step.number for step in steps if step.valid] == numbers
 
@@ -390,6 +390,15 @@ def test_gradient_that_is_not_finite_names_step_rows_and_rate(examples, tmp_path
     next(iter(p for p in model.parameters() if p.requires_grad)).register_hook(overflow)
     rows = steps_of(examples)[1]
     assert diverged(model, examples, tmp_path, 2) == [f"row-{row}" for row in rows]
+
+
+def test_validation_that_is_not_finite_names_its_rows(examples):
+    spoilt = dataclasses.replace(examples[7], tokens=[350, *examples[7].tokens[1:]])
+    valid = Validation([examples[6], spoilt, examples[8]], ["critical"] * 3)
+    model = trainable("qwen2", tie_word_embeddings=False)
+    model.get_input_embeddings().weight.data[350] = math.inf  # no other row has this token
+    with pytest.raises(WaznError, match=r"validation rows row-7 is not finite after step 3\b"):
+        trained(examples[:3], model, more={"valid": valid}, batch_size=1)
 
 
 # ---- taken up again -------------------------------------------------------------------------------
