@@ -9,7 +9,7 @@ from pipeline.training.grouping import microbatches
 from pipeline.training.prompt import Example
 
 # Most of a micro-batch's tokens that may be padding, however few sequences a step has.
-MAX_PADDING = 0.15
+MAX_PADDING = 0.05
 
 
 @dataclass(frozen=True)

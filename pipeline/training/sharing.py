@@ -69,7 +69,10 @@ def trained_state(module: torch.nn.Module, optimiser: torch.optim.Optimizer | No
     Returns:
         `model`, by the parameters' names in the module that was shared, and `optimiser`.
     """
-    found: dict[str, Any] = {"model": dict(get_model_state_dict(module, options=_GATHER))}
+    # A tied weight is there under its other name too, even where it is frozen.
+    names = {name.removeprefix("module.") for name, p in module.named_parameters() if p.requires_grad}
+    state = get_model_state_dict(module, options=_GATHER)
+    found: dict[str, Any] = {"model": {name: state[name] for name in state if name in names}}
     if optimiser:
         found["optimiser"] = dict(get_optimizer_state_dict(module, optimiser, options=_GATHER))
     return found

@@ -159,7 +159,9 @@ def test_a_doi_that_leads_nowhere_is_named(server):
 
 
 @pytest.mark.parametrize(
-    "answer", [of_json({"data": []}), of_json([]), content(b"<html>"), status(404)], ids=str
+    "answer",
+    [of_json({"data": []}), of_json([]), content(b"<html>"), status(404)],
+    ids=["no data", "a list", "a page", "not found"],
 )
 def test_a_server_that_is_no_dataverse_is_named(server, answer):
     server.answers[LISTING] = answer

@@ -235,11 +235,11 @@ def test_validation_is_of_the_model_that_is_saved(architecture, project, scored)
 
 def test_best_weights_are_the_ones_saved_where_they_are_to_be_kept(fresh, scored):
     """The learning rate is such that training makes it worse."""
-    finetune("gpt2", "weighting", keep="best", learning_rate=0.3, evaluate_every=0.5)
+    finetune("gpt2", "weighting", keep="best", learning_rate=0.9, schedule="constant", evaluate_every=0.5)
     found = facts_of(fresh, "gpt2", "weighting")
     curve = curve_of(fresh, "gpt2", "weighting", "valid/nll")
     assert found["kept_step"] == curve.idxmin() < found["steps"] / 2
-    assert found["valid"]["nll"] == curve.min() < curve.iloc[-1] - 0.01
+    assert found["valid"]["nll"] == curve.min() < curve.iloc[-1]
     saved = likelihood_of(fresh, "gpt2", "weighting", scored)
     assert saved["nll"] == pytest.approx(found["valid"]["nll"], rel=1e-5)
     card = (fresh / "models" / "weighting" / "gpt2" / "README.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from transformers import Trainer, TrainingArguments
 
 from pipeline.errors import WaznError
 from pipeline.severity.labels import PROBABILITIES
-from pipeline.training.batching import optimiser_steps
+from pipeline.training.batching import optimiser_steps, shares
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.loss import pair_weights
 from pipeline.training.trainer import Validation, train
@@ -382,10 +382,12 @@ def test_loss_that_is_not_finite_names_step_row_and_rate(cause, tokens, examples
 
 def test_gradient_that_is_not_finite_names_step_rows_and_rate(examples, tmp_path):
     """While the loss is: then it may be any row of the step."""
-    model, steps = trainable(), itertools.count(1)
+    model, microbatches = trainable(), itertools.count()
+    lengths = [len(example.tokens) for example in examples]
+    [first] = shares(steps_of(examples)[0], lengths, RECIPE.tokens_per_microbatch, 1)
 
     def overflow(gradient):
-        return gradient * math.inf if next(steps) == 2 else gradient
+        return gradient * math.inf if next(microbatches) == len(first) else gradient
 
     next(iter(p for p in model.parameters() if p.requires_grad)).register_hook(overflow)
     rows = steps_of(examples)[1]
