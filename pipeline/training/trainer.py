@@ -312,5 +312,10 @@ def _seed(*parts: int) -> int:
 def _optimiser(parameters: Sequence[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimiser == "adafactor":
+        if any(isinstance(parameter, DTensor) for parameter in parameters):
+            raise WaznError(
+                "finetune.optimiser: adafactor of torch cannot update weights that FSDP has divided; "
+                "set it to adamw"
+            )
         return torch.optim.Adafactor(parameters, **options)
     return torch.optim.AdamW(parameters, fused=True, **options)
