@@ -11,10 +11,10 @@ from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
-    set_model_state_dict,
     set_optimizer_state_dict,
 )
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.training.objective import AnswerLoss
@@ -91,6 +91,18 @@ def restore_trained(
         ignore_frozen_params=True,
         strict=False,
     )
-    set_model_state_dict(module, state.get("model", {}), options=options)
+    weights = state.get("model", {})
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        whole = torch.empty(parameter.shape, dtype=parameter.dtype, device=here.device)
+        if here.is_main_process:
+            whole.copy_(weights[name.removeprefix("module.")])
+        if here.num_processes > 1:
+            dist.broadcast(whole, 0)
+        with torch.no_grad():
+            if isinstance(parameter, DTensor):
+                whole = distribute_tensor(whole, parameter.device_mesh, parameter.placements)
+            parameter.copy_(whole)
     if optimiser:
         set_optimizer_state_dict(module, optimiser, state.get("optimiser", {}), options=options)
