@@ -17,6 +17,8 @@ from pathlib import Path
 
 import yaml
 
+from pipeline import environment
+
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ["download", "normalise", "base_encoder", "train_classifier", "score"]
 
@@ -57,12 +59,12 @@ def prepare(folder: Path, rows: int) -> None:
 def run(stage: str, folder: Path) -> tuple[float, float]:
     """Seconds and peak memory in MiB of one stage."""
     arguments = ["tiny_bert"] if stage == "base_encoder" else []
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
+    variables = os.environ | environment.SETTINGS | {"PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", stage, *arguments],
         cwd=folder,
-        env=environment,
+        env=variables,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline import environment
 from pipeline.errors import WaznError
 from pipeline.params import Params, load
 
@@ -198,21 +199,9 @@ def _command(name: str) -> Any:
     return importlib.import_module(f"pipeline.{name}")
 
 
-def _repeatable() -> None:
-    """Have libraries compute the same bytes in every process; must precede their import."""
-    # Sums of a matrix product in one order, whatever the memory's alignment and the machine's load.
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-    os.environ.setdefault("MKL_DYNAMIC", "FALSE")
-    # bert-score batches texts in the order of a set, and that of strings follows the hash seed,
-    # which can only be set before Python starts.
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, "-m", "pipeline", *sys.argv[1:]])
-
-
 def main() -> None:
     """Run the command line; a WaznError becomes one line on stderr and exit code 2."""
-    _repeatable()
+    environment.establish()
     # The libraries' notes (a head newly initialised, say) would bury our own lines.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import yaml
 from imports import ROOT
 
+from pipeline import environment
 from pipeline.__main__ import main
 
 # In one epoch 4 steps, in all 12, with a checkpoint after every other but the last.
@@ -92,7 +93,7 @@ def fork(folder, *arguments, before=lambda: None, most_bytes=None):
             os.dup2(end, number)
         sys.stdout, sys.stderr = (open(n, "w", encoding="utf-8", closefd=False) for n in (1, 2))  # noqa: SIM115
         # As main sets it in a process that it then starts anew.
-        os.environ["PYTHONHASHSEED"] = "0"
+        os.environ.update(environment.SETTINGS)
         sys.argv = ["pipeline", *arguments]
         before()
         if most_bytes:

@@ -44,6 +44,8 @@ def deterministic(seed: int) -> None:
     np.random.seed(seed)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # It would write every tensor twice, so that reading what was never written would show.
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

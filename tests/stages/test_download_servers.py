@@ -17,6 +17,7 @@ import pytest
 import yaml
 from servers import content, cut, redirect, serving, stall, status
 
+from pipeline import environment
 from pipeline.__main__ import main
 from pipeline.data import fetching
 
@@ -38,7 +39,8 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(fetching, "PAUSE_S", 0.01)
     monkeypatch.setattr(sys, "argv", ["wazn", "download"])
-    monkeypatch.setenv("PYTHONHASHSEED", "0")  # else the command line would start a new process
+    for name, value in environment.SETTINGS.items():  # else the command line would start a new process
+        monkeypatch.setenv(name, value)
 
     def run(pair):
         write_params(tmp_path, pair)

@@ -427,10 +427,11 @@ ADVERSARIES = {
 
 
 @pytest.mark.parametrize("text", ADVERSARIES.values(), ids=ADVERSARIES)
-def test_no_text_of_100_000_characters_takes_a_second(text):
+def test_no_text_of_100_000_characters_takes_quadratic_time(text):
+    """The slowest takes half a second; 10^10 steps would take minutes on any machine."""
     start = time.process_time()
     SCRUB(text)
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < 15
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the released posts are not here")

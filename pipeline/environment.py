@@ -1,0 +1,33 @@
+"""What must be in a process's environment before Python, its allocator or a library starts."""
+
+import os
+import sys
+
+SETTINGS = {
+    # Sums of a matrix product in one order, whatever the memory's alignment and the machine's load.
+    "MKL_CBWR": "AUTO,STRICT",
+    "MKL_DYNAMIC": "FALSE",
+    # bert-score batches texts in the order of a set, and that of strings follows the hash seed.
+    "PYTHONHASHSEED": "0",
+    # glibc would hand every large tensor back to the kernel and have its successor zeroed page by page;
+    # kept, and in large pages, they make training on a CPU half as fast again (benchmarks/finetune.py).
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000000",
+    "THP_MEM_ALLOC_ENABLE": "1",
+}
+
+
+def lacking() -> dict[str, str]:
+    """The settings that this process's environment does not name; the hash seed must be ours."""
+    return {
+        name: value
+        for name, value in SETTINGS.items()
+        if name not in os.environ or (name == "PYTHONHASHSEED" and os.environ[name] != value)
+    }
+
+
+def establish() -> None:
+    """Start `python -m pipeline` anew with the settings in its environment, if they are not."""
+    if more := lacking():
+        os.environ.update(more)
+        os.execv(sys.executable, [sys.executable, "-m", "pipeline", *sys.argv[1:]])
