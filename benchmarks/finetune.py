@@ -300,7 +300,7 @@ def ours(model: Any, task: Task, watch: Watch, budget: int | None, weighted: boo
     if weighted:
         weights = torch.empty(len(examples)).uniform_(0.5, 1.5).tolist()
         examples = [replace(one, weight=weight) for one, weight in zip(examples, weights, strict=True)]
-    set_here = {"epochs": 2, "batch_size": task.batch_size, "learning_rate": LEARNING_RATE}
+    set_here = {"epochs": 2, "batch_size": task.batch_size, "learning_rate": LEARNING_RATE, "seed": 17}
     if budget:
         set_here["tokens_per_microbatch"] = budget
     finetune = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["finetune"] | set_here

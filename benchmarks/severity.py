@@ -130,11 +130,12 @@ def runs(params: Params, seeds: list[int]) -> Iterator[pd.DataFrame]:
                 stage("finetune").run(
                     model,
                     "weighting",
-                    finetune=params.finetune.model_copy(update={"seed": seed}),
+                    seed,
+                    finetune=params.finetune,
                     entry=params.registry[model],
                     weights=setting(params, name),
                 )
-                found = measure(params, model, Path("models/weighting") / model)
+                found = measure(params, model, Path("models/weighting") / model / str(seed))
                 yield found.assign(condition=condition, seed=seed)
 
 

@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
+Seed = Annotated[int | None, typer.Option(help="A seed; the first of `seeds` if not given.")]
 ModelName = Annotated[str, typer.Argument(help="A model of the registry in params.yaml.")]
 DEFAULT = Path("params.yaml")
 
@@ -99,13 +100,14 @@ def finetune(
         bool,
         typer.Option("--dry-run", help="Say what it would take; without MODEL, for all `models`."),
     ] = False,
+    seed: Seed = None,
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Fine-tune a language model."""
     values = load(params)
     if dry_run:
         chosen = {name: _entry(values, name) for name in ([model] if model else values.models)}
-        _command("plan").run(chosen, finetune=values.finetune, weights=values.weighting)
+        _command("plan").run(chosen, values.seeds, finetune=values.finetune, weights=values.weighting)
         return
     if model is None or loss is None:
         raise WaznError("finetune takes MODEL and LOSS, as in: wazn finetune tiny_gpt2 weighting")
@@ -113,20 +115,41 @@ def finetune(
     weights = {"uniform": values.uniform, "weighting": values.weighting}
     _one_of("LOSS", loss, tuple(weights))
     _launch()
-    _stage("finetune").run(model, loss, finetune=values.finetune, entry=entry, weights=weights[loss])
+    _stage("finetune").run(
+        model,
+        loss,
+        values.seeds[0] if seed is None else seed,
+        finetune=values.finetune,
+        entry=entry,
+        weights=weights[loss],
+    )
+
+
+@app.command("embed_references")
+def embed_references(params: ParamsFile = DEFAULT) -> None:
+    """Encode the reference answers for BERTScore."""
+    values = load(params)
+    _stage("embed_references").run(embed=values.embed_references, test_rows=values.evaluate.test_rows)
 
 
 @app.command()
 def evaluate(
     model: ModelName,
     run: Annotated[str, typer.Argument(help="base, uniform or weighting.")],
+    seed: Seed = None,
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Answer the test complaints and measure."""
     values = load(params)
     _entry(values, model)
     _one_of("RUN", run, ("base", "uniform", "weighting"))
-    _stage("evaluate").run(model, run, evaluate=values.evaluate)
+    _stage("evaluate").run(
+        model,
+        run,
+        values.seeds[0] if seed is None else seed,
+        evaluate=values.evaluate,
+        embed=values.embed_references,
+    )
 
 
 @app.command()
@@ -141,13 +164,15 @@ def ask(
     question: Annotated[str, typer.Argument(help="A complaint, in Arabic.")],
     model: Annotated[str, typer.Option(help="A model of the registry in params.yaml.")],
     run: Annotated[str, typer.Option(help="base, uniform or weighting.")] = "weighting",
+    seed: Seed = None,
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Answer one question (research, not advice)."""
     values = load(params)
     _entry(values, model)
     _one_of("--run", run, ("base", "uniform", "weighting"))
-    _command("ask").run(question, model, run, normalise=values.normalise, evaluate=values.evaluate)
+    chosen = values.seeds[0] if seed is None else seed
+    _command("ask").run(question, model, run, chosen, normalise=values.normalise, evaluate=values.evaluate)
 
 
 @app.command(rich_help_panel="Beside the stages")

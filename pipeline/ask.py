@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pipeline.params import Evaluate, Normalise
 
 
-def run(question: str, model: str, run: str, *, normalise: "Normalise", evaluate: "Evaluate") -> None:
+def run(
+    question: str, model: str, run: str, seed: int, *, normalise: "Normalise", evaluate: "Evaluate"
+) -> None:
     """Print one model's greedy answer to a question, as `evaluate` would generate it.
 
     Raises:
@@ -27,7 +29,7 @@ def run(question: str, model: str, run: str, *, normalise: "Normalise", evaluate
     base = Path("models/base") / model
     decoder = load_run(
         base,
-        None if run == "base" else Path("models") / run / model,
+        None if run == "base" else Path("models") / run / model / str(seed),
         torch_dtype(evaluate.dtype),
         evaluate.max_length + evaluate.max_new_tokens,
     )

@@ -61,7 +61,7 @@ def run(weighting: "Weights", *, text: bool) -> None:
     print(
         f"Effective sample size: {spread['effective_share'] * len(weights):.0f} of {len(weights)} training "
         f"pairs ({spread['effective_share']:.1%}), by alpha {weighting.alpha:g}, beta {weighting.beta:g}, "
-        f"gamma {weighting.gamma:g}."
+        f"gamma {weighting.gamma:g}{', divided by their mean' if weighting.renormalise else ''}."
     )
 
 

@@ -271,10 +271,11 @@ class Finetune(Section):
     evaluate_every: Annotated[float, Field(gt=0)]
     keep: Literal["last", "best"]
     checkpoint_every: Positive
-    seed: Seed
 
 
-class BertScore(Section):
+class EmbedReferences(Section):
+    """The encoder of BERTScore."""
+
     encoder: Name
     layer: Positive
     batch_size: Positive
@@ -285,8 +286,17 @@ class Evaluate(Section):
     batch_size: Positive
     max_length: Annotated[int, Field(ge=16)]
     max_new_tokens: Positive
+    decoding: Literal["greedy", "paper"]
+    seed: Seed
     dtype: Literal["auto", "float32", "bfloat16"]
-    bertscore: BertScore
+
+    @model_validator(mode="after")
+    def paper_writes_fifty_tokens(self) -> Self:
+        if self.decoding == "paper" and self.max_new_tokens != 50:
+            raise ValueError(
+                f"decoding: paper writes 50 new tokens, set max_new_tokens to 50, not {self.max_new_tokens}"
+            )
+        return self
 
 
 class Report(Section):
@@ -306,6 +316,7 @@ class Params(Section):
 
     models: Annotated[list[Name], Field(min_length=1)]
     encoders: Annotated[list[Name], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     weighting: Weights
     uniform: Weights
     presets: dict[Name, Weights]
@@ -317,6 +328,7 @@ class Params(Section):
     severity: Severity
     score: Score
     finetune: Finetune
+    embed_references: EmbedReferences
     evaluate: Evaluate
     report: Report
     registry: dict[Name, Model]
@@ -330,6 +342,9 @@ class Params(Section):
             repeated = {name for name in names if names.count(name) > 1}
             if repeated:
                 raise ValueError(f"{key}: '{min(repeated)}' is listed twice")
+        repeated_seeds = {seed for seed in self.seeds if self.seeds.count(seed) > 1}
+        if repeated_seeds:
+            raise ValueError(f"seeds: {min(repeated_seeds)} is listed twice")
         both = set(self.models) & set(self.encoders)
         if both:
             raise ValueError(f"encoders: '{min(both)}' is in models too; a model is one or the other")
@@ -338,7 +353,7 @@ class Params(Section):
                 raise ValueError(f"registry.{name}.lora_targets: a model to fine-tune names at least one")
         for key, name in (
             ("train_classifier.encoder", self.train_classifier.encoder),
-            ("evaluate.bertscore.encoder", self.evaluate.bertscore.encoder),
+            ("embed_references.encoder", self.embed_references.encoder),
         ):
             if name not in self.encoders:
                 raise ValueError(f"{key}: '{name}' is not in encoders{_nearest(name, self.encoders)}")

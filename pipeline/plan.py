@@ -1,7 +1,7 @@
 """wazn finetune --dry-run: what fine-tuning would take, without doing it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ _EFFICIENCY = 0.5
 _ACTIVATIONS = 17
 # Bytes of a 4-bit weight with its share of the doubly quantised scales (Dettmers et al., arXiv:2305.14314).
 _NF4 = 0.516
-_ROW = "{:<22} {:>8} {:>9} {:>8} {:>13} {:>10} {:>10}"
+_ROW = "{:<22} {:>8} {:>14} {:>8} {:>13} {:>10} {:>10}"
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ class Size:
     vocabulary: int
 
 
-def run(models: Mapping[str, "Model"], *, finetune: "Finetune", weights: "Weights") -> None:
+def run(
+    models: Mapping[str, "Model"], seeds: Sequence[int], *, finetune: "Finetune", weights: "Weights"
+) -> None:
     """Print steps, tokens, padding, trained parameters, memory and time of each model's fine-tuning.
 
-    Time and memory are estimates for this machine, of one run with one loss on one process.
+    Time and memory are estimates for this machine, of one run (one loss, one seed) on one process.
 
     Raises:
         WaznError: the scored pairs are missing, or no model is there.
@@ -70,6 +72,7 @@ def run(models: Mapping[str, "Model"], *, finetune: "Finetune", weights: "Weight
     dtype = torch_dtype(finetune.dtype)
     rate = matrix_rate(dtype)
     print(
+        f"2 losses x {len(seeds)} seeds of each model, one run: "
         f"{finetune.method}, {finetune.epochs} epochs, {finetune.batch_size} pairs a step, on "
         f"{device().type} in {str(dtype).removeprefix('torch.')} ({rate / 1e12:.2f} TFLOP/s measured, half "
         "of it assumed)\n"
@@ -86,12 +89,13 @@ def run(models: Mapping[str, "Model"], *, finetune: "Finetune", weights: "Weight
             print(f"{name:<22} {error}")
             continue
         data = load_data(tokenizer, finetune, weights)
-        todo = work([(len(e.tokens), len(e.tokens) - e.answer_start) for e in data.examples], finetune)
+        lengths = [(len(e.tokens), len(e.tokens) - e.answer_start) for e in data.examples]
+        todo = work(lengths, finetune, seeds[0])
         print(
             _ROW.format(
                 name,
                 f"{todo.steps:,}",
-                f"{todo.tokens / 1e6:.2f} M",
+                f"{todo.tokens:,}",
                 f"{1 - todo.tokens / todo.padded:.1%}",
                 f"{found.trained:,}",
                 f"{memory(found, todo, finetune, dtype) / 2**30:.1f} GiB",
@@ -102,14 +106,12 @@ def run(models: Mapping[str, "Model"], *, finetune: "Finetune", weights: "Weight
         raise WaznError(missing[0])
 
 
-def work(lengths: list[tuple[int, int]], finetune: "Finetune") -> Work:
+def work(lengths: list[tuple[int, int]], finetune: "Finetune", seed: int) -> Work:
     """The tokens of a run over sequences of these lengths: tokens, and of those the answer's."""
     tokens = [length for length, _ in lengths]
     padded, largest, steps = 0, 0, 0
     for epoch in range(finetune.epochs):
-        for step in optimiser_steps(
-            tokens, finetune.batch_size, finetune.length_window, finetune.seed, epoch
-        ):
+        for step in optimiser_steps(tokens, finetune.batch_size, finetune.length_window, seed, epoch):
             steps += 1
             for group in shares(step, tokens, finetune.tokens_per_microbatch, 1)[0]:
                 computed = max(tokens[index] for index in group) * len(group)

@@ -14,19 +14,20 @@ import yaml
 from imports import ROOT
 
 MODELS = ("tiny_gpt2", "tiny_qwen2")
-RUNS = ("base", "uniform", "weighting")
+LOSSES = ("uniform", "weighting")
 
 
 def stages_of(model):
     return {
         f"base_model@{model}",
-        *(f"finetune@{model}-{loss}" for loss in RUNS[1:]),
-        *(f"evaluate@{model}-{run}" for run in RUNS),
+        f"evaluate_base@{model}",
+        *(f"{stage}@{model}-{loss}-17" for stage in ("finetune", "evaluate") for loss in LOSSES),
     }
 
 
 EVERY_STAGE = {
-    *("download", "normalise", "base_encoder@tiny_bert", "train_classifier", "score", "report"),
+    *("download", "normalise", "base_encoder@tiny_bert", "train_classifier", "score"),
+    *("embed_references", "report"),
     *stages_of("tiny_gpt2"),
     *stages_of("tiny_qwen2"),
 }
@@ -39,7 +40,7 @@ def reduce(params):
     params["train_classifier"] |= {"epochs": 1}
     params["finetune"] |= {"epochs": 1, "train_rows": 16}
     params["evaluate"] |= {"test_rows": 6, "max_new_tokens": 4}
-    params["evaluate"]["bertscore"]["layer"] = 1
+    params["embed_references"]["layer"] = 1
     params["report"]["examples"] = 2
 
 
@@ -127,18 +128,29 @@ def test_nothing_reruns_after_nothing(finished):
 
 def test_another_alpha_reruns_only_what_the_weights_reach(project):
     result = project.run("dvc", "exp", "run", "-S", "weighting.alpha=0.25", "--name", "quarter")
-    expected = {f"{stage}@{model}-weighting" for stage in ("finetune", "evaluate") for model in MODELS}
+    expected = {f"{stage}@{model}-weighting-17" for stage in ("finetune", "evaluate") for model in MODELS}
     assert ran(result.stdout) == expected | {"report"}
     # DVC compares experiments by the summary, and by nothing beside it.
     changed = project.run("dvc", "metrics", "diff", "HEAD", "--json").stdout
     assert "metrics/summary.json" in changed
 
 
+def test_another_seed_trains_and_evaluates_with_it_and_keeps_what_is_there(project):
+    project.edit(lambda params: params["seeds"].append(18))
+    new = {
+        f"{stage}@{model}-{loss}-18"
+        for stage in ("finetune", "evaluate")
+        for model in MODELS
+        for loss in LOSSES
+    }
+    assert project.repro() == new | {"report"}
+
+
 def test_one_registry_entry_reruns_that_model(project):
     project.edit(lambda params: params["registry"]["tiny_gpt2"].update(lora_targets=["c_attn"]))
     assert project.repro() == stages_of("tiny_gpt2") - {
         # The base model comes out the same, so what depends on it alone stays.
-        "evaluate@tiny_gpt2-base"
+        "evaluate_base@tiny_gpt2"
     } | {"report"}
 
 
@@ -164,10 +176,10 @@ def test_a_model_taken_off_the_list_leaves_the_report_and_reruns_nothing_else(pr
 
 
 def test_report_names_an_expected_file_that_is_missing(project):
-    (project.folder / "metrics/evaluate/uniform/tiny_gpt2.json").unlink()
+    (project.folder / "data/generated/uniform/tiny_gpt2/17.parquet").unlink()
     result = project.run(sys.executable, "-m", "pipeline", "report", check=False)
     assert result.returncode == 2
-    assert "metrics/evaluate/uniform/tiny_gpt2.json" in result.stderr
+    assert "data/generated/uniform/tiny_gpt2/17.parquet" in result.stderr
     assert "Traceback" not in result.stderr
 
 

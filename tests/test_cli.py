@@ -231,7 +231,7 @@ def test_two_processes_give_the_adapter_of_one(built, scored_table, tmp_path):
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
     one, two = (
-        load_file(folder / "models/weighting/tiny_qwen2/adapter_model.safetensors")
+        load_file(folder / "models/weighting/tiny_qwen2/17/adapter_model.safetensors")
         for folder in (alone, both)
     )
     assert one.keys() == two.keys()
@@ -239,11 +239,11 @@ def test_two_processes_give_the_adapter_of_one(built, scored_table, tmp_path):
         assert (tensor - two[name]).abs().max() < 1e-6, name
     learnt = [tensor.abs().max() for name, tensor in one.items() if "lora_B" in name]
     assert min(learnt) > 0.001, "they begin at 0"
-    assert [path.name for path in (both / ".checkpoints/finetune/weighting/tiny_qwen2").iterdir()] == [
+    assert [path.name for path in (both / ".checkpoints/finetune/weighting/tiny_qwen2/17").iterdir()] == [
         "lock"
     ]
     found, expected = (
-        json.loads((folder / "metrics/finetune/weighting/tiny_qwen2.json").read_text(encoding="utf-8"))
+        json.loads((folder / "metrics/finetune/weighting/tiny_qwen2/17.json").read_text(encoding="utf-8"))
         for folder in (both, alone)
     )
     assert found.pop("valid") == pytest.approx(expected.pop("valid"), rel=1e-5)

@@ -222,7 +222,9 @@ MISTAKES = {
         "normalise.min_arabic",
         "less than or equal to 1",
     ),
-    "seed too great": (at("finetune", "seed", to=2**32), "finetune.seed", "less than 4294967296"),
+    "seed too great": (at("seeds", 0, to=2**32), "seeds.0", "less than 4294967296"),
+    "no seed": (at("seeds", to=[]), "seeds", "at least 1 item"),
+    "unknown decoding": (at("evaluate", "decoding", to="beam"), "evaluate.decoding", "'greedy' or 'paper'"),
     "no rows": (at("finetune", "train_rows", to=0), "finetune.train_rows", "greater than 0"),
     "source of severities unknown": (
         at("severity", "source", to="lexicon"),
@@ -284,8 +286,8 @@ MISTAKES = {
         "not in encoders",
     ),
     "BERTScore's encoder not listed": (
-        at("evaluate", "bertscore", "encoder", to="unheard"),
-        "evaluate.bertscore.encoder",
+        at("embed_references", "encoder", to="unheard"),
+        "embed_references.encoder",
         "not in encoders",
     ),
     "dot in a registry name": (

@@ -33,7 +33,7 @@ def table(capsys):
 
     def planned(params, models=None):
         chosen = {name: params.registry[name] for name in models or params.models}
-        plan.run(chosen, finetune=params.finetune, weights=params.weighting)
+        plan.run(chosen, [17], finetune=params.finetune, weights=params.weighting)
         title, empty, head, *rows = capsys.readouterr().out.splitlines()
         assert empty == ""
         assert head.split() == ["model", "steps", "tokens", "padding", "trained", "memory", "time"]
@@ -61,7 +61,9 @@ def test_plan_is_what_a_run_then_does(model, changes, project, table, capsys, mo
     change(project, **changes)
     params = load(Path("params.yaml"))
     title, rows = table(params, [model])
-    assert title.startswith(f"{params.finetune.method}, {params.finetune.epochs} epochs, ")
+    assert title.startswith(
+        f"2 losses x 1 seeds of each model, one run: {params.finetune.method}, {params.finetune.epochs} epochs, "
+    )
     steps, tokens, padding, trained, memory, time = rows[model]
 
     computed = []
@@ -82,19 +84,19 @@ def test_plan_is_what_a_run_then_does(model, changes, project, table, capsys, mo
 
     monkeypatch.setattr(stage.methods, "load_trainable", counting)
     entry = params.registry[model]
-    stage.run(model, "weighting", finetune=params.finetune, entry=entry, weights=params.weighting)
-    found = json.loads(Path(f"metrics/finetune/weighting/{model}.json").read_text(encoding="utf-8"))
+    stage.run(model, "weighting", 17, finetune=params.finetune, entry=entry, weights=params.weighting)
+    found = json.loads(Path(f"metrics/finetune/weighting/{model}/17.json").read_text(encoding="utf-8"))
     assert steps == f"{found['steps']:,}"
     assert trained == f"{found['trained_parameters']:,}"
     seen = params.finetune.epochs * found["tokens"]
     tokenizer = load_tokenizer(Path("models/base") / model)
     data = stage.load_data(tokenizer, params.finetune, params.weighting)
     lengths = [(len(e.tokens), len(e.tokens) - e.answer_start) for e in data.examples]
-    todo = plan.work(lengths, params.finetune)
+    todo = plan.work(lengths, params.finetune, 17)
     assert (todo.steps, todo.tokens, todo.padded) == (found["steps"], seen, sum(computed))
     assert todo.largest == max(computed)
     assert todo.answers == params.finetune.epochs * sum(answer for _, answer in lengths)
-    assert tokens == f"{seen / 1e6:.2f} M"
+    assert tokens == f"{seen:,}"
     assert padding == f"{1 - seen / sum(computed):.1%}"
     assert re.fullmatch(r"\d+\.\d GiB", memory)
     assert seconds(time) < 60
@@ -159,7 +161,7 @@ def sizes(project, **changes):
     change(project, **changes)
     params = load(Path("params.yaml"))
     found = plan.size(Path("models/base/tiny_gpt2"), params.finetune, params.registry["tiny_gpt2"])
-    todo = plan.work([(100, 40)] * 64, params.finetune)
+    todo = plan.work([(100, 40)] * 64, params.finetune, 17)
     return params.finetune, found, todo
 
 

@@ -1,4 +1,4 @@
-"""python -m pipeline finetune tiny_gpt2 weighting
+"""python -m pipeline finetune tiny_gpt2 weighting --seed 17
 
 Fine-tune one base model, with plain cross-entropy (uniform) or severity-aware (weighting).
 Over several GPUs: WAZN_LAUNCH="accelerate launch --num_processes 4" (docs/training.md).
@@ -57,19 +57,27 @@ class Data:
     left_out: list[str]
 
 
-def run(model: str, loss: str, *, finetune: "Finetune", entry: "Model", weights: "Weights") -> None:
-    """Write models/<loss>/<model>/ and metrics/finetune/<loss>/<model>.json, and the curves beside it.
+def run(
+    model: str, loss: str, seed: int, *, finetune: "Finetune", entry: "Model", weights: "Weights"
+) -> None:
+    """Write models/<loss>/<model>/<seed>/ and, in metrics/finetune/<loss>/<model>/, <seed>.json and curves.
 
     The folder holds adapter (or whole model), tokenizer and card.
+
+    Args:
+        model: a model of the registry.
+        loss: `uniform` or `weighting`, whose `weights` are given.
+        seed: of adapters, order and dropout.
 
     Raises:
         WaznError: an input is missing, no pair is usable, the loss is not finite, the disk refuses a
             file, or another process runs this stage.
     """
     here = join_processes()
-    place = CHECKPOINTS / loss / model
-    with exclusively(place, f"fine-tuning {model} {loss}") if here.is_main_process else nullcontext():
-        _run(model, loss, finetune, entry, weights, main=here.is_main_process)
+    place = CHECKPOINTS / loss / model / str(seed)
+    name = f"{model} {loss} {seed}"
+    with exclusively(place, f"fine-tuning {name}") if here.is_main_process else nullcontext():
+        _run(model, loss, seed, finetune, entry, weights, main=here.is_main_process)
         if here.is_main_process:
             for unfinished in place.iterdir():
                 if unfinished.is_dir():
@@ -78,10 +86,17 @@ def run(model: str, loss: str, *, finetune: "Finetune", entry: "Model", weights:
 
 
 def _run(
-    model: str, loss: str, finetune: "Finetune", entry: "Model", weights: "Weights", *, main: bool
+    model: str,
+    loss: str,
+    seed: int,
+    finetune: "Finetune",
+    entry: "Model",
+    weights: "Weights",
+    *,
+    main: bool,
 ) -> None:
-    base, metrics = Path("models/base") / model, Path("metrics/finetune") / loss
-    deterministic(finetune.seed)
+    base, metrics = Path("models/base") / model, Path("metrics/finetune") / loss / model
+    deterministic(seed)
     tokenizer = load_tokenizer(base)
     data = load_data(tokenizer, finetune, weights)
     spread = weight_spread(pd.Series([example.weight for example in data.examples]).to_numpy())
@@ -99,14 +114,16 @@ def _run(
         gradient_checkpointing=finetune.gradient_checkpointing,
     )
     checkpoints = Checkpoints(
-        CHECKPOINTS / loss / model / fingerprint(base, finetune, entry, weights) if main else CHECKPOINTS,
+        CHECKPOINTS / loss / model / str(seed) / fingerprint(base, seed, finetune, entry, weights)
+        if main
+        else CHECKPOINTS,
         finetune.checkpoint_every,
     )
     steps = train(
         trained,
         data.examples,
-        Recipe(**{name: getattr(finetune, name) for name in Recipe.__dataclass_fields__}),
-        name=f"finetune {model} {loss}",
+        recipe(finetune, seed),
+        name=f"finetune {model} {loss} {seed}",
         valid=data.valid,
         checkpoints=checkpoints,
         dtype=dtype,
@@ -114,7 +131,7 @@ def _run(
     last: Step | None = None
     evaluated: list[Step] = []
     # Closed whatever happens, so that its bar ends before anything is said.
-    with closing(steps), curves(metrics / model) if main else nullcontext(lambda _: None) as log:
+    with closing(steps), curves(metrics / str(seed)) if main else nullcontext(lambda _: None) as log:
         for last in steps:
             log(last)
             evaluated += [last] if last.valid else []
@@ -135,7 +152,7 @@ def _run(
         "warning": said,
         "valid": {"pairs": len(data.valid.examples) if data.valid else 0, **(kept.valid or {})},
     }
-    place = Path("models") / loss / model
+    place = Path("models") / loss / model / str(seed)
     with replacing_folder(place) as folder:
         save_trained(trained, state, folder)
         tokenizer.save_pretrained(folder)
@@ -149,7 +166,13 @@ def _run(
             facts=facts,
             scored=parquet_note(SCORED),
         )
-    write_json(metrics / f"{model}.json", facts)
+    write_json(metrics / f"{seed}.json", facts)
+
+
+def recipe(finetune: "Finetune", seed: int) -> Recipe:
+    """What the training loop needs of the stage's parameters."""
+    named = {name: getattr(finetune, name) for name in Recipe.__dataclass_fields__ if name != "seed"}
+    return Recipe(**named, seed=seed)
 
 
 def _valid_nll(step: Step) -> float:
@@ -187,7 +210,7 @@ def load_data(tokenizer: "PreTrainedTokenizerBase", finetune: "Finetune", weight
     return Data(examples, Validation(valid, severities) if valid else None, left_out)
 
 
-def fingerprint(base: Path, finetune: "Finetune", entry: "Model", weights: "Weights") -> str:
+def fingerprint(base: Path, seed: int, finetune: "Finetune", entry: "Model", weights: "Weights") -> str:
     """SHA-256 over all that determines the trained weights, so that no checkpoint of another run is used.
 
     That is the data, the base model, the parameters, the code that trains, and the libraries under it.
@@ -197,6 +220,7 @@ def fingerprint(base: Path, finetune: "Finetune", entry: "Model", weights: "Weig
         digest(SCORED, "sha256"),
         folder_digest(base),
         finetune.model_dump(),
+        seed,
         entry.lora_targets,
         weights.model_dump(),
         [digest(path, "sha256") for path in code],

@@ -48,7 +48,7 @@ class Checkpoints:
             if _whole(path):
                 found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
                 return found
-            print(f"{path}: damaged or cut off, so it is passed over for the one before")
+            print(f"{path}: damaged or cut off, so it is passed over")
         return None
 
     def _newest_first(self) -> list[Path]:

@@ -45,7 +45,7 @@ def deterministic(seed: int) -> None:
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would write every tensor twice, so that reading what was never written would show.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

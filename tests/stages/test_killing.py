@@ -23,7 +23,7 @@ from pipeline.training import checkpoints, methods
 
 COMMAND = ("finetune", "tiny_gpt2", "weighting")
 RESULTS = ("models/weighting/**/*", "metrics/**/*")
-PLACE = Path(".checkpoints/finetune/weighting/tiny_gpt2")
+PLACE = Path(".checkpoints/finetune/weighting/tiny_gpt2/17")
 STEPS = FINETUNE["epochs"] * -(-TRAIN // FINETUNE["batch_size"])
 
 
@@ -46,9 +46,9 @@ def uninterrupted(laid_out, tmp_path_factory):
     ended = run(folder, *COMMAND, before=lambda: at_changes(lambda n, *_: counted.write_text(str(n))))
     assert (ended.code, ended.out) == (0, ""), ended.err
     found = files_of(folder, *RESULTS)
-    assert "models/weighting/tiny_gpt2/adapter_model.safetensors" in found
-    assert "metrics/finetune/weighting/tiny_gpt2.json" in found
-    assert "metrics/finetune/weighting/tiny_gpt2/plots/metrics/train/loss.tsv" in found
+    assert "models/weighting/tiny_gpt2/17/adapter_model.safetensors" in found
+    assert "metrics/finetune/weighting/tiny_gpt2/17.json" in found
+    assert "metrics/finetune/weighting/tiny_gpt2/17/plots/metrics/train/loss.tsv" in found
     return found, int(counted.read_text())
 
 
@@ -96,7 +96,7 @@ def saved(project):
 def finished_as(expected, project, ended, after):
     """It went on after that step, gave those bytes, and left nothing else."""
     assert ended.code == 0, ended.err
-    said = f"finetune tiny_gpt2 weighting: goes on after step {after} of {STEPS}, from a checkpoint\n"
+    said = f"finetune tiny_gpt2 weighting 17: goes on after step {after} of {STEPS}, from a checkpoint\n"
     assert ended.out.endswith(said if after else ""), ended.out
     assert ("goes on" in ended.out) == bool(after)
     found = files_of(project, *RESULTS)
@@ -142,7 +142,7 @@ def test_killed_in_the_midst_of_writing_a_checkpoint(writes, project, uninterrup
 
 def test_killed_while_the_model_is_written(project, uninterrupted):
     killed(project, lambda _, event, path: event == "open" and path.endswith("adapter_config.json"))
-    assert not (project / "models/weighting/tiny_gpt2").exists()
+    assert not (project / "models/weighting/tiny_gpt2/17").exists()
     finished_as(uninterrupted[0], project, run(project, *COMMAND), STEPS - 2)
 
 
@@ -152,7 +152,7 @@ def test_the_best_weights_so_far_survive_a_kill(project):
     again = shutil.copytree(project, project.parent / "again")
     assert run(again, *COMMAND).code == 0
     expected = files_of(again, *RESULTS)
-    kept = json.loads(expected["metrics/finetune/weighting/tiny_gpt2.json"])["kept_step"]
+    kept = json.loads(expected["metrics/finetune/weighting/tiny_gpt2/17.json"])["kept_step"]
     assert kept < 6, "of no use here"
     killed_after(project, 8)
     finished_as(expected, project, run(project, *COMMAND), 8)
@@ -253,8 +253,8 @@ def test_fingerprint_changes_with_all_that_the_weights_come_from(project, monkey
     params = load(Path("params.yaml"))
     base, entry = Path("models/base/tiny_gpt2"), params.registry["tiny_gpt2"]
 
-    def found(finetune=params.finetune, entry=entry, weights=params.weighting):
-        return stage.fingerprint(base, finetune, entry, weights)
+    def found(seed=17, finetune=params.finetune, entry=entry, weights=params.weighting):
+        return stage.fingerprint(base, seed, finetune, entry, weights)
 
     seen = [found()]
 
@@ -276,6 +276,7 @@ def test_fingerprint_changes_with_all_that_the_weights_come_from(project, monkey
     for name, value in params.weighting:
         other = not value if isinstance(value, bool) else value + 1
         differs(name, weights=params.weighting.model_copy(update={name: other}))
+    differs("seed", seed=18)
     differs("targets", entry=entry.model_copy(update={"lora_targets": ["c_attn"]}))
     assert found(entry=entry.model_copy(update={"title": "Another name"})) == seen[0]
     for path in (stage.SCORED, base / "model.safetensors", base / "tokenizer.json"):
@@ -309,7 +310,7 @@ def test_second_run_ends_names_the_first_and_writes_nothing(project, uninterrupt
         second = run(project, *COMMAND)
         assert second.code == 2
         assert second.err.count("\n") == 1
-        assert f"process {first.pid} is fine-tuning tiny_gpt2 weighting already" in second.err
+        assert f"process {first.pid} is fine-tuning tiny_gpt2 weighting 17 already" in second.err
         assert files_of(project) == before
         # Another stage is not held up.
         assert run(project, "finetune", "tiny_gpt2", "uniform").code == 0
@@ -334,8 +335,8 @@ def one_sentence(ended, *needed):
 
 def nothing_half_written(project):
     assert list(project.rglob("*.part")) == []
-    assert not (project / "models/weighting/tiny_gpt2").exists()
-    assert not (project / "metrics/finetune/weighting/tiny_gpt2.json").exists()
+    assert not (project / "models/weighting/tiny_gpt2/17").exists()
+    assert not (project / "metrics/finetune/weighting/tiny_gpt2/17.json").exists()
 
 
 def test_loss_that_is_not_finite_ends_the_stage_and_keeps_the_last_checkpoint(project):
@@ -392,16 +393,16 @@ def test_full_disk_at_a_checkpoint_is_one_sentence(project, uninterrupted):
 def test_full_disk_at_the_model_is_one_sentence_and_leaves_nothing(model, method, most, project):
     change(project, checkpoint_every=100, method=method)
     ended = run(project, "finetune", model, "weighting", most_bytes=most)
-    one_sentence(ended, rf"^wazn: models/weighting/{model}: could not be written \(File too large\)")
+    one_sentence(ended, rf"^wazn: models/weighting/{model}/17: could not be written \(File too large\)")
     assert list(project.rglob("*.part")) == []
-    assert not (project / "models/weighting" / model).exists()
-    assert not (project / f"metrics/finetune/weighting/{model}.json").exists()
+    assert not (project / "models/weighting" / model / "17").exists()
+    assert not (project / f"metrics/finetune/weighting/{model}/17.json").exists()
 
 
 def test_full_disk_at_a_curve_is_one_sentence(project):
     ended = run(project, *COMMAND, most_bytes=150)
     one_sentence(
-        ended, r"^wazn: metrics/finetune/weighting/tiny_gpt2: could not be written \(File too large\)"
+        ended, r"^wazn: metrics/finetune/weighting/tiny_gpt2/17: could not be written \(File too large\)"
     )
     nothing_half_written(project)
 
@@ -431,7 +432,7 @@ def test_qlora_without_a_gpu_is_one_sentence(project):
 def pipeline(project):
     """The project with the code and the stage `finetune` of dvc.yaml, and an answer for how dvc ended."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    stages["finetune"]["matrix"] = {"model": ["tiny_gpt2"], "loss": ["weighting"]}
+    stages["finetune"]["matrix"] = {"model": ["tiny_gpt2"], "loss": ["weighting"], "seed": [17]}
     (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"finetune": stages["finetune"]}}))
     shutil.copytree(ROOT / "pipeline", project / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     change(project, epochs=40)
@@ -497,12 +498,12 @@ def test_command_that_outlives_dvc_keeps_a_second_repro_away(pipeline):
     try:
         code, said = repro(pipeline)
         assert code != 0
-        assert f"process {pid} is fine-tuning tiny_gpt2 weighting already" in said
+        assert f"process {pid} is fine-tuning tiny_gpt2 weighting 17 already" in said
         assert "Traceback" not in said
     finally:
         os.kill(pid, signal.SIGCONT)
     until(lambda: "State:\tZ" in status(pid) if status(pid) else True)
-    assert (pipeline / "models/weighting/tiny_gpt2/adapter_model.safetensors").is_file()
+    assert (pipeline / "models/weighting/tiny_gpt2/17/adapter_model.safetensors").is_file()
     code, said = repro(pipeline)
     assert code == 0, said
     assert files_of(pipeline, *RESULTS) == files_of(whole, *RESULTS)

@@ -38,6 +38,7 @@ from pipeline.training.runtime import load_decoder, load_tokenizer
 
 PARAMS = load(ROOT / "profiles" / "paper.yaml")
 LOSSES = ("uniform", "weighting")
+SEED = 17
 TRAIN, VALID, TEST = 8, 6, 6
 EPOCHS, BATCH = 2, 4
 STEPS = EPOCHS * TRAIN // BATCH
@@ -87,11 +88,11 @@ def fetch_base(key):
 def finetune(key, loss, **changes):
     entry, weights = PARAMS.registry[key], getattr(PARAMS, loss)
     settings = FINETUNE.model_copy(update=changes)
-    finetune_stage.run(key, loss, finetune=settings, entry=entry, weights=weights)
+    finetune_stage.run(key, loss, SEED, finetune=settings, entry=entry, weights=weights)
 
 
 def evaluate(key, run):
-    evaluate_stage.run(key, run, evaluate=EVALUATE)
+    evaluate_stage.run(key, run, SEED, evaluate=EVALUATE)
 
 
 def digests(folder):
@@ -99,12 +100,22 @@ def digests(folder):
 
 
 def adapter_of(model, loss="weighting"):
-    return load_file(model.folder / "models" / loss / model.key / "adapter_model.safetensors")
+    return load_file(model.folder / "models" / loss / model.key / str(SEED) / "adapter_model.safetensors")
 
 
 def curve_of(model, loss, name):
     """What finetune logged under `name`, of each step at which it did."""
-    path = model.folder / "metrics" / "finetune" / loss / model.key / "plots" / "metrics" / f"{name}.tsv"
+    path = (
+        model.folder
+        / "metrics"
+        / "finetune"
+        / loss
+        / model.key
+        / str(SEED)
+        / "plots"
+        / "metrics"
+        / f"{name}.tsv"
+    )
     return pd.read_csv(path, sep="\t")[name.rpartition("/")[2]].to_numpy()
 
 
@@ -198,7 +209,9 @@ def test_base_has_the_repositorys_weights_and_its_embedding_tied(model):
 def test_adapters_are_on_the_entrys_modules_and_on_no_other(model):
     found = {name.removeprefix("base_model.model.").partition(".lora_")[0] for name in adapter_of(model)}
     assert found == set(ADAPTED[model.architecture])
-    settings = (model.folder / "models" / "weighting" / model.key / "adapter_config.json").read_text()
+    settings = (
+        model.folder / "models" / "weighting" / model.key / str(SEED) / "adapter_config.json"
+    ).read_text()
     assert json.loads(settings)["target_modules"] == sorted(PARAMS.registry[model.key].lora_targets)
     assert json.loads(settings)["fan_in_fan_out"] == (model.architecture == "gpt2")
 
@@ -251,11 +264,11 @@ def test_likelihood_is_that_of_the_whole_model_read_alone(model, tokenizer):
     start = tokenizer(f"\n{row.question}\n\n{ANSWER_CUE}\n")["input_ids"]
     answer = [*tokenizer(row.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     decoder = load_decoder(model.base, torch.float32, FINETUNE.max_length)
-    decoder = load_adapter(decoder, model.folder / "models" / "weighting" / model.key)
+    decoder = load_adapter(decoder, model.folder / "models" / "weighting" / model.key / str(SEED))
     with torch.no_grad():
         logits = decoder(torch.tensor([[*start, *answer]])).logits[0, len(start) - 1 : -1]
     expected = cross_entropy(logits, torch.tensor(answer), reduction="sum")
-    path = model.folder / "data" / "generated" / "weighting" / f"{model.key}.parquet"
+    path = model.folder / "data" / "generated" / "weighting" / model.key / f"{SEED}.parquet"
     measured = pd.read_parquet(path).iloc[0]
     assert measured["nll_sum"] == pytest.approx(expected.item(), rel=1e-5)
     assert measured["answer_tokens"] == len(answer)
@@ -312,7 +325,7 @@ def test_special_tokens_that_a_text_spells_out_are_text(tokenizer):
 
 
 def test_tokenizer_beside_the_adapter_reads_alike(model, tokenizer, pairs):
-    beside = AutoTokenizer.from_pretrained(model.folder / "models" / "weighting" / model.key)
+    beside = AutoTokenizer.from_pretrained(model.folder / "models" / "weighting" / model.key / str(SEED))
     for name in ("bos_token", "eos_token", "pad_token", "all_special_ids"):
         assert getattr(beside, name) == getattr(tokenizer, name), name
     for question, answer in [*pairs, (SPELLED, SPELLED)]:
@@ -340,8 +353,8 @@ def test_full_fine_tuning_moves_every_weight_and_keeps_the_embedding_tied(
     for name, tensor in before.named_parameters():
         assert trained[name].isfinite().all(), name
         assert not torch.equal(trained[name], tensor), name
-    assert "lm_head.weight" not in load_file(Path("models/weighting") / key / WEIGHTS)
-    assert not (Path("models/weighting") / key / "adapter_config.json").exists()
+    assert "lm_head.weight" not in load_file(Path("models/weighting") / key / str(SEED) / WEIGHTS)
+    assert not (Path("models/weighting") / key / str(SEED) / "adapter_config.json").exists()
 
 
 @pytest.mark.parametrize("key", FIRST.values(), ids=FIRST)
@@ -352,7 +365,7 @@ def test_gradient_checkpointing_changes_nothing(key, project, tmp_path, monkeypa
     found = []
     for again in (True, False):
         finetune(key, "weighting", gradient_checkpointing=again)
-        found.append(load_file(Path("models/weighting") / key / "adapter_model.safetensors"))
+        found.append(load_file(Path("models/weighting") / key / str(SEED) / "adapter_model.safetensors"))
     for name, tensor in found[0].items():
         torch.testing.assert_close(tensor, found[1][name], rtol=1e-4, atol=1e-6)
 

@@ -37,7 +37,7 @@ def card(tmp_path):
 
     def written(scored=None, **changes):
         given = {"title": "AraGPT2", "base": "hub:owner/name@main", "loss": "weighting", "weights": WEIGHTS}
-        given |= {"folder": Path("models/weighting/aragpt2"), "facts": facts(), "scored": scored or {}}
+        given |= {"folder": Path("models/weighting/aragpt2/17"), "facts": facts(), "scored": scored or {}}
         write_card(tmp_path / "README.md", **{**given, **changes})
         text = (tmp_path / "README.md").read_text(encoding="utf-8")
         _, front, body = text.split("---\n", 2)
@@ -91,7 +91,7 @@ def test_whole_model_is_called_so(card):
     front, body = card(facts=facts(method="full"))
     assert front["library_name"] == "transformers"
     assert "All weights of `hub:owner/name@main`" in body
-    assert 'AutoModelForCausalLM.from_pretrained("models/weighting/aragpt2")' in body
+    assert 'AutoModelForCausalLM.from_pretrained("models/weighting/aragpt2/17")' in body
     assert "peft" not in body.lower()
 
 

@@ -76,7 +76,7 @@ def test_damaged_one_is_passed_over_for_the_one_before(damage, kept, capsys):
     damaged(paths(kept)[1], damage)
     assert kept.latest()["schedule"]["last_epoch"] == 10
     [line] = capsys.readouterr().out.splitlines()
-    assert line == f"{paths(kept)[1]}: damaged or cut off, so it is passed over for the one before"
+    assert line == f"{paths(kept)[1]}: damaged or cut off, so it is passed over"
     damaged(paths(kept)[0], damage)
     assert kept.latest() is None
 
