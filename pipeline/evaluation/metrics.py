@@ -33,14 +33,14 @@ METRICS = {
     "bertscore_f1": Metric("BERTScore F1", "higher", ("bertscore_f1",)),
     "chrf": Metric("chrF++", "higher", ("chrf",)),
     "rouge_l": Metric("ROUGE-L", "higher", ("rouge_l",)),
+    "urgency_recall": Metric(
+        "Urgency recall", "higher", ("urgent_reference", "urgent_answer"), "urgent_reference"
+    ),
     "nll": Metric("NLL", "lower", ("nll_sum",), "answer_tokens"),
     "perplexity": Metric("Perplexity", "lower", ("nll_sum",), "answer_tokens", exp=True),
     "words": Metric("Words", "neither", ("words",)),
     "repetition": Metric("Repetition", "lower", ("repetition",)),
     "empty": Metric("Empty answers", "lower", ("empty",)),
-    "urgency_recall": Metric(
-        "Urgency recall", "higher", ("urgent_reference", "urgent_answer"), "urgent_reference"
-    ),
 }
 COLUMNS = tuple(
     dict.fromkeys(

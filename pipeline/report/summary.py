@@ -1,66 +1,100 @@
 """What all stages measured, gathered by model and run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.files import missing, read_json, read_parquet
+from pipeline.errors import WaznError
+from pipeline.evaluation.statistics import ALL, compare, holm, measure
+from pipeline.files import missing, read_parquet
 from pipeline.severity.labels import SEVERITIES
 
 RUNS = ("base", "uniform", "weighting")
-METRICS = (
-    "bertscore_f1",
-    "chrf",
-    "rouge_l",
-    "nll",
-    *(f"nll_{severity}" for severity in reversed(SEVERITIES)),
-)
-LOWER_IS_BETTER = frozenset(name for name in METRICS if name.startswith("nll"))
+# What metrics/summary.json has of each run: its own name for a metric of a group of rows.
+SUMMARY = {
+    **{name: (name, ALL) for name in ("bertscore_f1", "chrf", "rouge_l", "nll")},
+    **{f"nll_{severity}": ("nll", severity) for severity in reversed(SEVERITIES)},
+    "urgency_recall": ("urgency_recall", "critical"),
+}
+
+Runs = dict[str, list[pd.DataFrame]]
+Values = dict[str, dict[str, dict[str, float]]]
 
 
-def gather(models: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The evaluation of every model and run: model to run to metric.
+def gather(models: Sequence[str], seeds: Sequence[int]) -> dict[str, Runs]:
+    """The evaluated rows of every model and run: model to run to a table for each seed; base has one.
 
-    Only what is asked for is read, so results of a model taken off the list do not show.
+    Only what is asked for is read, so results of a model or seed taken off the list do not show.
 
     Raises:
-        WaznError: the evaluation of a model and run is missing.
+        WaznError: the evaluation of a model, run and seed is missing, or of other rows than that of
+            another run of the model.
     """
-    return {
-        model: {run: read_json(Path("metrics/evaluate") / run / f"{model}.json") for run in RUNS}
-        for model in models
-    }
+    gathered: dict[str, Runs] = {}
+    for model in models:
+        gathered[model], ids = {}, None
+        for run in RUNS:
+            gathered[model][run] = []
+            for name in ["base"] if run == "base" else seeds:
+                path = Path("data/generated") / run / model / f"{name}.parquet"
+                table = read_parquet(path)
+                ids = list(table["id"]) if ids is None else ids
+                if list(table["id"]) != ids:
+                    raise WaznError(
+                        f"{path}: not the rows that the other runs of {model} were evaluated on; run "
+                        "`dvc repro`, which evaluates it again"
+                    )
+                gathered[model][run].append(table)
+    return gathered
 
 
-def summary(gathered: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, dict[str, float]]]:
-    """metrics/summary.json: `<model>.<run>.<metric>`; a metric without rows is left out."""
+def measured_table(gathered: Mapping[str, Runs]) -> pd.DataFrame:
+    """metrics/plots/metrics.csv: `model`, and what `measure` gives."""
+    tables = [measure(runs) for runs in gathered.values()]
+    return _by_model(gathered, tables)
+
+
+def differences_table(gathered: Mapping[str, Runs]) -> pd.DataFrame:
+    """metrics/plots/differences.csv: `model`, what `compare` gives, and `p_holm`.
+
+    `p_holm` is p corrected for the number of models (Holm), for each comparison, metric and group.
+    """
+    table = _by_model(gathered, [compare(runs) for runs in gathered.values()])
+    families = table.groupby(["comparison", "metric", "group"])["p"]
+    return table.assign(p_holm=families.transform(lambda p: holm(p.to_numpy())))
+
+
+def summary(measured: pd.DataFrame) -> Values:
+    """metrics/summary.json: `<model>.<run>.<metric>`, with several seeds their mean.
+
+    A metric without rows is left out.
+    """
+    found = measured.set_index(["model", "run", "metric", "group"])["value"].to_dict()
     return {
         model: {
-            run: {name: round(values[name], 6) for name in METRICS if values[name] is not None}
-            for run, values in runs.items()
+            run: {
+                name: round(float(found[model, run, *key]), 6)
+                for name, key in SUMMARY.items()
+                if (model, run, *key) in found
+            }
+            for run in RUNS
         }
-        for model, runs in gathered.items()
+        for model in dict.fromkeys(measured["model"])
     }
 
 
-def nll_table(summarised: dict[str, dict[str, dict[str, float]]]) -> pd.DataFrame:
-    """NLL per answer token of the summary: `model`, `run`, `severity`, `value`."""
-    return pd.DataFrame(
-        [
-            {"model": model, "run": run, "severity": severity, "value": metrics[f"nll_{severity}"]}
-            for model, runs in summarised.items()
-            for run, metrics in runs.items()
-            for severity in reversed(SEVERITIES)
-            if f"nll_{severity}" in metrics
-        ]
-    )
+def nll_table(measured: pd.DataFrame) -> pd.DataFrame:
+    """NLL per answer token by severity: `model`, `run`, `severity`, `value`, `low`, `high`."""
+    chosen = measured[(measured["metric"] == "nll") & measured["group"].isin(SEVERITIES)]
+    columns = ["model", "run", "severity", "value", "low", "high"]
+    return chosen.rename(columns={"group": "severity"})[columns].reset_index(drop=True)
 
 
-def loss_table(models: Sequence[str]) -> pd.DataFrame:
-    """Training loss of every step by `model` and `run`, with its exponential mean as `smooth`.
+def loss_table(models: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """Training loss of every step by `model`, `run` and `seed`, with its exponential mean as `smooth`.
 
     Raises:
         WaznError: a loss curve is missing.
@@ -68,14 +102,14 @@ def loss_table(models: Sequence[str]) -> pd.DataFrame:
     curves = []
     for model in models:
         for run in RUNS[1:]:
-            path = Path("metrics/finetune") / run / model / "plots/metrics/train/loss.tsv"
-            if not path.is_file():
-                raise missing(path)
-            curve = pd.read_csv(path, sep="\t")
-            smooth = curve["loss"].ewm(alpha=0.1).mean().round(6)
-            curves.append(
-                pd.DataFrame({"model": model, "run": run, "step": curve["step"], "smooth": smooth})
-            )
+            for seed in seeds:
+                path = Path("metrics/finetune") / run / model / str(seed) / "plots/metrics/train/loss.tsv"
+                if not path.is_file():
+                    raise missing(path)
+                curve = pd.read_csv(path, sep="\t")
+                smooth = curve["loss"].ewm(alpha=0.1).mean().round(6)
+                named = {"model": model, "run": run, "seed": seed}
+                curves.append(pd.DataFrame({**named, "step": curve["step"], "smooth": smooth}))
     return pd.concat(curves, ignore_index=True)
 
 
@@ -88,44 +122,50 @@ def weight_histogram(weights: np.ndarray, bins: int = 40) -> pd.DataFrame:
     return pd.DataFrame({"weight": edges.round(6), "rows": [*counts, 0]})
 
 
-def answers(models: Sequence[str], scored: pd.DataFrame, count: int) -> list[dict[str, Any]]:
-    """The test complaints on which the runs differ most, with every model's answers.
-
-    They are chosen by the mean over models of how far the reference's NLL per token differs
-    between uniform and weighting.
+def answers(gathered: Mapping[str, Runs], scored: pd.DataFrame) -> list[dict[str, Any]]:
+    """The test complaints with every model's answers (of the first seed), those that differ most first.
 
     Args:
+        gathered: as `gather` gives it.
         scored: the scored pairs.
-        count: how many.
 
     Returns:
-        For each `id`, `severity`, `question`, `reference` and `answers`: (model, run to text).
-
-    Raises:
-        WaznError: the generations of a model and run are missing.
+        For each complaint that a model answered: `id`, `severity`, `specialty` (None where it has none),
+        `question`, `reference`; `answers` and `nll` (of the reference, nats per token), model to run to
+        text and figure; and `difference`, the mean over models of how far that NLL differs between
+        uniform and weighting.
     """
-    texts: dict[tuple[str, str], pd.Series] = {}
-    differences = []
-    for model in models:
-        tables = {
-            run: read_parquet(Path("data/generated") / run / f"{model}.parquet").set_index("id")
-            for run in RUNS
-        }
-        nll = {run: table["nll_sum"] / table["answer_tokens"] for run, table in tables.items()}
-        differences.append((nll["weighting"] - nll["uniform"]).abs())
-        texts |= {(model, run): table["generated"] for run, table in tables.items()}
+    texts: dict[str, dict[str, dict[str, str]]] = {}
+    nll: dict[str, dict[str, dict[str, float]]] = {}
+    for model, runs in gathered.items():
+        for run, (table, *_) in runs.items():
+            ratios = table["nll_sum"] / table["answer_tokens"]
+            for row, text, ratio in zip(table["id"], table["generated"], ratios, strict=True):
+                texts.setdefault(row, {}).setdefault(model, {})[run] = text
+                nll.setdefault(row, {}).setdefault(model, {})[run] = float(ratio)
+    rows = scored[scored["id"].isin(list(texts))]
+    if "specialty" in rows:
+        rows = rows.assign(specialty=rows["specialty"].fillna(""))
     # A row that does not fit one model's window is missing there; all that have it count.
-    order = pd.concat(differences, axis=1).mean(axis=1).sort_values(ascending=False, kind="stable")
-    rows = scored.set_index("id")
-    return [
+    found = [
         {
-            "id": row_id,
-            "severity": rows.at[row_id, "severity"],
-            "question": rows.at[row_id, "question"],
-            "reference": rows.at[row_id, "answer"],
-            "answers": [
-                (model, {run: texts[model, run].get(row_id, "") for run in RUNS}) for model in models
-            ],
+            "id": row["id"],
+            "severity": row["severity"],
+            "specialty": row.get("specialty") or None,
+            "question": row["question"],
+            "reference": row["answer"],
+            "difference": float(
+                np.mean([abs(each["weighting"] - each["uniform"]) for each in nll[row["id"]].values()])
+            ),
+            "answers": texts[row["id"]],
+            "nll": nll[row["id"]],
         }
-        for row_id in order.index[:count]
+        for row in rows.to_dict("records")
     ]
+    return sorted(found, key=lambda row: -row["difference"])
+
+
+def _by_model(models: Mapping[str, Runs], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    named = [table.assign(model=model) for model, table in zip(models, tables, strict=True)]
+    whole = pd.concat(named, ignore_index=True)
+    return whole[["model", *whole.columns.drop("model")]]

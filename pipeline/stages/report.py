@@ -3,6 +3,7 @@
 Gather what all stages measured into metrics/summary.json, the plots and report/index.html.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,33 +26,28 @@ PAGE = Path("report/index.html")
 
 
 def run(params: "Params") -> None:
-    """Write metrics/summary.json, metrics/plots/{nll,loss,weights}.csv and the page.
+    """Write metrics/summary.json, metrics/plots/{metrics,differences,nll,loss,weights}.csv and the page.
 
     Raises:
-        WaznError: a file that a listed model should have is missing; names the file.
+        WaznError: a file that a listed model and seed should have is missing, or is of other rows than
+            the model's other runs; names the file.
     """
-    gathered = tables.gather(params.models)
-    summary = tables.summary(gathered)
+    gathered = tables.gather(params.models, params.seeds)
+    measured = tables.measured_table(gathered)
     scored = read_parquet(Path("data/scored/pairs.parquet"))
     train = scored[scored["split"] == "train"]
     weights = pair_weights(train, **params.weighting.model_dump())
-    plotted = {
-        "nll": tables.nll_table(summary),
-        "loss": tables.loss_table(params.models),
+    written = {
+        "metrics": measured,
+        "differences": tables.differences_table(gathered),
+        "nll": tables.nll_table(measured),
+        "loss": tables.loss_table(params.models, params.seeds),
         "weights": tables.weight_histogram(weights),
     }
     plots = {
-        "nll": draw(
-            "bars",
-            plotted["nll"],
-            title="NLL of the reference answers by severity",
-            x="severity",
-            y="value",
-            labels={"value": "nats per answer token"},
-        ),
         "loss": draw(
             "loss",
-            plotted["loss"],
+            written["loss"],
             title="Training loss (each run's own objective)",
             x="step",
             y="smooth",
@@ -59,7 +55,7 @@ def run(params: "Params") -> None:
         ),
         "weights": draw(
             "histogram",
-            plotted["weights"],
+            written["weights"],
             title="Weights of the training pairs",
             x="weight",
             y="rows",
@@ -74,26 +70,31 @@ def run(params: "Params") -> None:
             labels={},
         ),
     }
-    first = next(iter(gathered.values()))["base"]
+    answers = tables.answers(gathered, scored)
+    evaluation = METRICS / "evaluate" / "base" / params.models[0] / "base.json"
+    summary = tables.summary(measured)
     page = render(
         summary,
         titles={model: params.registry[model].title for model in params.models},
+        measured=measured,
+        differences=written["differences"],
+        answers=answers,
+        examples=params.report.examples,
+        plots=plots,
         weighting=params.weighting,
-        bertscore_encoder=first["bertscore_encoder"],
-        test_rows=first["rows"],
-        test_severities=first["rows_by_severity"],
+        bertscore_encoder=read_json(evaluation)["bertscore_encoder"],
+        test_rows=len(answers),
+        test_severities=Counter(row["severity"] for row in answers),
         train_rows=len(train),
         spread=weight_spread(weights),
         classifier=read_json(METRICS / "classifier.json"),
         confusion=confusion_counts(_csv(PLOTS / "confusion.csv")),
         data=read_json(METRICS / "data.json"),
         severity=read_json(METRICS / "severity.json"),
-        examples=tables.answers(params.models, scored, params.report.examples),
         sources={model: params.registry[model].source for model in params.models},
-        plots=plots,
         params=yaml.safe_dump(params.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True),
     )
-    for name, table in plotted.items():
+    for name, table in written.items():
         write_csv(PLOTS / f"{name}.csv", table)
     write_json(METRICS / "summary.json", summary)
     with replacing(PAGE) as temporary:

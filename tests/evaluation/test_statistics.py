@@ -291,12 +291,12 @@ def test_severities_come_critical_first_and_only_those_there_are():
 
 
 def test_small_specialties_are_pooled_with_the_rows_that_have_none():
-    specialty = ["skin"] * 20 + ["heart"] * 25 + ["eye"] * 19 + [""] * 2 + [None]
+    specialty = ["skin"] * 20 + ["heart"] * 25 + ["eye"] * 19 + [""] * 2 + [None, math.nan]
     found = sizes(pd.DataFrame({"severity": "neutral", "specialty": specialty}))
-    assert list(found.items())[2:] == [("heart", 25), ("skin", 20), ("other", 22)]
+    assert list(found.items())[2:] == [("heart", 25), ("skin", 20), ("other", 23)]
 
 
-@pytest.mark.parametrize("nothing", ["", None])
+@pytest.mark.parametrize("nothing", ["", None, math.nan])
 def test_rows_without_specialties_have_no_such_groups(nothing):
     assert list(sizes(pd.DataFrame({"severity": ["neutral"] * 30, "specialty": nothing}))) == [
         "all",

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -6,143 +5,229 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import WaznError
+from pipeline.evaluation.metrics import COLUMNS
 from pipeline.report import summary as tables
 
 RUNS = ("base", "uniform", "weighting")
-CURVE = "metrics/finetune/{run}/{model}/plots/metrics/train/loss.tsv"
-VALUES = {
-    "bertscore_f1": 0.61234567,
-    "chrf": 20.5,
-    "rouge_l": 0.1,
-    "nll": 2.0,
-    "nll_critical": 2.1,
-    "nll_neutral": 1.9,
-    "nll_non_critical": 1.8,
-    "rows": 12,
-    "bertscore_encoder": "tiny_bert",
-}
+CURVE = "metrics/finetune/{run}/{model}/{seed}/plots/metrics/train/loss.tsv"
+SEVERITIES = {"a": "critical", "b": "neutral", "c": "critical", "d": "critical"}
 
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """A working folder with evaluations, loss curves and generations of two models."""
+    """A working folder with evaluations and loss curves of two models, with the seeds 1 and 2."""
     monkeypatch.chdir(tmp_path)
     for model in ("one", "two"):
         for run in RUNS:
-            write(f"metrics/evaluate/{run}/{model}.json", json.dumps(VALUES))
-            generated(model, run, {"a": 1.0, "b": 1.0, "c": 1.0})
+            for seed in ("base",) if run == "base" else (1, 2):
+                generated(model, run, seed)
         for run in RUNS[1:]:
-            write(CURVE.format(run=run, model=model), "step\tloss\n1\t4.0\n2\t2.0\n")
+            for seed in (1, 2):
+                path = Path(CURVE.format(run=run, model=model, seed=seed))
+                path.parent.mkdir(parents=True)
+                path.write_text("step\tloss\n1\t4.0\n2\t2.0\n", encoding="utf-8")
     return tmp_path
 
 
-def write(path, text):
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text, encoding="utf-8")
-
-
-def generated(model, run, nll):
-    """Generations with this NLL per answer token, by row id."""
-    path = Path(f"data/generated/{run}/{model}.parquet")
+def generated(model, run, seed, nll=None, **columns):
+    """Evaluated rows with this NLL per answer token, by row id."""
+    nll = nll or dict.fromkeys("abc", 1.0)
+    path = Path(f"data/generated/{run}/{model}/{seed}.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"id": name, "generated": f"{model} {run} {name}", "nll_sum": 4 * value, "answer_tokens": 4}
-        for name, value in nll.items()
-    ]
-    pd.DataFrame(rows).to_parquet(path)
+    table = pd.DataFrame(
+        {
+            "id": list(nll),
+            "severity": [SEVERITIES[name] for name in nll],
+            "generated": [f"{model} {run} {seed} {name}" for name in nll],
+            **dict.fromkeys(COLUMNS, 0.0),
+            "nll_sum": [4 * value for value in nll.values()],
+            "answer_tokens": 4,
+            "urgent_reference": 1,
+        }
+    )
+    table.assign(**columns).to_parquet(path)
 
 
-def scored():
+def scored(**changes):
     return pd.DataFrame(
         [
-            {"id": name, "severity": "critical", "question": f"سؤال {name}", "answer": f"جواب {name}"}
-            for name in "abcd"
+            {"id": name, "severity": severity, "question": f"سؤال {name}", "answer": f"جواب {name}"}
+            for name, severity in SEVERITIES.items()
         ]
-    )
+    ).assign(**changes)
 
 
-def test_gather_reads_every_model_and_run(results):
-    found = tables.gather(["one", "two"])
-    assert list(found) == ["one", "two"]
-    assert list(found["two"]) == list(RUNS)
-    assert found["two"]["base"] == VALUES
+def gathered(*models, seeds=(1,)):
+    return tables.gather(models or ["one"], seeds)
 
 
-def test_gather_ignores_models_that_are_not_listed(results):
-    for run in RUNS:
-        write(f"metrics/evaluate/{run}/two.json", "not even JSON")
-    assert list(tables.gather(["one"])) == ["one"]
+# Gathering.
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_gather_names_a_missing_evaluation(results, run):
-    path = f"metrics/evaluate/{run}/two.json"
-    Path(path).unlink()
-    with pytest.raises(WaznError, match=rf"^{path}: no such file; run `dvc repro`"):
-        tables.gather(["one", "two"])
-
-
-def test_gather_names_a_broken_evaluation(results):
-    write("metrics/evaluate/base/one.json", "{")
-    with pytest.raises(WaznError, match=r"^metrics/evaluate/base/one\.json: not valid JSON"):
-        tables.gather(["one"])
-
-
-def test_summary_has_the_documented_metrics_and_nothing_else():
-    found = tables.summary({"one": {"base": VALUES}})
-    assert found == {
-        "one": {
-            "base": {
-                "bertscore_f1": 0.612346,
-                "chrf": 20.5,
-                "rouge_l": 0.1,
-                "nll": 2.0,
-                "nll_critical": 2.1,
-                "nll_neutral": 1.9,
-                "nll_non_critical": 1.8,
-            }
+def test_gather_reads_every_model_run_and_seed(results):
+    found = gathered("one", "two", seeds=[1, 2])
+    assert {
+        model: {run: [table["generated"][0] for table in parts] for run, parts in runs.items()}
+        for model, runs in found.items()
+    } == {
+        model: {
+            "base": [f"{model} base base a"],
+            **{run: [f"{model} {run} {seed} a" for seed in (1, 2)] for run in RUNS[1:]},
         }
+        for model in ("one", "two")
     }
 
 
-def test_a_metric_without_rows_is_left_out():
-    found = tables.summary({"one": {"base": {**VALUES, "nll_neutral": None, "chrf": 0.0}}})
-    assert "nll_neutral" not in found["one"]["base"]
-    assert found["one"]["base"]["chrf"] == 0.0
+def test_gather_ignores_what_is_not_listed(results):
+    for path in (*results.glob("data/generated/*/two/*"), *results.glob("data/generated/*/*/2.parquet")):
+        path.write_text("not even Parquet", encoding="utf-8")
+    assert list(gathered("one", seeds=[1])) == ["one"]
 
 
-def test_less_is_better_for_nll_only():
-    assert {
-        "nll",
-        "nll_critical",
-        "nll_neutral",
-        "nll_non_critical",
-    } == tables.LOWER_IS_BETTER
+@pytest.mark.parametrize("path", ["base/two/base", "uniform/two/1", "weighting/two/2"])
+def test_gather_names_a_missing_evaluation(results, path):
+    path = f"data/generated/{path}.parquet"
+    Path(path).unlink()
+    with pytest.raises(WaznError, match=rf"^{path}: no such file; run `dvc repro`"):
+        gathered("one", "two", seeds=[1, 2])
 
 
-def test_nll_has_one_row_a_severity():
-    runs = {"base": {"chrf": 2.0, "nll": 3.0, "nll_critical": 4.0}, "uniform": {"nll_neutral": 5.0}}
-    assert tables.nll_table({"one": runs}).to_dict("records") == [
-        {"model": "one", "run": "base", "severity": "critical", "value": 4.0},
-        {"model": "one", "run": "uniform", "severity": "neutral", "value": 5.0},
+@pytest.mark.parametrize("ids", ["ab", "abcd", "abd", "acb"])
+def test_gather_names_an_evaluation_of_other_rows(results, ids):
+    generated("two", "weighting", 2, dict.fromkeys(ids, 1.0))
+    with pytest.raises(WaznError, match=r"^data/generated/weighting/two/2\.parquet: not the rows that"):
+        gathered("one", "two", seeds=[1, 2])
+
+
+def test_another_model_may_have_other_rows(results):
+    for run, seed in (("base", "base"), ("uniform", 1), ("weighting", 1)):
+        generated("two", run, seed, {"a": 1.0, "d": 1.0})
+    assert len(gathered("one", "two")["two"]["base"][0]) == 2
+
+
+# Tables.
+
+
+def test_measured_has_every_model_run_and_group(results):
+    generated("two", "uniform", 1, {"a": 3.0, "b": 1.0, "c": 2.0})
+    found = tables.measured_table(gathered("one", "two"))
+    assert list(found)[:6] == ["model", "run", "metric", "group", "rows", "value"]
+    nll = found[found["metric"] == "nll"].set_index(["model", "run", "group"])["value"]
+    assert len(nll) == 2 * 3 * 3
+    assert nll[("two", "uniform", "critical")] == 2.5
+    assert nll[("two", "uniform", "all")] == 2.0
+    assert nll[("one", "uniform", "all")] == 1.0
+
+
+def test_differences_are_corrected_for_the_models_there_are(results, monkeypatch):
+    p = iter((0.01, 0.04))
+
+    def compare(runs):
+        table = {"comparison": "x", "metric": ["nll", "chrf"], "group": "all", "value": 0.0}
+        return pd.DataFrame({**table, "p": [next(p), 0.3]})
+
+    monkeypatch.setattr(tables, "compare", compare)
+    found = tables.differences_table(gathered("one", "two"))
+    assert found[["model", "metric", "p_holm"]].to_dict("tight")["data"] == [
+        ["one", "nll", 0.02],
+        ["one", "chrf", 0.6],
+        ["two", "nll", 0.04],
+        ["two", "chrf", 0.6],
+    ]
+
+
+def test_real_differences_have_both_comparisons(results):
+    generated("one", "weighting", 1, {"a": 0.5, "b": 1.0, "c": 0.7})
+    found = tables.differences_table(gathered("one", "two"))
+    assert set(found["comparison"]) == {"weighting−uniform", "uniform−base"}
+    key = ["model", "comparison", "metric", "group"]
+    values = found.set_index(key)["value"]
+    assert values[("one", "weighting−uniform", "nll", "critical")] == pytest.approx(-0.4)
+    assert values[("two", "weighting−uniform", "nll", "critical")] == 0.0
+
+
+# The summary.
+
+
+def measured(*rows):
+    return pd.DataFrame(rows, columns=["model", "run", "metric", "group", "value"])
+
+
+def test_summary_has_the_documented_metrics_and_nothing_else(results):
+    found = tables.summary(tables.measured_table(gathered("one", "two")))
+    assert list(found) == ["one", "two"]
+    assert list(found["two"]) == list(RUNS)
+    for runs in found.values():
+        for values in runs.values():
+            assert values == {
+                "bertscore_f1": 0.0,
+                "chrf": 0.0,
+                "rouge_l": 0.0,
+                "nll": 1.0,
+                "nll_critical": 1.0,
+                "nll_neutral": 1.0,
+                "urgency_recall": 0.0,
+            }, "no row is non-critical, so nll_non_critical is left out"
+
+
+def test_summary_takes_each_metric_of_its_group_and_rounds_it():
+    found = tables.summary(
+        measured(
+            ("one", "base", "chrf", "all", 20.12345678),
+            ("one", "base", "chrf", "critical", 1.0),
+            ("one", "base", "nll", "all", 2.0),
+            ("one", "base", "nll", "critical", 3.0),
+            ("one", "base", "urgency_recall", "all", 0.1),
+            ("one", "base", "urgency_recall", "critical", 0.9),
+            ("one", "base", "words", "all", 8.0),
+            ("one", "uniform", "nll", "non_critical", 5.0),
+        )
+    )
+    assert found["one"]["base"] == {
+        "chrf": 20.123457,
+        "nll": 2.0,
+        "nll_critical": 3.0,
+        "urgency_recall": 0.9,
+    }
+    assert found["one"]["uniform"] == {"nll_non_critical": 5.0}
+
+
+def test_summary_is_the_mean_over_seeds(results):
+    generated("one", "uniform", 2, dict.fromkeys("abc", 2.0), chrf=10.0)
+    found = tables.summary(tables.measured_table(gathered(seeds=[1, 2])))
+    assert found["one"]["uniform"]["nll"] == 1.5
+    assert found["one"]["uniform"]["chrf"] == 5.0
+    assert found["one"]["weighting"]["nll"] == 1.0
+
+
+# Plots.
+
+
+def test_nll_has_one_row_a_severity(results):
+    generated("one", "base", "base", {"a": 1.0, "b": 2.0, "c": 3.0})
+    found = tables.nll_table(tables.measured_table(gathered()))
+    assert list(found) == ["model", "run", "severity", "value", "low", "high"]
+    assert found[found["run"] == "base"].to_dict("records") == [
+        {"model": "one", "run": "base", "severity": "critical", "value": 2.0, "low": 1.0, "high": 3.0},
+        {"model": "one", "run": "base", "severity": "neutral", "value": 2.0, "low": 2.0, "high": 2.0},
     ]
 
 
 def test_loss_is_smoothed_within_each_run(results):
-    found = tables.loss_table(["one", "two"])
-    assert list(found.columns) == ["model", "run", "step", "smooth"]
-    assert len(found) == 2 * 2 * 2
-    for _, curve in found.groupby(["model", "run"]):
+    found = tables.loss_table(["one", "two"], [1, 2])
+    assert list(found.columns) == ["model", "run", "seed", "step", "smooth"]
+    assert len(found) == 2 * 2 * 2 * 2
+    for _, curve in found.groupby(["model", "run", "seed"]):
         assert curve["step"].tolist() == [1, 2]
         # The exponential mean with weights 1 and 0.9, divided by their sum.
         assert curve["smooth"].tolist() == pytest.approx([4.0, (2.0 + 0.9 * 4.0) / 1.9], abs=1e-6)
 
 
 def test_a_missing_loss_curve_is_named(results):
-    path = CURVE.format(run="weighting", model="two")
+    path = CURVE.format(run="weighting", model="two", seed=2)
     Path(path).unlink()
     with pytest.raises(WaznError, match=rf"^{path}: no such file"):
-        tables.loss_table(["one", "two"])
+        tables.loss_table(["one", "two"], [1, 2])
 
 
 @pytest.mark.parametrize("weights", [np.linspace(0.5, 1.5, 101), np.ones(7)])
@@ -158,46 +243,47 @@ def test_a_histogram_names_the_lower_edges():
     assert found.to_dict("list") == {"weight": [0.0, 0.5], "rows": [2, 2]}
 
 
-def test_answers_are_those_on_which_the_losses_differ_most(results):
-    generated("one", "uniform", {"a": 1.0, "b": 2.0, "c": 1.0})
-    generated("one", "weighting", {"a": 1.1, "b": 1.0, "c": 1.4})
-    found = tables.answers(["one"], scored(), 2)
-    assert [example["id"] for example in found] == ["b", "c"]
+# Answers.
+
+
+def test_answers_come_by_how_far_the_losses_differ(results):
+    generated("one", "uniform", 1, {"a": 1.0, "b": 2.0, "c": 1.0})
+    generated("one", "weighting", 1, {"a": 1.1, "b": 1.0, "c": 1.4})
+    found = tables.answers(gathered(seeds=[1, 2]), scored(specialty="skin"))
+    assert [row["id"] for row in found] == ["b", "c", "a"]
     assert found[0] == {
         "id": "b",
-        "severity": "critical",
+        "severity": "neutral",
+        "specialty": "skin",
         "question": "سؤال b",
         "reference": "جواب b",
-        "answers": [("one", {run: f"one {run} b" for run in RUNS})],
+        "difference": 1.0,
+        "answers": {"one": {"base": "one base base b", **{run: f"one {run} 1 b" for run in RUNS[1:]}}},
+        "nll": {"one": {"base": 1.0, "uniform": 2.0, "weighting": 1.0}},
     }
 
 
-def test_answers_are_chosen_by_the_mean_over_models(results):
-    generated("one", "weighting", {"a": 1.3, "b": 1.25, "c": 1.0})
-    generated("two", "weighting", {"a": 1.0, "b": 1.2, "c": 1.1})
-    found = tables.answers(["one", "two"], scored(), 3)
-    assert [example["id"] for example in found] == ["b", "a", "c"], "means 0.225, 0.15 and 0.05"
-    assert [model for model, _ in found[0]["answers"]] == ["one", "two"]
-
-
-def test_an_answer_that_one_model_lacks_is_empty(results):
-    for run in RUNS:
-        generated("two", run, {"a": 1.0 + (run == "weighting")})
-    generated("one", "weighting", {"a": 1.0, "b": 9.0, "c": 1.0})
-    [example] = tables.answers(["one", "two"], scored(), 1)
-    assert example["id"] == "b"
-    assert example["answers"] == [
-        ("one", {run: f"one {run} b" for run in RUNS}),
-        ("two", dict.fromkeys(RUNS, "")),
+def test_the_difference_is_the_mean_over_models(results):
+    generated("one", "weighting", 1, {"a": 1.3, "b": 1.25, "c": 1.0})
+    generated("two", "weighting", 1, {"a": 1.0, "b": 0.8, "c": 1.1})
+    found = tables.answers(gathered("one", "two"), scored())
+    assert [(row["id"], row["difference"]) for row in found] == [
+        ("b", pytest.approx(0.225)),
+        ("a", pytest.approx(0.15)),
+        ("c", pytest.approx(0.05)),
     ]
+    assert list(found[0]["answers"]) == ["one", "two"]
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(0, 0), (2, 2), (99, 3)])
-def test_there_are_as_many_answers_as_asked_for_and_there(results, count, wanted):
-    assert len(tables.answers(["one"], scored(), count)) == wanted
+def test_a_row_that_one_model_lacks_is_told_of_the_others(results):
+    for run, seed in (("base", "base"), ("uniform", 1), ("weighting", 1)):
+        generated("two", run, seed, {"a": 1.0 + (run == "weighting")})
+    generated("one", "weighting", 1, {"a": 1.0, "b": 9.0, "c": 1.0})
+    first, second, _ = tables.answers(gathered("one", "two"), scored())
+    assert (first["id"], list(first["answers"]), list(first["nll"])) == ("b", ["one"], ["one"])
+    assert (second["id"], list(second["answers"]), second["difference"]) == ("a", ["one", "two"], 0.5)
 
 
-def test_missing_generations_are_named(results):
-    Path("data/generated/uniform/two.parquet").unlink()
-    with pytest.raises(WaznError, match=r"^data/generated/uniform/two\.parquet: no such file"):
-        tables.answers(["one", "two"], scored(), 1)
+@pytest.mark.parametrize("changes", [{}, {"specialty": ""}, {"specialty": None}, {"specialty": np.nan}])
+def test_a_row_without_a_specialty_has_none(results, changes):
+    assert tables.answers(gathered(), scored(**changes))[0]["specialty"] is None
