@@ -1,28 +1,26 @@
-"""How much a generated answer agrees with the physician's: chrF, ROUGE-L and BERTScore."""
+"""What can be counted of an answer's characters and words: chrF++, ROUGE-L, length, repetition."""
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from bert_score import BERTScorer
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.chrf import CHRF
 
-from pipeline.errors import WaznError
-from pipeline.training.runtime import device
+# Python's \w lacks the marks that stand on Arabic letters, and a word does not end at one.
+_WORD = re.compile(r"[\w\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]+")
 
 
 class WordTokenizer:
     """Words of any script; rouge-score's own tokenizer drops all that is not ASCII."""
 
     def tokenize(self, text: str) -> list[str]:
-        """Runs of letters, marks and digits, in order."""
-        return re.findall(r"\w+", text)
+        """Runs of letters, Arabic marks and digits, in order."""
+        return _WORD.findall(text)
 
 
 def chrf(answers: Sequence[str], references: Sequence[str]) -> list[float]:
-    """Sentence chrF (character 1- to 6-grams, beta 2; sacreBLEU) of each answer, 0 to 100."""
-    metric = CHRF()
+    """Sentence chrF++ (character 1- to 6-grams and word 1- and 2-grams, beta 2; sacreBLEU), 0 to 100."""
+    metric = CHRF(word_order=2)
     return [
         metric.sentence_score(answer, [reference]).score
         for answer, reference in zip(answers, references, strict=True)
@@ -38,32 +36,19 @@ def rouge_l(answers: Sequence[str], references: Sequence[str]) -> list[float]:
     ]
 
 
-def bertscore_f1(
-    answers: Sequence[str], references: Sequence[str], encoder: Path, layer: int, batch_size: int
-) -> list[float]:
-    """BERTScore F1 (arXiv:1904.09675, package bert-score) of each answer, not rescaled; 0 if empty.
+def word_counts(answers: Sequence[str]) -> list[int]:
+    """Words of each answer."""
+    return [len(_WORD.findall(answer)) for answer in answers]
 
-    Args:
-        encoder: folder of the encoder whose states are compared.
-        layer: after which of its layers, from 1.
-        batch_size: texts encoded at once.
 
-    Raises:
-        WaznError: the encoder has fewer layers.
+def repetition(answers: Sequence[str]) -> list[float]:
+    """The share of an answer's word 3-grams that stand in it before, 0 to 1; 0 under 3 words.
+
+    1 - distinct / all: seq-rep-3 of Welleck et al. 2020 (arXiv:1908.04319).
     """
-    spoken = [index for index, answer in enumerate(answers) if answer]
-    scores = [0.0] * len(answers)
-    if spoken:
-        try:
-            scorer = BERTScorer(
-                model_type=str(encoder), num_layers=layer, batch_size=batch_size, device=str(device())
-            )
-        except AssertionError as error:
-            raise WaznError(f"evaluate.bertscore.layer: {encoder} has fewer than {layer} layers") from error
-        # bert-score cuts texts where the tokenizer says, and not every tokenizer does.
-        limit = scorer._model.config.max_position_embeddings
-        scorer._tokenizer.model_max_length = min(scorer._tokenizer.model_max_length, limit)
-        _, _, found = scorer.score([answers[i] for i in spoken], [references[i] for i in spoken])
-        for index, value in zip(spoken, found.tolist(), strict=True):
-            scores[index] = value
-    return scores
+    shares = []
+    for answer in answers:
+        words = _WORD.findall(answer)
+        grams = list(zip(words, words[1:], words[2:], strict=False))
+        shares.append(1 - len(set(grams)) / len(grams) if grams else 0.0)
+    return shares

@@ -1,14 +1,19 @@
-"""Greedy answers: those of the argmax, however they are batched."""
+"""Greedy answers are those of the argmax, sampled ones those of sampling, however they are batched."""
 
 import copy
 
 import pytest
 import torch
+from architectures import random_model
+from conftest import PAIRS
+from scipy.stats import chisquare, kstest
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper
 
-from pipeline.evaluation.generation import generate
+from pipeline.evaluation.generation import Sampler, generate, uniform_draws
 from pipeline.training.prompt import encode_prompt
 
 ARCHITECTURES = ("gpt2", "qwen2")
+OF_THE_PAPER = ("gpt2", "bloom", "qwen2", "qwen3", "lfm2")
 
 
 @pytest.fixture
@@ -118,3 +123,114 @@ def test_answer_has_at_most_max_new_tokens(count, decoder, tokenizer, questions)
 
 def test_no_question_gives_no_answer(decoder, tokenizer):
     assert answers_of(decoder("gpt2"), tokenizer, []) == []
+
+
+# ---- whatever the batch -------------------------------------------------------------------------
+
+
+def many(count=20):
+    """Questions of quite different lengths, none the same."""
+    return [f"{PAIRS[number % len(PAIRS)][0]} {number} " * (1 + number % 4) for number in range(count)]
+
+
+@pytest.mark.parametrize("decoding", ["greedy", "paper"])
+@pytest.mark.parametrize("architecture", OF_THE_PAPER)
+def test_batch_size_and_order_do_not_change_an_answer(architecture, decoding, tokenizer):
+    model, questions = random_model(architecture, torch.float32), many()
+    ids = [f"row-{number}" for number in range(len(questions))]
+
+    def answers(batch_size, order):
+        draws = uniform_draws([ids[index] for index in order], 12, seed=1) if decoding == "paper" else None
+        chosen = [questions[index] for index in order]
+        found = answers_of(model, tokenizer, chosen, batch_size=batch_size, draws=draws)
+        return [found[order.index(index)] for index in range(len(questions))]
+
+    forward, backward = list(range(20)), list(range(20))[::-1]
+    expected = answers(1, forward)
+    assert len(set(expected)) > 10, "answers too alike to tell"
+    assert answers(16, forward) == expected
+    assert answers(16, backward) == expected
+    assert answers(3, backward) == expected
+
+
+# ---- the paper's sampling -----------------------------------------------------------------------
+
+
+def drawn(model, tokenizer, questions, seed=1, ids=None, count=12):
+    ids = ids or [f"row-{number}" for number in range(len(questions))]
+    draws = uniform_draws(ids, count, seed)
+    return answers_of(model, tokenizer, questions, max_new_tokens=count, draws=draws)
+
+
+def test_same_seed_same_answers_and_another_seed_others(decoder, tokenizer, questions):
+    model = decoder("gpt2")
+    first = drawn(model, tokenizer, questions)
+    torch.manual_seed(99)
+    assert drawn(model, tokenizer, questions) == first
+    other = drawn(model, tokenizer, questions, seed=2)
+    assert sum(a != b for a, b in zip(first, other, strict=True)) > 8
+    assert first != answers_of(model, tokenizer, questions)
+
+
+def test_rows_of_equal_questions_are_drawn_apart(decoder, tokenizer, questions):
+    assert len(set(drawn(decoder("gpt2"), tokenizer, [questions[0]] * 10))) > 8
+
+
+def test_a_rows_draws_depend_on_its_id_and_the_seed_alone():
+    every = uniform_draws(["a", "b", "c"], 50, seed=7)
+    assert torch.equal(uniform_draws(["c", "a"], 50, seed=7), every[[2, 0]])
+    assert torch.equal(uniform_draws(["b"], 20, seed=7)[0], every[1, :20])
+    assert not torch.equal(uniform_draws(["a"], 50, seed=8)[0], every[0])
+    assert every.min() >= 0
+    assert every.max() < 1
+
+
+def test_draws_are_uniform():
+    draws = uniform_draws([f"row-{number}" for number in range(2000)], 10, seed=3)
+    for column in (draws[:, 0], draws[:, 9], draws.flatten()):
+        assert kstest(column.numpy(), "uniform").pvalue > 0.001
+    assert abs(torch.corrcoef(draws.T)[0, 1]) < 0.1
+
+
+def chosen(scores, draws):
+    """Which token `Sampler` leaves of each row's scores."""
+    left = Sampler(draws[:, None], 5)(torch.zeros(len(draws), 5, dtype=torch.long), scores)
+    assert torch.isfinite(left).sum(dim=1).eq(1).all()
+    return left.argmax(dim=1)
+
+
+def warped(logits):
+    """Probabilities of what transformers samples from at temperature 0.7 with top-k 50."""
+    scores = TemperatureLogitsWarper(0.7)(None, logits[None])
+    return TopKLogitsWarper(50)(None, scores).softmax(dim=-1)[0].double()
+
+
+@pytest.mark.parametrize("vocabulary", [4, 60])
+def test_distribution_is_that_of_plain_sampling(vocabulary):
+    torch.manual_seed(4)
+    logits = torch.randn(vocabulary)
+    expected = warped(logits)
+    count = 20_000
+    draws = uniform_draws([f"row-{number}" for number in range(count)], 1, seed=5)[:, 0]
+    observed = torch.bincount(chosen(logits.expand(count, -1), draws), minlength=vocabulary)
+    assert observed[expected == 0].eq(0).all()
+    possible = expected > 0
+    assert possible.sum() == min(vocabulary, 50)
+    expected = expected[possible] / expected.sum() * count
+    assert chisquare(observed[possible].numpy(), expected.numpy()).pvalue > 0.001
+
+
+def test_draws_at_the_ends_of_the_unit_interval_give_a_likely_token():
+    logits = torch.tensor([[0.0, 30.0, 0.0], [5.0, 0.0, -torch.inf]])
+    for draw in (0.0, 1 - 2**-53):
+        assert warped(logits[1])[chosen(logits, torch.full((2,), draw, dtype=torch.float64))[1]] > 0
+
+
+def test_each_new_token_has_a_draw_of_its_own():
+    logits = torch.zeros(1, 10)
+    draws = torch.tensor([[0.05, 0.55, 0.95]], dtype=torch.float64)
+    sampler = Sampler(draws, 4)
+    found = [
+        sampler(torch.zeros(1, 4 + step, dtype=torch.long), logits).argmax().item() for step in range(3)
+    ]
+    assert found == [0, 5, 9]

@@ -1,15 +1,10 @@
-"""Agreement of texts: each score against the package that defines it."""
-
-import json
-import shutil
+"""What is counted of texts: each score against the package that defines it."""
 
 import pytest
-import torch
-from bert_score import BERTScorer
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import sentence_chrf
 
-from pipeline.evaluation.overlap import WordTokenizer, bertscore_f1, chrf, rouge_l
+from pipeline.evaluation.overlap import WordTokenizer, chrf, repetition, rouge_l, word_counts
 
 SAME = "خذ قسطا من الراحة واشرب الماء"
 OTHER = "توجه إلى الطوارئ فورا"
@@ -17,12 +12,13 @@ ANSWERS = [SAME, "اشرب الماء كثيرا", "", "take rest", "راجع ا
 REFERENCES = [SAME, SAME, OTHER, "take some rest", "راجع الطبيب إذا استمر السعال أكثر من أسبوع"]
 
 
-# ---- chrF ---------------------------------------------------------------------------------------
+# ---- chrF++ -------------------------------------------------------------------------------------
 
 
-def test_chrf_is_that_of_sacrebleu_row_by_row():
-    expected = [sentence_chrf(a, [r]).score for a, r in zip(ANSWERS, REFERENCES, strict=True)]
+def test_chrf_is_chrf_plus_plus_of_sacrebleu_row_by_row():
+    expected = [sentence_chrf(a, [r], word_order=2).score for a, r in zip(ANSWERS, REFERENCES, strict=True)]
     assert chrf(ANSWERS, REFERENCES) == expected
+    assert expected != [sentence_chrf(a, [r]).score for a, r in zip(ANSWERS, REFERENCES, strict=True)]
 
 
 def test_chrf_goes_from_0_to_100():
@@ -77,84 +73,47 @@ def test_words_are_runs_of_letters_and_digits():
     ]
 
 
-# ---- BERTScore ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def encoder(built, tmp_path_factory):
-    """A random BERT of three layers, with the minute encoder's tokenizer."""
-    from transformers import AutoTokenizer, BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("encoder")
-    tokenizer = AutoTokenizer.from_pretrained(built("modernbert"))
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(11)
-    shape = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
-    config = BertConfig(vocab_size=len(tokenizer), initializer_range=0.3, pad_token_id=0, **shape)
-    BertModel(config).save_pretrained(folder)
-    return folder
-
-
-def scores(encoder, answers, references, layer=2, batch_size=64):
-    return bertscore_f1(answers, references, encoder, layer, batch_size)
-
-
-@pytest.mark.parametrize("layer", [1, 2, 3])
-def test_bertscore_is_that_of_the_package(layer, encoder):
-    rows = [index for index, answer in enumerate(ANSWERS) if answer]
-    answers, references = ([texts[i] for i in rows] for texts in (ANSWERS, REFERENCES))
-    direct = BERTScorer(
-        model_type=str(encoder), num_layers=layer, rescale_with_baseline=False, device="cpu"
-    )
-    _, _, expected = direct.score(answers, references)
-    assert scores(encoder, answers, references, layer) == pytest.approx(expected.tolist(), abs=1e-6)
-
-
-def test_bertscore_depends_on_the_layer(encoder):
-    first, second = (scores(encoder, ANSWERS, REFERENCES, layer) for layer in (1, 2))
-    assert first != pytest.approx(second, abs=1e-4)
-
-
-def test_bertscore_of_identical_texts_is_one_and_of_others_less(encoder):
-    same, other = scores(encoder, [SAME, SAME], [SAME, OTHER])
-    assert same == pytest.approx(1.0, abs=1e-5)
-    assert other < 0.99
-
-
-@pytest.mark.parametrize("batch_size", [1, 2])
-def test_bertscore_does_not_depend_on_the_batch_size(batch_size, encoder):
-    expected = scores(encoder, ANSWERS, REFERENCES)
-    found = scores(encoder, ANSWERS, REFERENCES, batch_size=batch_size)
-    assert found == pytest.approx(expected, abs=1e-5)
-
-
-def test_empty_answer_has_bertscore_0_and_leaves_the_others_alone(encoder):
-    found = scores(encoder, ["", *ANSWERS], [SAME, *REFERENCES])
-    assert found[0] == 0.0
-    assert found[1:] == pytest.approx(scores(encoder, ANSWERS, REFERENCES), abs=1e-5)
-    assert found[3] == 0.0
-
-
-def test_answers_that_are_all_empty_have_bertscore_0(encoder):
-    assert scores(encoder, ["", ""], [SAME, OTHER]) == [0.0, 0.0]
-
-
-def test_text_beyond_the_encoders_context_is_cut(encoder):
-    [found] = scores(encoder, [f"{SAME} " * 200], [SAME])
-    assert 0.0 < found < 1.0
-
-
-def test_encoder_whose_tokenizer_names_no_limit_scores_the_same(encoder, tmp_path):
-    """As several on the Hub; bert-score would hand its tokenizer a limit of 10^30."""
-    folder = shutil.copytree(encoder, tmp_path / "encoder")
-    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    del config["model_max_length"]
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    found = scores(folder, ANSWERS, REFERENCES)
-    assert found == pytest.approx(scores(encoder, ANSWERS, REFERENCES), abs=1e-6)
+def test_a_mark_on_a_letter_does_not_end_a_word():
+    assert WordTokenizer().tokenize("صُداعٌ شَدِيدٌ") == ["صُداعٌ", "شَدِيدٌ"]
 
 
 @pytest.mark.parametrize("score", [chrf, rouge_l])
 def test_answers_without_a_reference_each_are_refused(score):
     with pytest.raises(ValueError, match="argument"):
         score([SAME, SAME], [SAME])
+
+
+# ---- length and repetition ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "repeated"),
+    [
+        ("", 0, 0.0),
+        ("نعم", 1, 0.0),
+        ("نعم نعم", 2, 0.0),
+        ("نعم نعم نعم", 3, 0.0),
+        ("نعم نعم نعم نعم نعم", 5, 2 / 3),
+        ("خذ قسطا من الراحة، خذ قسطا من", 7, 1 / 5),
+        ("خذ قسطا من الراحة", 4, 0.0),
+        ("، ؟ !", 0, 0.0),
+    ],
+    ids=[
+        "empty",
+        "1 word",
+        "2 words",
+        "3 alike",
+        "5 alike",
+        "one 3-gram again",
+        "nothing again",
+        "no word",
+    ],
+)
+def test_words_and_repetition_by_hand(answer, words, repeated):
+    """Of five equal words the three 3-grams are one: 1 - 1/3."""
+    assert word_counts([answer]) == [words]
+    assert repetition([answer]) == [pytest.approx(repeated)]
+
+
+def test_a_word_repeated_for_ever_approaches_1():
+    assert repetition(["الماء " * 64]) == [pytest.approx(1 - 1 / 62)]

@@ -1,0 +1,181 @@
+"""BERTScore (arXiv:1904.09675) by the functions of the package bert-score, with stored references.
+
+The references are the same for every run, so their states are computed once: `store`, then `References`.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import bert_score
+import numpy as np
+import torch
+from bert_score.utils import (
+    collate_idf,
+    get_bert_embedding,
+    get_model,
+    get_tokenizer,
+    greedy_cos_idf,
+    sent_encode,
+)
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from pipeline.data.hashes import folder_digest
+from pipeline.errors import WaznError
+from pipeline.files import missing, read_json, replacing, write_json
+from pipeline.training.runtime import device
+
+STATES, NOTE = "states.npy", "references.json"
+Embedded = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""States (B, T, hidden), mask (B, T) and what each token counts (B, T) of B texts."""
+
+
+class Encoder:
+    """An encoder up to one of its layers.
+
+    Attributes:
+        note: what it is: `encoder` (its folder's name), `layer`, `sha256` of its folder, `bert_score`
+            (version of the package).
+    """
+
+    def __init__(self, folder: Path, layer: int, batch_size: int) -> None:
+        """Load the encoder in `folder`.
+
+        Args:
+            layer: its states after this layer, from 1, are compared.
+            batch_size: texts encoded at once.
+
+        Raises:
+            WaznError: there is no encoder, or it has fewer layers.
+        """
+        if not (folder / "config.json").is_file():
+            raise WaznError(f"{folder}: no model there; run `dvc repro`, which makes it")
+        try:
+            self._model = get_model(str(folder), layer).float().to(device())
+        except AssertionError as error:
+            raise WaznError(
+                f"embed_references.layer: {folder} has fewer than {layer} layers; name one that it has"
+            ) from error
+        self._tokenizer = get_tokenizer(str(folder))
+        # bert-score cuts texts where the tokenizer says, and not every tokenizer does.
+        limit = self._model.config.max_position_embeddings
+        self._tokenizer.model_max_length = min(self._tokenizer.model_max_length, limit)
+        self._batch_size = batch_size
+        # No idf: what opens or closes every text counts nothing, every other token 1.
+        closing = (self._tokenizer.sep_token_id, self._tokenizer.cls_token_id)
+        self._weights = defaultdict(lambda: 1.0, dict.fromkeys(closing, 0.0))
+        self.note = {
+            "encoder": folder.name,
+            "layer": layer,
+            "sha256": folder_digest(folder),
+            "bert_score": bert_score.__version__,
+        }
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """Encode B texts."""
+        states, mask, weights = get_bert_embedding(
+            texts, self._model, self._tokenizer, self._weights, device=device()
+        )
+        return states, mask, weights
+
+    def embed_stored(self, texts: Sequence[str], states: Sequence[np.ndarray]) -> Embedded:
+        """The same of B texts whose states (tokens, hidden) are there already."""
+        _, weights, _, mask = collate_idf(texts, self._tokenizer, self._weights, device=device())
+        # bert-score's own padding: zeros could not be divided by their norm.
+        padded = pad_sequence([torch.from_numpy(array) for array in states], True, padding_value=2.0)
+        return padded.to(device()), mask, weights
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each of n texts, after cutting."""
+        return [len(sent_encode(self._tokenizer, text)) for text in texts]
+
+    def batches(self, texts: Sequence[str], chosen: Sequence[int], what: str) -> Iterator[list[int]]:
+        """Cut the indices `chosen` of `texts` into batches of texts of like length."""
+        order = sorted(chosen, key=lambda index: -len(texts[index]))
+        with tqdm(total=len(order), desc=what, unit="text") as bar:
+            for start in range(0, len(order), self._batch_size):
+                batch = order[start : start + self._batch_size]
+                yield batch
+                bar.update(len(batch))
+
+
+def store(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], folder: Path) -> None:
+    """Write the states of n >= 1 references to `folder`, a batch at a time, in flat memory.
+
+    `states.npy` has (tokens of all, hidden) float32, reference after reference; `references.json` the
+    tokens of each and what the states are of.
+    """
+    lengths = encoder.lengths(texts)
+    starts = np.cumsum([0, *lengths]).tolist()
+    with replacing(folder / STATES) as temporary, temporary.open("wb") as file:
+        origin = 0
+        for batch in encoder.batches(texts, range(len(texts)), "embed references"):
+            found, _, _ = encoder.embed([texts[index] for index in batch])
+            hidden = found.shape[-1]
+            if not origin:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (starts[-1], hidden)}
+                np.lib.format.write_array_header_1_0(file, header)
+                origin = file.tell()
+            # Not through a memory map: on a full disk that would end the process.
+            for index, states in zip(batch, found.cpu().numpy(), strict=True):
+                file.seek(origin + 4 * hidden * starts[index])
+                file.write(states[: lengths[index]].astype("<f4").tobytes())
+    of_rows = {"rows": len(ids), "rows_sha256": _digest(ids, texts), "tokens": lengths}
+    write_json(folder / NOTE, {**encoder.note, **of_rows})
+
+
+class References:
+    """Stored states of n references, read from disk as they are needed."""
+
+    def __init__(self, folder: Path, encoder: Encoder, ids: Sequence[str], texts: Sequence[str]) -> None:
+        """Open what `store` wrote.
+
+        Raises:
+            WaznError: it is missing, or is of another encoder, layer or version of bert-score, or of other
+                rows.
+        """
+        note = read_json(folder / NOTE)
+        for name, value in {**encoder.note, "rows_sha256": _digest(ids, texts)}.items():
+            if note.get(name) != value:
+                raise WaznError(
+                    f"{folder / NOTE}: these states have another {name} than is asked for; run "
+                    "`dvc repro --force --single-item embed_references`, which makes them again"
+                )
+        try:
+            self._states = np.load(folder / STATES, mmap_mode="r")
+        except FileNotFoundError:
+            raise missing(folder / STATES) from None
+        except (ValueError, EOFError) as error:
+            raise WaznError(f"{folder / STATES}: not readable; run `dvc repro` to make it again") from error
+        self._starts = np.cumsum([0, *note["tokens"]])
+        self._texts, self._encoder = texts, encoder
+
+    def score(self, answers: Sequence[str], rows: Sequence[int]) -> np.ndarray:
+        """BERTScore of m answers, not rescaled: precision, recall and F1, (m, 3); 0 if empty.
+
+        Args:
+            answers: m answers.
+            rows: the reference of each, an index, m.
+        """
+        scores = np.zeros((len(answers), 3))
+        spoken = [index for index, answer in enumerate(answers) if answer.strip()]
+        for batch in self._encoder.batches(answers, spoken, "compare"):
+            chosen = [rows[index] for index in batch]
+            reference = self._encoder.embed_stored(
+                [self._texts[row] for row in chosen],
+                [np.array(self._states[self._starts[row] : self._starts[row + 1]]) for row in chosen],
+            )
+            answer = self._encoder.embed([answers[index] for index in batch])
+            found = greedy_cos_idf(*reference, *answer)
+            scores[batch] = torch.stack(found, dim=1).cpu().numpy()
+        return scores
+
+
+def _digest(ids: Sequence[str], texts: Sequence[str]) -> str:
+    """SHA-256 over ids and texts, in their order."""
+    state = hashlib.sha256()
+    for row_id, text in zip(ids, texts, strict=True):
+        state.update(f"{row_id}\x1f{text}\x1e".encode())
+    return state.hexdigest()
