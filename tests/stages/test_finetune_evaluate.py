@@ -9,11 +9,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from bert_score import BERTScorer
 from safetensors.torch import load_file
 
 from pipeline.errors import WaznError
-from pipeline.params import BertScore, Evaluate, Finetune, Lora, Model, Weights
+from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
+from pipeline.evaluation.urgency import urgent
+from pipeline.params import EmbedReferences, Evaluate, Finetune, Lora, Model, Weights
 from pipeline.severity.weights import weight_spread
+from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import finetune as finetune_stage
 from pipeline.training.likelihood import mean_nll, score_answers
@@ -52,18 +56,37 @@ FINETUNE = Finetune(
     evaluate_every=1.0,
     keep="last",
     checkpoint_every=1000,
-    seed=17,
 )
+SEED = 17
 EVALUATE = Evaluate(
     test_rows=None,
     batch_size=4,
     max_length=300,
     max_new_tokens=8,
+    decoding="greedy",
+    seed=3,
     dtype="float32",
-    bertscore=BertScore(encoder="tiny_bert", layer=1, batch_size=8),
 )
+EMBED = EmbedReferences(encoder="tiny_bert", layer=1, batch_size=8)
 TRAIN, TEST, VALID = 14, 6, 5
 FIRST_VALID = TRAIN + TEST
+COLUMNS = (
+    "id",
+    "severity",
+    "generated",
+    "bertscore_precision",
+    "bertscore_recall",
+    "bertscore_f1",
+    "chrf",
+    "rouge_l",
+    "nll_sum",
+    "answer_tokens",
+    "words",
+    "repetition",
+    "empty",
+    "urgent_reference",
+    "urgent_answer",
+)
 METRICS = {
     "bertscore_f1",
     "chrf",
@@ -78,17 +101,22 @@ METRICS = {
 def finetune(architecture, loss, **changes):
     entry = Model(title="Tiny", source=f"tiny:{architecture}", lora_targets=TARGETS[architecture])
     settings = FINETUNE.model_copy(update=changes)
-    finetune_stage.run(architecture, loss, finetune=settings, entry=entry, weights=WEIGHTS[loss])
+    finetune_stage.run(architecture, loss, SEED, finetune=settings, entry=entry, weights=WEIGHTS[loss])
+
+
+def of(run):
+    """What a run's files are called by: the base model has no seed."""
+    return "base" if run == "base" else SEED
 
 
 def facts_of(project, architecture, loss):
-    path = project / "metrics" / "finetune" / loss / f"{architecture}.json"
+    path = project / "metrics" / "finetune" / loss / architecture / f"{SEED}.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def curve_of(project, architecture, loss, name):
     """What was logged of each step at which it was."""
-    folder = project / "metrics" / "finetune" / loss / architecture / "plots" / "metrics"
+    folder = project / "metrics" / "finetune" / loss / architecture / str(SEED) / "plots" / "metrics"
     return pd.read_csv(folder / f"{name}.tsv", sep="\t").set_index("step").iloc[:, 0]
 
 
@@ -97,17 +125,25 @@ def data_of(project, weights=WEIGHTS["uniform"], **changes):
     return finetune_stage.load_data(tokenizer, FINETUNE.model_copy(update=changes), weights)
 
 
-def evaluate(architecture, run, **changes):
-    evaluate_stage.run(architecture, run, evaluate=EVALUATE.model_copy(update=changes))
+def embed(**changes):
+    settings = EVALUATE.model_copy(update=changes)
+    embed_stage.run(embed=EMBED, test_rows=settings.test_rows)
+
+
+def evaluate(architecture, run, embedded=False, **changes):
+    if not embedded:
+        embed(**changes)
+    settings = EVALUATE.model_copy(update=changes)
+    evaluate_stage.run(architecture, run, SEED, evaluate=settings, embed=EMBED)
 
 
 def metrics_of(project, architecture, run):
-    path = project / "metrics" / "evaluate" / run / f"{architecture}.json"
+    path = project / "metrics" / "evaluate" / run / architecture / f"{of(run)}.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def generated_of(project, architecture, run):
-    return pd.read_parquet(project / "data" / "generated" / run / f"{architecture}.parquet")
+    return pd.read_parquet(project / "data" / "generated" / run / architecture / f"{of(run)}.parquet")
 
 
 def lay_out(folder, built, scored):
@@ -154,11 +190,11 @@ def fresh(built, scored, tmp_path, monkeypatch):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("loss", WEIGHTS)
 def test_finetune_writes_adapter_tokenizer_and_card(architecture, loss, project):
-    names = {path.name for path in (project / "models" / loss / architecture).iterdir()}
+    names = {path.name for path in (project / "models" / loss / architecture / str(SEED)).iterdir()}
     needed = {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "README.md"}
     assert needed <= names
     assert all(name.endswith((".safetensors", ".json", ".md", ".txt", ".jinja")) for name in names), names
-    adapter = load_file(project / "models" / loss / architecture / "adapter_model.safetensors")
+    adapter = load_file(project / "models" / loss / architecture / str(SEED) / "adapter_model.safetensors")
     assert all(".lora_A." in name or ".lora_B." in name for name in adapter)
 
 
@@ -170,7 +206,7 @@ def test_base_model_is_left_as_it_was(architecture, project, built):
 
 @pytest.mark.parametrize("loss", WEIGHTS)
 def test_card_says_what_the_model_is_and_is_not(loss, project):
-    card = (project / "models" / loss / "gpt2" / "README.md").read_text(encoding="utf-8")
+    card = (project / "models" / loss / "gpt2" / str(SEED) / "README.md").read_text(encoding="utf-8")
     assert "Not a medical device" in card
     assert "must not be used as medical advice" in card
     assert "tiny:gpt2" in card
@@ -186,7 +222,7 @@ def test_card_says_where_the_severities_come_from(fresh):
     note = json.dumps({"labels": "lexicon", "classifier": "ab12"})
     pq.write_table(table.replace_schema_metadata({"wazn": note}), "data/scored/pairs.parquet")
     finetune("gpt2", "uniform", epochs=1, train_rows=2)
-    card = (fresh / "models" / "uniform" / "gpt2" / "README.md").read_text(encoding="utf-8")
+    card = (fresh / "models" / "uniform" / "gpt2" / str(SEED) / "README.md").read_text(encoding="utf-8")
     assert "a list of symptom terms, not people, gave them. Classifier (SHA-256): ab12." in card
 
 
@@ -196,7 +232,7 @@ def test_metrics_are_those_of_the_very_run(architecture, loss, project, scored, 
     monkeypatch.chdir(project)
     found = facts_of(project, architecture, loss)
     steps = FINETUNE.epochs * -(-TRAIN // FINETUNE.batch_size)
-    adapter = load_file(project / "models" / loss / architecture / "adapter_model.safetensors")
+    adapter = load_file(project / "models" / loss / architecture / str(SEED) / "adapter_model.safetensors")
     assert found["trained_parameters"] == sum(tensor.numel() for tensor in adapter.values())
     data = data_of(project)
     assert found["tokens"] == sum(len(example.tokens) for example in data.examples)
@@ -210,7 +246,7 @@ def test_metrics_are_those_of_the_very_run(architecture, loss, project, scored, 
     assert found["warning"] is None
     assert found["valid"].keys() == {"pairs"} | {name for name in METRICS if name.startswith("nll")}
     assert found["valid"]["pairs"] == VALID
-    card = (project / "models" / loss / architecture / "README.md").read_text(encoding="utf-8")
+    card = (project / "models" / loss / architecture / str(SEED) / "README.md").read_text(encoding="utf-8")
     for name in ("nll", "nll_critical", "nll_neutral", "nll_non_critical"):
         assert found["valid"][name] == curve_of(project, architecture, loss, f"valid/{name}").loc[steps]
         assert f"| {found['valid'][name]:.4f} |" in card
@@ -219,7 +255,7 @@ def test_metrics_are_those_of_the_very_run(architecture, loss, project, scored, 
 def likelihood_of(project, architecture, loss, scored):
     """Of the validation pairs, by the model as it was saved."""
     base = project / "models" / "base" / architecture
-    model = load_run(base, project / "models" / loss / architecture, torch.float32, 8)
+    model = load_run(base, project / "models" / loss / architecture / str(SEED), torch.float32, 8)
     rows = scored[scored["split"] == "valid"]
     examples, _ = encode_pairs(load_tokenizer(base), rows, [1.0] * len(rows), FINETUNE.max_length)
     sums, counts = score_answers(AnswerLoss(model), examples, 1000, join_processes())
@@ -242,7 +278,7 @@ def test_best_weights_are_the_ones_saved_where_they_are_to_be_kept(fresh, scored
     assert found["valid"]["nll"] == curve.min() < curve.iloc[-1]
     saved = likelihood_of(fresh, "gpt2", "weighting", scored)
     assert saved["nll"] == pytest.approx(found["valid"]["nll"], rel=1e-5)
-    card = (fresh / "models" / "weighting" / "gpt2" / "README.md").read_text(encoding="utf-8")
+    card = (fresh / "models" / "weighting" / "gpt2" / str(SEED) / "README.md").read_text(encoding="utf-8")
     assert f", of which {found['kept_step']} was kept |" in card
 
 
@@ -256,8 +292,8 @@ def test_without_validation_pairs_there_is_no_likelihood(fresh, scored):
     scored[scored["split"] != "valid"].to_parquet("data/scored/pairs.parquet", index=False)
     finetune("gpt2", "uniform", epochs=1, keep="best")
     assert facts_of(fresh, "gpt2", "uniform")["valid"] == {"pairs": 0}
-    assert not (fresh / "metrics/finetune/uniform/gpt2/plots/metrics/valid").exists()
-    assert "NLL" not in (fresh / "models/uniform/gpt2/README.md").read_text(encoding="utf-8")
+    assert not (fresh / "metrics/finetune/uniform/gpt2/17/plots/metrics/valid").exists()
+    assert "NLL" not in (fresh / "models/uniform/gpt2/17/README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("loss", WEIGHTS)
@@ -292,10 +328,10 @@ def test_weights_that_hardly_spread_are_warned_of_with_the_figure(loss, weights,
     changed = {**WEIGHTS["weighting"].model_dump(), **weights}
     entry = Model(title="Tiny", source="tiny:gpt2", lora_targets=TARGETS["gpt2"])
     settings = FINETUNE.model_copy(update={"epochs": 1})
-    finetune_stage.run("gpt2", loss, finetune=settings, entry=entry, weights=Weights(**changed))
+    finetune_stage.run("gpt2", loss, SEED, finetune=settings, entry=entry, weights=Weights(**changed))
     printed = capsys.readouterr().out
     found = facts_of(fresh, "gpt2", loss)
-    card = (fresh / "models" / loss / "gpt2" / "README.md").read_text(encoding="utf-8")
+    card = (fresh / "models" / loss / "gpt2" / str(SEED) / "README.md").read_text(encoding="utf-8")
     if weights.get("renormalise"):
         assert found["weights"]["mean"] == pytest.approx(1)
         assert ", divided by its mean" in card
@@ -319,7 +355,7 @@ def test_what_the_card_says_loads_it_gives_the_logits_of_load_run(architecture, 
         shutil.copytree(project / "models" / "weighting", fresh / "models" / "weighting")
     else:
         finetune(architecture, "weighting", method="full", epochs=2)
-    folder = fresh / "models" / "weighting" / architecture
+    folder = fresh / "models" / "weighting" / architecture / str(SEED)
     [code] = re.findall(
         r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL
     )
@@ -340,7 +376,7 @@ def test_what_the_card_says_loads_it_gives_the_logits_of_load_run(architecture, 
 def test_whole_model_is_trained_saved_and_evaluated(architecture, fresh, project):
     """Bases are tied: the output embedding is saved once."""
     finetune(architecture, "weighting", method="full", epochs=2, learning_rate=0.005)
-    folder = fresh / "models" / "weighting" / architecture
+    folder = fresh / "models" / "weighting" / architecture / str(SEED)
     names = {path.name for path in folder.iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= names
     assert not {name for name in names if name.startswith("adapter")}
@@ -360,7 +396,7 @@ def test_whole_model_is_trained_saved_and_evaluated(architecture, fresh, project
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_severity_changes_what_is_learnt(architecture, project):
     uniform, weighted = (
-        load_file(project / "models" / loss / architecture / "adapter_model.safetensors")
+        load_file(project / "models" / loss / architecture / str(SEED) / "adapter_model.safetensors")
         for loss in WEIGHTS
     )
     assert uniform.keys() == weighted.keys()
@@ -401,8 +437,11 @@ def test_adapter_repeats_to_the_last_byte(fresh, project):
     torch.manual_seed(12345)
     finetune("gpt2", "weighting")
     for name in ("adapter_model.safetensors", "adapter_config.json", "README.md"):
-        again = fresh / "models" / "weighting" / "gpt2" / name
-        assert again.read_bytes() == (project / "models" / "weighting" / "gpt2" / name).read_bytes(), name
+        again = fresh / "models" / "weighting" / "gpt2" / str(SEED) / name
+        assert (
+            again.read_bytes()
+            == (project / "models" / "weighting" / "gpt2" / str(SEED) / name).read_bytes()
+        ), name
 
 
 def test_pairs_without_room_for_an_answer_are_left_out_and_named(fresh, scored, capsys):
@@ -467,6 +506,12 @@ def test_evaluate_writes_every_metric(architecture, run, project):
     assert found["rows"] == TEST
     assert sum(found["rows_by_severity"].values()) == TEST
     assert found["bertscore_encoder"] == "tiny_bert, layer 1"
+    assert found["decoding"] == "greedy"
+    rows = generated_of(project, architecture, run)
+    assert tuple(rows.columns) == COLUMNS
+    assert rows.notna().all(axis=None)
+    for name in ("bertscore_precision", "bertscore_recall", "bertscore_f1", "rouge_l", "repetition"):
+        assert rows[name].between(0, 1).all(), name
 
 
 @pytest.mark.parametrize("run", ["base", *WEIGHTS])
@@ -510,14 +555,75 @@ def test_likelihood_is_that_of_the_very_row(project, scored):
     assert measured["answer_tokens"] == len(answer)
 
 
+def test_what_is_measured_is_that_of_the_very_row(project, scored):
+    rows = generated_of(project, "gpt2", "weighting")
+    answers = list(rows["generated"])
+    references = list(scored[scored["split"] == "test"]["answer"])
+    assert rows["urgent_reference"].tolist() == [
+        int("الطوارئ" in text or "إسعاف" in text) for text in references
+    ]
+    assert 0 < rows["urgent_reference"].sum() < TEST
+    assert rows["urgent_answer"].tolist() == [int(found) for found in urgent(answers)]
+    assert rows["empty"].tolist() == [int(not answer) for answer in answers]
+    assert rows["words"].tolist() == word_counts(answers)
+    assert rows["repetition"].tolist() == repetition(answers)
+    assert rows["chrf"].tolist() == chrf(answers, references)
+    assert rows["rouge_l"].tolist() == rouge_l(answers, references)
+    spoken = [index for index, answer in enumerate(answers) if answer]
+    direct = BERTScorer(
+        model_type=str(project / "models" / "base" / "tiny_bert"), num_layers=1, device="cpu"
+    )
+    expected = direct.score([answers[i] for i in spoken], [references[i] for i in spoken])
+    for name, values in zip(("precision", "recall", "f1"), expected, strict=True):
+        found = rows[f"bertscore_{name}"][spoken].tolist()
+        assert found == pytest.approx(values.tolist(), abs=1e-6), name
+
+
+def test_specialty_is_passed_on_where_the_pairs_have_it(fresh, scored):
+    names = ["قلب", None, "عيون"] * len(scored)
+    scored.assign(specialty=names[: len(scored)]).to_parquet("data/scored/pairs.parquet", index=False)
+    evaluate("gpt2", "base")
+    rows = generated_of(fresh, "gpt2", "base")
+    assert tuple(rows.columns) == (*COLUMNS[:2], "specialty", *COLUMNS[2:])
+    expected = [name or "" for name in names[TRAIN : TRAIN + TEST]]
+    assert rows["specialty"].fillna("").tolist() == expected
+
+
+def test_the_papers_decoding_is_drawn_with_its_seed(fresh, project):
+    """Not the same as greedy, and the same again whatever the batches."""
+
+    def answers(**changes):
+        evaluate("gpt2", "base", embedded=True, decoding="paper", **changes)
+        return generated_of(fresh, "gpt2", "base")["generated"].tolist()
+
+    embed()
+    first = answers()
+    assert first != generated_of(project, "gpt2", "base")["generated"].tolist()
+    assert answers(batch_size=1) == first
+    assert answers(seed=4) != first
+    assert metrics_of(fresh, "gpt2", "base")["decoding"] == "paper"
+
+
+def test_references_of_other_rows_are_refused_before_anything_is_generated(fresh, monkeypatch):
+    embed(test_rows=3)
+    monkeypatch.setattr(evaluate_stage, "generate", pytest.fail)
+    with pytest.raises(WaznError, match=r"references.json: .*rows_sha256 .*embed_references"):
+        evaluate("gpt2", "base", embedded=True)
+
+
+def test_evaluating_without_embedded_references_names_them(fresh):
+    with pytest.raises(WaznError, match=r"^data/references/references.json: no such file; run `dvc repro`"):
+        evaluate("gpt2", "base", embedded=True)
+
+
 @pytest.mark.parametrize("run", WEIGHTS)
 def test_evaluating_without_the_adapter_names_its_folder(run, fresh):
-    with pytest.raises(WaznError, match=rf"^models/{run}/gpt2: no adapter"):
+    with pytest.raises(WaznError, match=rf"^models/{run}/gpt2/17: no adapter"):
         evaluate("gpt2", run)
 
 
 def test_evaluating_again_writes_the_same(fresh, project):
-    evaluate("qwen2", "base", batch_size=4)
+    evaluate("qwen2", "base")
     assert metrics_of(fresh, "qwen2", "base") == metrics_of(project, "qwen2", "base")
     pd.testing.assert_frame_equal(
         generated_of(fresh, "qwen2", "base"), generated_of(project, "qwen2", "base"), check_exact=True
