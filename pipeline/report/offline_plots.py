@@ -7,10 +7,8 @@ web, this one carries it. Done once for a checkout, by `make`.
 import subprocess
 from pathlib import Path
 
-import vl_convert
-
 from pipeline.files import replacing
-from pipeline.report.plots import VEGA_LITE
+from pipeline.report.plots import beside, bundle
 
 # DVC fills in the braces.
 _PAGE = """\
@@ -18,12 +16,26 @@ _PAGE = """\
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>wazn: plots</title>
 {{refresh_tag}}
+<style>
+{theme_css}
+body {{ margin: 0 auto; max-width: 76rem; padding: 1.5rem 1rem; background: var(--ground);
+       color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }}
+body > div {{ margin: 0 0 2.5rem; overflow-x: auto; }}
+</style>
 <script>{bundle}</script>
-<style>body {{ font: 1rem/1.5 system-ui, sans-serif; }}</style>
+<script>
+{{
+{theme_js}
+const embed = window.vegaEmbed;
+window.vegaEmbed = (place, plot) => embed(place, plot, {{config: vegaTheme, renderer: "svg"}});
+}}
+</script>
 </head>
 <body>
+<h1>wazn: plots</h1>
 {{plot_divs}}
 </body>
 </html>
@@ -32,9 +44,7 @@ _PAGE = """\
 
 def main() -> None:
     """Write the page's template into .dvc/tmp/ and point this checkout's DVC at it."""
-    # It sets window.vegaEmbed, which DVC's plots call.
-    bundle = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]
-    page = _PAGE.format(bundle=bundle.replace("</script", "<\\/script"))
+    page = _PAGE.format(bundle=bundle(), theme_css=beside("theme.css"), theme_js=beside("theme.js"))
     with replacing(Path(".dvc/tmp/plots.html")) as temporary:
         temporary.write_text(page, encoding="utf-8")
     subprocess.run(["dvc", "config", "--local", "plots.html_template", "tmp/plots.html"], check=True)

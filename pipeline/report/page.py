@@ -1,26 +1,24 @@
 """The page: one self-contained HTML file."""
 
+import base64
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
-from pipeline.report.summary import LOWER_IS_BETTER, METRICS
+from pipeline.evaluation.metrics import METRICS
+from pipeline.report import answers as answer_browser
+from pipeline.report import figures, findings, provenance
+from pipeline.report.plots import beside, bundle, draw
 from pipeline.severity.labels import SEVERITIES
 
-METRIC_TITLES = {
-    "bertscore_f1": "BERTScore F1",
-    "chrf": "chrF",
-    "rouge_l": "ROUGE-L",
-    "nll": "NLL",
-    "nll_critical": "NLL critical",
-    "nll_neutral": "NLL neutral",
-    "nll_non_critical": "NLL non-critical",
-}
-
+RUN_TITLES = {"base": "Base", "uniform": "CE", "weighting": "Severity-aware"}
+COMPARISONS = {figures.WEIGHTING: "severity-aware − CE", figures.UNIFORM: "CE − base"}
 QUALITY_TITLES = {
     "accuracy": "Accuracy",
     "macro_f1": "Macro F1",
@@ -42,31 +40,83 @@ PLACEHOLDERS = {
     "phone": "Phone numbers",
     "id": "Numbers as long as a national ID",
 }
+# Characters that turn the text around them, or that nobody sees: shown by name. White space may stay.
+CONTROLS = {
+    **{code: f"[U+{code:04X}]" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x200B)},
+    **dict(zip(range(0x202A, 0x202F), ("[LRE]", "[RLE]", "[PDF]", "[LRO]", "[RLO]"), strict=True)),
+    **dict(zip(range(0x2066, 0x206A), ("[LRI]", "[RLI]", "[FSI]", "[PDI]"), strict=True)),
+    **{0x200E: "[LRM]", 0x200F: "[RLM]", 0x061C: "[ALM]"},
+}
 
 
 def render(
-    summary: Mapping[str, Any], titles: Mapping[str, str], data: Mapping[str, Any], **values: Any
+    summary: Mapping[str, Any],
+    *,
+    titles: Mapping[str, str],
+    data: Mapping[str, Any],
+    measured: pd.DataFrame,
+    differences: pd.DataFrame,
+    answers: Sequence[Mapping[str, Any]],
+    examples: int,
+    plots: Mapping[str, dict[str, Any]],
+    test_severities: Mapping[str, int],
+    **values: Any,
 ) -> str:
-    """Fill page.html; whatever comes from data is escaped.
+    """Fill page.html; whatever comes from data is escaped, and characters that turn text are shown by name.
 
     Args:
-        summary: model to run to metric to value.
+        summary: metrics/summary.json; its models are shown, in its order.
         titles: what a model is called, by its name.
         data: metrics/data.json.
+        measured: metrics/plots/metrics.csv.
+        differences: metrics/plots/differences.csv.
+        answers: all test rows with the answers of every model and run, those that differ most first.
+        examples: how many of them are shown at most.
+        plots: `loss`, `weights` and `reliability`, as `draw` gives them.
+        test_severities: test rows by severity.
         values: what else the template names.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=visible
+    )
     environment.tests["arabic"] = re.compile("[\u0600-\u06ff]").search
-    page = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-    return page.render(
-        summary=summary,
+    environment.filters |= {
+        "signed": findings.signed,
+        "probability": findings.probability,
+        "figure": figure,
+        "json": answer_browser.data,
+    }
+    models = list(summary)
+    titles = {model: titles[model] for model in models}
+    results, effects = figures.records(measured, models), figures.records(differences, models)
+    groups, specialties_left_out = figures.groups(results)
+    critical = {
+        severity: [
+            effect
+            for effect in effects
+            if (effect["comparison"], effect["metric"], effect["group"])
+            == (figures.WEIGHTING, "nll", severity)
+        ]
+        for severity in SEVERITIES
+    }
+    rows = answer_browser.chosen(answers, examples)
+    seeds = max((int(row["seeds"]) for row in results), default=1)
+    vega, script = bundle(), beside("theme.js") + _beside("page.js")
+    return environment.from_string(_beside("page.html")).render(
         titles=titles,
-        models=list(summary),
-        metrics=METRICS,
-        metric_titles=METRIC_TITLES,
         severities=SEVERITIES,
-        best={model: best(runs) for model, runs in summary.items()},
-        findings=[finding(titles[model], runs) for model, runs in summary.items()],
+        test_severities=test_severities,
+        run_titles=RUN_TITLES,
+        headline=findings.headline(critical["critical"]),
+        helps=findings.helps(critical["critical"], titles),
+        whom=findings.whom(critical),
+        sure=findings.sure(len(models), seeds, test_severities.get("critical", 0)),
+        seeds=seeds,
+        forests=figures.forests(effects, groups),
+        comparisons=COMPARISONS,
+        metrics={name: METRICS[name] for name in METRICS if any(row["metric"] == name for row in results)},
+        tables=figures.tables(results, models, groups),
+        specialties_left_out=specialties_left_out,
         quality_titles=QUALITY_TITLES,
         classifier_titles=CLASSIFIER_TITLES,
         comparison=comparison,
@@ -74,29 +124,30 @@ def render(
         reasons=sorted({reason for name in DATASETS for reason in data[name]["rejected"]}),
         placeholder_titles=PLACEHOLDERS,
         duplicates=data["duplicates"],
+        plots={**plots, "loss": _titled(plots["loss"], titles), **_measured_plots(measured, titles)},
+        reliability=plots["reliability"]["layer"][1]["data"]["values"],
+        browser={"rows": rows, "titles": titles, "runs": RUN_TITLES, "controls": CONTROLS},
+        shown=len(rows),
+        answers_total=len(answers),
+        commit=provenance.commit(),
+        versions=provenance.versions(),
+        style=Markup(beside("theme.css") + _beside("page.css")),
+        vega=Markup(vega),
+        script=Markup(script),
+        hashes=Markup(f"{_hash(vega)} {_hash(script)}"),
         **values,
     )
 
 
-def best(runs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The best value of each metric over a model's runs."""
-    found = {}
-    for name in METRICS:
-        values = [metrics[name] for metrics in runs.values() if name in metrics]
-        if values:
-            found[name] = min(values) if name in LOWER_IS_BETTER else max(values)
-    return found
+def visible(value: Any) -> Any:
+    """A text of data with characters that turn text shown by name; markup and numbers as they are."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else value.translate(CONTROLS)
 
 
-def finding(title: str, runs: Mapping[str, Mapping[str, float]]) -> str:
-    """One sentence on critical complaints; empty where the test split has none."""
-    values = {run: metrics.get("nll_critical") for run, metrics in runs.items()}
-    if None in values.values():
-        return ""
-    return (
-        f"{title}: NLL on critical complaints {values['base']:.3f} base, {values['uniform']:.3f} uniform, "
-        f"{values['weighting']:.3f} weighting."
-    )
+def figure(value: float) -> str:
+    """A measured value in as many digits as tell something."""
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:.2f}" if size < 1000 else f"{value:,.0f}"
 
 
 def comparison(difference: Mapping[str, float]) -> str:
@@ -108,7 +159,7 @@ def comparison(difference: Mapping[str, float]) -> str:
     low, high = difference["low"], difference["high"]
     way = "lower" if difference["value"] < 0 else "higher"
     sure = f"all of it {way}" if low * high > 0 else "which includes 0, so chance alone may have made it"
-    ends = f"{low:+.3f} to {high:+.3f}".replace("-", "−")
+    ends = f"{findings.signed(low)} to {findings.signed(high)}"
     return f"{abs(difference['value']):.3f} nats {way} (95 % interval {ends}, {sure})"
 
 
@@ -119,3 +170,51 @@ def confusion_counts(confusion: pd.DataFrame) -> dict[str, dict[str, int]]:
         actual: {guess: int(counts.get((actual, guess), 0)) for guess in SEVERITIES}
         for actual in SEVERITIES
     }
+
+
+def _measured_plots(measured: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, Any]:
+    table = measured[measured["model"].isin(titles)]
+    table = table.assign(model=table["model"].map(titles))
+    by_severity = table[(table["metric"] == "nll") & table["group"].isin(SEVERITIES)]
+    by_severity = by_severity.sort_values(
+        "group", key=lambda names: names.map(SEVERITIES[::-1].index), kind="stable"
+    )
+    named = table[table["group"] == "all"]
+    named = named.assign(
+        metric=named["metric"].map({name: metric.title for name, metric in METRICS.items()})
+    )
+    columns = ["model", "run", "value", "low", "high"]
+    return {
+        "severity": draw(
+            "bars",
+            by_severity.assign(group=by_severity["group"].str.replace("_", "-"))[[*columns, "group"]]
+            .rename(columns={"group": "severity"})
+            .round(4),
+            title="NLL of the reference answers by severity and run",
+            x="severity",
+            y="value",
+            labels={"value": "nats per answer token"},
+        ),
+        "metrics": draw(
+            "metrics",
+            named[[*columns, "metric", "group"]].round(4),
+            title="Every metric by model and run",
+            x="model",
+            y="value",
+            labels={},
+        ),
+    }
+
+
+def _titled(plot: dict[str, Any], titles: Mapping[str, str]) -> dict[str, Any]:
+    rows = [{**row, "model": titles[row["model"]]} for row in plot["data"]["values"]]
+    return {**plot, "data": {"values": rows}}
+
+
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """As a content security policy names a script that may run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

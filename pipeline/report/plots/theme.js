@@ -1,0 +1,21 @@
+// Colours by CSS variables, so that light, dark and print need no second drawing.
+const vegaTheme = {
+  aria: false,
+  background: "transparent",
+  font: "system-ui, \"Segoe UI\", \"Noto Sans\", sans-serif",
+  title: {color: "var(--ink)", fontSize: 13, fontWeight: 600, anchor: "start", offset: 12},
+  axis: {
+    labelColor: "var(--dim)", titleColor: "var(--dim)", labelFontSize: 11, titleFontSize: 11, titleFontWeight: 400,
+    domainColor: "var(--line)", tickColor: "var(--line)", gridColor: "var(--line)", gridOpacity: 0.6, labelLimit: 160,
+  },
+  axisX: {grid: false},
+  header: {labelColor: "var(--ink)", titleColor: "var(--dim)", labelFontSize: 12, labelFontWeight: 600, labelAnchor: "start"},
+  legend: {
+    labelColor: "var(--ink)", titleColor: "var(--dim)", titleFontWeight: 400, labelFontSize: 12, symbolSize: 70,
+    columnPadding: 18, orient: "top", direction: "horizontal", title: null,
+  },
+  view: {stroke: null},
+  text: {color: "var(--ink)"},
+  mark: {color: "var(--accent)"},
+  range: {category: ["var(--base)", "var(--uniform)", "var(--accent)", "var(--other)", "var(--dim)"]},
+};

@@ -1,0 +1,42 @@
+"""What a page was made with: the commit and the versions that decide its figures."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "tokenizers",
+    "bert-score",
+    "sacrebleu",
+    "rouge-score",
+    "scikit-learn",
+    "scipy",
+    "numpy",
+    "pandas",
+    "dvc",
+)
+
+
+def commit() -> str:
+    """The commit of the working folder, with a note where files differ from it; empty outside git."""
+    head = _git("rev-parse", "HEAD")
+    changed = head and _git(
+        "status", "--porcelain", "--untracked-files=no", "--", "pipeline", "params.yaml"
+    )
+    return f"{head}, with uncommitted changes" if changed else head
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute."""
+    return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
