@@ -193,6 +193,17 @@ def sweep(
 
 
 @app.command(rich_help_panel="Beside the stages")
+def table(
+    form: Annotated[str, typer.Option("--format", help="terminal, markdown, csv or latex.")] = "terminal",
+    metric: Annotated[str, typer.Option(help="A metric of metrics/summary.json.")] = "bertscore_f1",
+    params: ParamsFile = DEFAULT,
+) -> None:
+    """Lay out the paper's table, ours beside the published."""
+    values = load(params).model_dump(exclude_unset=True)
+    _command("report.table").run(values, form=form, metric=metric)
+
+
+@app.command(rich_help_panel="Beside the stages")
 def where(params: ParamsFile = DEFAULT) -> None:
     """Say where the page and the summary are."""
     load(params)

@@ -123,7 +123,11 @@ def groups(rows: pd.DataFrame, least_rows: int = 20) -> Iterator[tuple[str, np.n
         chosen = (rows["severity"] == severity).to_numpy()
         if chosen.any():
             yield severity, chosen
-    names = rows["specialty"].fillna("") if "specialty" in rows else pd.Series("", index=rows.index)
+    names = (
+        rows["specialty"].astype(object).fillna("")
+        if "specialty" in rows
+        else pd.Series("", index=rows.index)
+    )
     if not names.any():
         return
     # A specialty may be called what another group is.

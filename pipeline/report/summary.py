@@ -145,7 +145,7 @@ def answers(gathered: Mapping[str, Runs], scored: pd.DataFrame) -> list[dict[str
                 nll.setdefault(row, {}).setdefault(model, {})[run] = float(ratio)
     rows = scored[scored["id"].isin(list(texts))]
     if "specialty" in rows:
-        rows = rows.assign(specialty=rows["specialty"].fillna(""))
+        rows = rows.assign(specialty=rows["specialty"].astype(object).fillna(""))
     # A row that does not fit one model's window is missing there; all that have it count.
     found = [
         {
