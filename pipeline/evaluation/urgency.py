@@ -16,6 +16,7 @@ _KEPT = {"links", "emails", "phones", "ids", "whitespace"}
 _LETTERS = str.maketrans("ئؤ", "يو", "ء")
 # "If": where the hamza tells it from "that", or after "and". Before a noun it means "indeed".
 _IF = re.compile(r"(?<!\w)(?:([وف]?)إن|(و)ان)(?= (?!ال|هذ|ذلك|ما |شاء|علي|من |كل |لدي|كان هذ))")
+_HAMZA = re.compile("[أإآ]")
 _SENTENCE = re.compile(r"[^.!?؟;؛\n]+[.!?؟;؛\n]?")
 _TOKEN = re.compile(r"\w+|[,،:]")
 
@@ -35,7 +36,11 @@ def urgent(texts: Sequence[str]) -> list[bool]:
     `urgency.yaml` has words for it. Texts may be raw or normalised.
     """
     expressions = _expressions()
-    return [any(map(expressions.found, _sentences(text))) for text in _folded(texts)]
+    bare = [_HAMZA.search(text) is None for text in texts]
+    return [
+        any(expressions.found(sentence, without) for sentence in _sentences(text))
+        for text, without in zip(_folded(texts), bare, strict=True)
+    ]
 
 
 class _Expressions:
@@ -54,7 +59,8 @@ class _Expressions:
             rf"^(?:(?:\w+ ){{0,2}}{exceptions}{lists['conditions']}"
             rf"|(?:\w+ )?{exceptions}{lists['conditions_after']}) "
         )
-        self._even_if = re.compile(r"(?<= )حتي و?(?:لو|اذا|ان) ")
+        # "Even if"; at the start of a sentence ولو is "and if".
+        self._even_if = re.compile(r"(?<= )حتي و?(?:لو|اذا|ان) |(?<=\S )ولو ")
         this = "".join(f"(?<! {word})" for word in _folded(content["this"]))
         self._not_after = re.compile(
             rf"(?: {lists['denied']}"
@@ -62,17 +68,23 @@ class _Expressions:
             rf"|{this} [وف]?{lists['calls_for']}(?: \w+)?) $"
         )
 
-    def found(self, sentence: str) -> bool:
-        """Whether one stands in a folded sentence, a space around every word, and counts."""
+    def found(self, sentence: str, bare: bool) -> bool:
+        """Whether one stands in a folded sentence, a space around every word, and counts.
+
+        `bare` if the text was written without hamza, so that ان may be "if".
+        """
         sentence = self._even_if.sub("", sentence)
         return any(
-            self._counts(sentence[: match.start()], match[0], sentence[match.end() :])
+            self._counts(sentence[: match.start()], match[0], sentence[match.end() :], bare)
             for expression in self._urgent
             for match in expression.finditer(sentence)
         )
 
-    def _counts(self, before: str, found: str, after: str) -> bool:
+    def _counts(self, before: str, found: str, after: str, bare: bool) -> bool:
         near = " ".join(["", *before.split()[-_BEFORE:], ""])
+        # "if … then go", and not "that … go".
+        if bare and found.startswith("ف") and re.search(" [وف]?ان ", near):
+            return False
         # "if you have it, give it, and go": a clause of its own.
         apart = before.endswith((", ", "، ")) and found.startswith("و")
         return not (
