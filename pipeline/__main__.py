@@ -129,7 +129,9 @@ def finetune(
 def embed_references(params: ParamsFile = DEFAULT) -> None:
     """Encode the reference answers for BERTScore."""
     values = load(params)
-    _stage("embed_references").run(embed=values.embed_references, test_rows=values.evaluate.test_rows)
+    _stage("embed_references").run(
+        embed_references=values.embed_references, test_rows=values.evaluate.test_rows
+    )
 
 
 @app.command()
@@ -148,7 +150,7 @@ def evaluate(
         run,
         values.seeds[0] if seed is None else seed,
         evaluate=values.evaluate,
-        embed=values.embed_references,
+        embed_references=values.embed_references,
     )
 
 

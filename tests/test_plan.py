@@ -61,9 +61,8 @@ def test_plan_is_what_a_run_then_does(model, changes, project, table, capsys, mo
     change(project, **changes)
     params = load(Path("params.yaml"))
     title, rows = table(params, [model])
-    assert title.startswith(
-        f"2 losses x 1 seeds of each model, one run: {params.finetune.method}, {params.finetune.epochs} epochs, "
-    )
+    run = f"{params.finetune.method}, {params.finetune.epochs} epochs, "
+    assert title.startswith(f"2 losses x 1 seeds of each model, one run: {run}")
     steps, tokens, padding, trained, memory, time = rows[model]
 
     computed = []

@@ -17,7 +17,7 @@ SCORED = Path("data/scored/pairs.parquet")
 REFERENCES = Path("data/references")
 
 
-def run(*, embed: "EmbedReferences", test_rows: int | None) -> None:
+def run(*, embed_references: "EmbedReferences", test_rows: int | None) -> None:
     """Write data/references/.
 
     Raises:
@@ -25,5 +25,7 @@ def run(*, embed: "EmbedReferences", test_rows: int | None) -> None:
     """
     deterministic(0)
     rows = evaluated_pairs(SCORED, test_rows)
-    encoder = Encoder(Path("models/base") / embed.encoder, embed.layer, embed.batch_size)
+    encoder = Encoder(
+        Path("models/base") / embed_references.encoder, embed_references.layer, embed_references.batch_size
+    )
     store(encoder, list(rows["id"]), list(rows["answer"]), REFERENCES)

@@ -31,7 +31,9 @@ SCORED = Path("data/scored/pairs.parquet")
 REFERENCES = Path("data/references")
 
 
-def run(model: str, run: str, seed: int, *, evaluate: "Evaluate", embed: "EmbedReferences") -> None:
+def run(
+    model: str, run: str, seed: int, *, evaluate: "Evaluate", embed_references: "EmbedReferences"
+) -> None:
     """Write data/generated/<run>/<model>/<seed>.parquet and metrics/evaluate/<run>/<model>/<seed>.json.
 
     Of the run `base` they are called `base`, as it has no seed. docs/evaluation.md describes the columns.
@@ -48,7 +50,9 @@ def run(model: str, run: str, seed: int, *, evaluate: "Evaluate", embed: "EmbedR
     name = "base" if run == "base" else str(seed)
     # First, so that what is wrong with them is known before hours of generation.
     pairs = evaluated_pairs(SCORED, evaluate.test_rows)
-    encoder = Encoder(Path("models/base") / embed.encoder, embed.layer, embed.batch_size)
+    encoder = Encoder(
+        Path("models/base") / embed_references.encoder, embed_references.layer, embed_references.batch_size
+    )
     references = References(REFERENCES, encoder, list(pairs["id"]), list(pairs["answer"]))
     rows = _answered(pairs, model, run, name, evaluate)
     answers, written = list(rows["generated"]), list(rows["answer"])
@@ -69,7 +73,7 @@ def run(model: str, run: str, seed: int, *, evaluate: "Evaluate", embed: "EmbedR
     )
     write_parquet(Path("data/generated") / run / model / f"{name}.parquet", found)
     metrics = {
-        "bertscore_encoder": f"{embed.encoder}, layer {embed.layer}",
+        "bertscore_encoder": f"{embed_references.encoder}, layer {embed_references.layer}",
         "decoding": evaluate.decoding,
         "rows": len(found),
         "rows_by_severity": found["severity"].value_counts().sort_index().to_dict(),

@@ -253,7 +253,7 @@ class _Run:
         if unusable:
             raise WaznError(
                 f"{self.name}: the NLL of validation rows {', '.join(unusable)} is not finite after step "
-                f"{number}; lower finetune.learning_rate or look at these rows. Checkpoints from before are kept"
+                f"{number}; lower finetune.learning_rate or look at these rows. Checkpoints are kept"
             )
         return dict(mean_nll(sums, counts, valid.severities))
 
@@ -296,7 +296,7 @@ class _Run:
         named = ", ".join(self.examples[index].id for index in rows)
         return WaznError(
             f"{self.name}: loss or gradient is not finite at step {number} (learning rate {rate:g}, rows "
-            f"{named}); lower finetune.learning_rate or look at these rows. Checkpoints from before are kept"
+            f"{named}); lower finetune.learning_rate or look at these rows. Checkpoints are kept"
         )
 
 

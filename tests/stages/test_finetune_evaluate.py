@@ -127,14 +127,14 @@ def data_of(project, weights=WEIGHTS["uniform"], **changes):
 
 def embed(**changes):
     settings = EVALUATE.model_copy(update=changes)
-    embed_stage.run(embed=EMBED, test_rows=settings.test_rows)
+    embed_stage.run(embed_references=EMBED, test_rows=settings.test_rows)
 
 
 def evaluate(architecture, run, embedded=False, **changes):
     if not embedded:
         embed(**changes)
     settings = EVALUATE.model_copy(update=changes)
-    evaluate_stage.run(architecture, run, SEED, evaluate=settings, embed=EMBED)
+    evaluate_stage.run(architecture, run, SEED, evaluate=settings, embed_references=EMBED)
 
 
 def metrics_of(project, architecture, run):

@@ -344,7 +344,7 @@ def test_loss_that_is_not_finite_ends_the_stage_and_keeps_the_last_checkpoint(pr
     for _ in range(2):  # and once more, from that checkpoint
         ended = run(project, *COMMAND)
         one_sentence(
-            ended, "not finite at step 3 ", r"learning rate 0\.\d+, rows row-\d+", "Checkpoints from before are kept"
+            ended, "not finite at step 3 ", r"learning rate 0\.\d+, rows row-\d+", "Checkpoints are kept"
         )
         assert set(saved(project)) == {1, 2}
         nothing_half_written(project)

@@ -27,6 +27,7 @@ from transformers import AutoTokenizer
 from pipeline.evaluation.generation import generate
 from pipeline.params import load
 from pipeline.stages import base_model as base_model_stage
+from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import finetune as finetune_stage
 from pipeline.training.batching import collate
@@ -58,9 +59,10 @@ EVALUATE = PARAMS.evaluate.model_copy(
         "max_length": 192,
         "max_new_tokens": 6,
         "dtype": "float32",
-        "bertscore": PARAMS.evaluate.bertscore.model_copy(update={"encoder": "tiny_bert", "layer": 1}),
+        "decoding": "greedy",
     }
 )
+EMBED = PARAMS.embed_references.model_copy(update={"encoder": "tiny_bert", "layer": 1})
 # The first model of each architecture, for what is about the architecture.
 FIRST = {architecture: key for key, architecture in reversed(KEYS.items())}
 TARGETS = {architecture: PARAMS.registry[key].lora_targets for architecture, key in FIRST.items()}
@@ -92,7 +94,7 @@ def finetune(key, loss, **changes):
 
 
 def evaluate(key, run):
-    evaluate_stage.run(key, run, SEED, evaluate=EVALUATE)
+    evaluate_stage.run(key, run, SEED, evaluate=EVALUATE, embed_references=EMBED)
 
 
 def digests(folder):
@@ -142,6 +144,9 @@ def project(built, scored_table):
         table.to_parquet(root / "data" / "scored" / "pairs.parquet", index=False)
         (root / "models" / "base").mkdir(parents=True)
         (root / "models" / "base" / "tiny_bert").symlink_to(built("modernbert"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            embed_stage.run(embed_references=EMBED, test_rows=TEST)
         return root
 
     return make
@@ -246,7 +251,7 @@ def test_base_is_left_as_it_was(model):
 
 @pytest.mark.parametrize("run", ["base", "weighting"])
 def test_every_metric_is_finite(run, model):
-    path = model.folder / "metrics" / "evaluate" / run / f"{model.key}.json"
+    path = model.folder / "metrics" / "evaluate" / run / model.key / f"{'base' if run == 'base' else SEED}.json"
     found = json.loads(path.read_text(encoding="utf-8"))
     numbers = {name: value for name, value in found.items() if name.startswith(("nll", "bert"))}
     numbers = {**numbers, "chrf": found["chrf"], "rouge_l": found["rouge_l"]}
