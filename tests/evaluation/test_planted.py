@@ -1,0 +1,132 @@
+"""Models whose every figure is known beforehand, through evaluation, statistics and summary."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from pipeline.report import summary as tables
+from pipeline.stages import embed_references, evaluate
+
+URGENT = "توجه إلى الطوارئ فورا ولا تنتظر حتى الصباح"
+CALM = "خذ قسطا من الراحة واشرب الماء وراجع طبيبك بعد أسبوع"
+WORD, TIMES = "الماء", 20
+ROWS = 12
+# NLL per answer token of each run; the answers are as many tokens as the row's number, and 5.
+NLL = {"base": 3.0, "uniform": 2.0, "weighting": 1.5}
+COPIED = ("bertscore_precision", "bertscore_recall", "bertscore_f1", "rouge_l")
+
+
+@pytest.fixture(scope="module")
+def results(built, tmp_path_factory):
+    """metrics.csv and differences.csv of base, which answers nothing, of uniform, which repeats a word, and
+    of weighting, which copies the reference."""
+    folder = tmp_path_factory.mktemp("planted")
+    severities = ["critical"] * 4 + ["neutral"] * 4 + ["non_critical"] * 4
+    pairs = pd.DataFrame(
+        {
+            "id": [f"row-{number}" for number in range(ROWS)],
+            "question": "صداع",
+            "answer": [URGENT if severity == "critical" else CALM for severity in severities],
+            "split": "test",
+            "severity": severities,
+        }
+    )
+
+    def answered(pairs, model, run, name, evaluate):
+        said = {"base": "", "uniform": " ".join([WORD] * TIMES), "weighting": pairs["answer"]}[run]
+        tokens = pairs.index + 5
+        return pairs.assign(generated=said, answer_tokens=tokens, nll_sum=NLL[run] * tokens)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "models" / "base").mkdir(parents=True)
+        (folder / "models" / "base" / "encoder").symlink_to(built("modernbert"))
+        (folder / "data" / "scored").mkdir(parents=True)
+        pairs.to_parquet(folder / "data" / "scored" / "pairs.parquet")
+        patch.setattr(evaluate, "_answered", answered)
+        encoder = SimpleNamespace(encoder="encoder", layer=1, batch_size=8)
+        embed_references.run(embed_references=encoder, test_rows=None)
+        options = SimpleNamespace(test_rows=None, decoding="greedy")
+        for run in NLL:
+            evaluate.run("planted", run, 1, evaluate=options, embed_references=encoder)
+        gathered = tables.gather(["planted"], [1])
+        return SimpleNamespace(
+            measured=tables.measured_table(gathered), differences=tables.differences_table(gathered)
+        )
+
+
+def figures(results, run, metric, group="all"):
+    """Value and interval."""
+    found = results.measured.set_index(["run", "metric", "group"]).loc[(run, metric, group)]
+    return found[["value", "low", "high"]].tolist()
+
+
+def surely(value, tolerance=1e-6):
+    """A value with an interval of no width."""
+    return pytest.approx([value] * 3, abs=tolerance)
+
+
+def test_what_copies_the_reference_is_perfect(results):
+    for metric in COPIED:
+        assert figures(results, "weighting", metric) == surely(1.0, 1e-4)
+    assert figures(results, "weighting", "chrf") == surely(100.0)
+    assert figures(results, "weighting", "empty") == surely(0.0)
+    assert figures(results, "weighting", "repetition") == surely(0.0)
+    assert figures(results, "weighting", "urgency_recall", "critical") == surely(1.0)
+    assert figures(results, "weighting", "words", "critical") == surely(len(URGENT.split()))
+
+
+def test_what_answers_nothing_has_nothing_and_is_counted(results):
+    for metric in (*COPIED, "chrf", "words", "repetition"):
+        assert figures(results, "base", metric) == surely(0.0)
+    assert figures(results, "base", "empty") == surely(1.0)
+    assert figures(results, "base", "urgency_recall", "critical") == surely(0.0)
+
+
+def test_what_repeats_a_word_is_told_by_its_repetition(results):
+    assert figures(results, "uniform", "repetition") == surely(1 - 1 / (TIMES - 2))
+    assert figures(results, "uniform", "words") == surely(TIMES)
+    assert figures(results, "uniform", "empty") == surely(0.0)
+    # The longest common subsequence is the one word, where the reference has it: F1 = 2 / (20 + 10).
+    assert WORD in CALM.split()
+    assert figures(results, "uniform", "rouge_l", "neutral") == surely(2 / (TIMES + len(CALM.split())))
+    assert figures(results, "uniform", "rouge_l", "critical") == surely(0.0)
+    # What it says is in the reference, so precision alone does not tell.
+    precision, recall, f1 = (figures(results, "uniform", metric)[0] for metric in COPIED[:3])
+    assert recall < 0.7
+    assert recall < f1 < precision
+    assert figures(results, "uniform", "urgency_recall", "critical") == surely(0.0)
+
+
+def test_nll_and_perplexity_are_per_token(results):
+    for run, nll in NLL.items():
+        for group in ("all", "critical"):
+            assert figures(results, run, "nll", group) == surely(nll)
+            assert figures(results, run, "perplexity", group) == surely(2.718281828**nll, 1e-5)
+
+
+def test_only_critical_rows_have_an_urgency_recall(results):
+    found = results.measured[results.measured["metric"] == "urgency_recall"]
+    assert set(found["group"]) == {"all", "critical"}
+    assert set(found["rows"]) == {4}
+
+
+def test_a_difference_of_every_row_is_as_sure_as_the_rows_are_many(results):
+    found = results.differences.set_index(["comparison", "metric", "group"])
+    whole = found.loc[("weighting−uniform", "nll", "all")]
+    assert whole[["value", "low", "high"]].tolist() == surely(-0.5)
+    # All rows flipped or none: two ways of 2 to the 12th, or the 4th.
+    assert whole["p"] == pytest.approx(2 / 2**ROWS)
+    assert found.loc[("weighting−uniform", "nll", "critical"), "p"] == pytest.approx(2 / 2**4)
+    recall = found.loc[("weighting−uniform", "urgency_recall", "critical")]
+    assert recall[["value", "low", "high"]].tolist() == surely(1.0)
+    same = found.loc[("uniform−base", "urgency_recall", "critical")]
+    assert same[["value", "low", "high", "p"]].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_the_summary_says_the_same(results):
+    found = tables.summary(results.measured)["planted"]
+    assert found["weighting"]["chrf"] == pytest.approx(100.0)
+    assert {run: values["nll_critical"] for run, values in found.items()} == pytest.approx(NLL)
+    assert [values["urgency_recall"] for values in found.values()] == [0.0, 0.0, 1.0]
