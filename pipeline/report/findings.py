@@ -47,12 +47,13 @@ def headline(effects: Sequence[Mapping[str, Any]]) -> str:
     if models in (lower, higher):
         way = "lowers" if lower else "raises"
         return f"Severity weighting {way} the loss on critical complaints{_for(models)}."
-    parts = [
-        f"{way} the loss on critical complaints for {count} of {models} models"
-        for way, count in (("lowers", lower), ("raises", higher))
-        if count
-    ]
-    return f"Severity weighting {' and '.join(parts)}."
+    if not lower or not higher:
+        way = "lowers" if lower else "raises"
+        return f"Severity weighting {way} the loss on critical complaints for {lower + higher} of {models} models."
+    return (
+        f"Severity weighting lowers the loss on critical complaints for {lower} of {models} models "
+        f"and raises it for {higher}."
+    )
 
 
 def _for(models: int) -> str:

@@ -30,7 +30,9 @@ body > div {{ margin: 0 0 2.5rem; overflow-x: auto; }}
 {{
 {theme_js}
 const embed = window.vegaEmbed;
-window.vegaEmbed = (place, plot) => embed(place, plot, {{config: vegaTheme, renderer: "svg"}});
+// The schema names the Vega-Lite of DVC's own page; this newer one would remark on it.
+const look = {{config: vegaTheme, renderer: "svg"}};
+window.vegaEmbed = (place, {{$schema, ...plot}}) => embed(place, plot, look);
 }}
 </script>
 </head>
@@ -42,11 +44,15 @@ window.vegaEmbed = (place, plot) => embed(place, plot, {{config: vegaTheme, rend
 """
 
 
+def page() -> str:
+    """What DVC fills in: a page that carries Vega, in the colours of the report."""
+    return _PAGE.format(bundle=bundle(), theme_css=beside("theme.css"), theme_js=beside("theme.js"))
+
+
 def main() -> None:
     """Write the page's template into .dvc/tmp/ and point this checkout's DVC at it."""
-    page = _PAGE.format(bundle=bundle(), theme_css=beside("theme.css"), theme_js=beside("theme.js"))
     with replacing(Path(".dvc/tmp/plots.html")) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page(), encoding="utf-8")
     subprocess.run(["dvc", "config", "--local", "plots.html_template", "tmp/plots.html"], check=True)
 
 

@@ -31,6 +31,8 @@ async function draw(figure) {
   if (plot.width > room - 80) plot.width = Math.max(180, room - 80);
   // ast: expressions are interpreted, so that the page's policy need not allow eval.
   await vegaEmbed(figure, plot, {actions: false, renderer: "svg", ast: true, config: vegaTheme, tooltip: {theme: "custom"}});
+  // The figure is one image with a name; its parts would be read out one by one.
+  figure.querySelector("svg").setAttribute("aria-hidden", "true");
 }
 // A plot in a closed <details> has no width; it is drawn when it opens.
 for (const figure of document.querySelectorAll(".plot")) {

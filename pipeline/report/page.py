@@ -87,7 +87,7 @@ def render(
         "json": answer_browser.data,
     }
     models = list(summary)
-    titles = {model: titles[model] for model in models}
+    titles = {model: visible(titles[model]) for model in models}
     results, effects = figures.records(measured, models), figures.records(differences, models)
     groups, specialties_left_out = figures.groups(results)
     critical = {

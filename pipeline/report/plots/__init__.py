@@ -5,6 +5,7 @@ that `dvc plots diff` compares; a page shows one revision, so there it is left o
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ VEGA_LITE = "6.4"
 STEPS = 150
 
 
+@cache
 def bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script that may stand in a page; it sets `window.vegaEmbed`."""
     script: str = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]

@@ -1,6 +1,5 @@
 // Colours by CSS variables, so that light, dark and print need no second drawing.
 const vegaTheme = {
-  aria: false,
   background: "transparent",
   font: "system-ui, \"Segoe UI\", \"Noto Sans\", sans-serif",
   title: {color: "var(--ink)", fontSize: 13, fontWeight: 600, anchor: "start", offset: 12},

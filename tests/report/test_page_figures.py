@@ -1,0 +1,131 @@
+import pandas as pd
+import pytest
+from pages import curves, difference, differences, measured
+
+from pipeline.evaluation.metrics import METRICS
+from pipeline.report.figures import forests, groups, records, tables
+from pipeline.report.plots import STEPS, draw
+
+MODELS = ["a", "b"]
+ORDER = ["all", "critical", "neutral", "non_critical"]
+
+
+def forest(*rows, order=ORDER):
+    return forests(list(rows), order)
+
+
+def test_only_listed_models_and_rows_with_a_value_count():
+    table = pd.DataFrame(
+        [
+            {"model": "a", "value": 1.0, "p": None},
+            {"model": "a", "value": None},
+            {"model": "dropped", "value": 1.0},
+        ]
+    )
+    assert records(table, MODELS) == [{"model": "a", "value": 1.0, "p": None}]
+
+
+def test_groups_go_from_all_over_severities_to_specialties_large_ones_first():
+    rows = records(measured(MODELS, ["heart", "skin"]), MODELS)
+    sizes = {"heart": 3, "skin": 30}
+    rows = [{**row, "rows": sizes.get(row["group"], row["rows"])} for row in rows]
+    assert groups(rows) == ([*ORDER, "skin", "heart"], 0)
+
+
+def test_specialties_that_do_not_fit_are_counted():
+    rows = records(measured(MODELS, [f"s{place}" for place in range(30)]), MODELS)
+    each = len(rows) // 34
+    shown, left_out = groups(rows, cells=10 * each)
+    assert (len(shown), left_out) == (10, 24)
+    assert shown[:4] == ORDER
+
+
+def test_a_table_has_every_run_and_metric_and_marks_the_best():
+    rows = [
+        row for row in records(measured(MODELS), MODELS) if (row["model"], row["metric"]) != ("b", "chrf")
+    ]
+    [table] = tables(rows, MODELS, ["critical"])
+    first, second = table["models"]
+    assert list(first["runs"]) == ["base", "uniform", "weighting"]
+    assert first["best"]["chrf"] == first["runs"]["base"]["chrf"]["value"]
+    assert first["best"]["nll"] == first["runs"]["weighting"]["nll"]["value"]
+    assert "words" not in first["best"], "neither more nor fewer words are better"
+    assert second["runs"]["base"]["chrf"] is None
+    assert "chrf" not in second["best"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "kind"),
+    [
+        ("nll", -0.5, "better"),
+        ("nll", 0.5, "higher"),
+        ("chrf", 0.5, "better"),
+        ("chrf", -0.5, "lower"),
+        ("words", 0.5, "higher"),
+        ("nll", -0.05, "unclear"),
+    ],
+)
+def test_only_a_shown_difference_to_the_good_is_called_better(metric, value, kind):
+    [found] = forest(difference("a", metric, "all", value, 0.1, 0.01))
+    assert found["groups"][0]["effects"][0]["kind"] == kind
+
+
+def test_all_groups_of_a_forest_share_a_scale_that_holds_every_interval_and_zero():
+    [found] = forest(
+        difference("a", "nll", "all", 0.5, 0.1, 0.5),
+        difference("a", "nll", "critical", 0.2, 0.1, 0.5),
+        difference("b", "nll", "critical", 0.3, 0.05, 0.5),
+    )
+    assert [block["group"] for block in found["groups"]] == ["critical", "all"]
+    scale = {tick["value"]: tick["at"] for tick in found["ticks"]}
+    assert scale[0.0] == found["zero_at"]
+    per_unit = (scale[0.4] - scale[0.0]) / 0.4
+    for block in found["groups"]:
+        for effect in block["effects"]:
+            for name, place in (("low", "low_at"), ("high", "high_at"), ("value", "at")):
+                assert effect[place] == pytest.approx(found["zero_at"] + effect[name] * per_unit, abs=0.02)
+                assert 0 < effect[place] < 100
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.003, 0.07, 1.0, 40.0, 9000.0])
+@pytest.mark.parametrize("way", [-1, 1, 0.2])
+def test_a_scale_has_a_few_round_ticks(size, way):
+    [found] = forest(difference("a", "nll", "all", size * way, size, 0.5))
+    assert 3 <= len(found["ticks"]) <= 7
+    assert 0.0 in [tick["value"] for tick in found["ticks"]]
+
+
+def test_a_difference_of_nothing_at_all_is_drawn():
+    [found] = forest(difference("a", "empty", "all", 0.0, 0.0, None))
+    assert found["groups"][0]["effects"][0]["at"] == found["zero_at"] == 50
+
+
+def test_forests_come_by_comparison_and_metric_and_specialties_apart():
+    rows = records(differences(MODELS, ["skin"]), MODELS)
+    found = forests(rows, [*ORDER, "skin"])
+    compared = [name for name in METRICS if name != "perplexity"]
+    kinds = [(one["comparison"], one["metric"]) for one in found if not one["specialties"]]
+    assert kinds == [(way, name) for way in ("weighting−uniform", "uniform−base") for name in compared]
+    apart = [one for one in found if one["specialties"]]
+    assert [(one["metric"], [block["group"] for block in one["groups"]]) for one in apart] == [
+        ("nll", ["skin"])
+    ] * 2
+
+
+def test_a_curve_of_many_steps_is_thinned_and_keeps_its_end():
+    table = curves(MODELS, 1000)
+    plot = draw("loss", table, title="", x="step", y="smooth", labels={})
+    steps = [
+        row["step"] for row in plot["data"]["values"] if (row["model"], row["run"]) == ("b", "uniform")
+    ]
+    assert STEPS / 2 < len(steps) <= STEPS
+    assert steps[-1] == 1000
+    short = draw("loss", curves(MODELS, 20), title="", x="step", y="smooth", labels={})
+    assert len(short["data"]["values"]) == 2 * 2 * 20
+
+
+def test_a_plot_of_the_page_knows_no_revisions():
+    plot = draw("bars", pd.DataFrame({"a": [1]}), title="T", x="a", y="b", labels={"b": "nats"})
+    assert "'rev'" not in str(plot["spec"])
+    assert "DVC_METRIC" not in str(plot)
+    assert "nats" in str(plot)
