@@ -66,8 +66,9 @@ def run(params: Mapping[str, Any], *, form: str, metric: str) -> None:
     found = cells(params, [*_workspace(params), *_experiments()], metric)
     published = _published() if metric == PUBLISHED_METRIC else {}
     columns = ["base", "uniform", *sorted(params["presets"], key=_paper_order)]
-    print(render(lay_out(params, columns, found, published, metric), columns, form), end="")
-    note = caption(params, metric, bool(published))
+    rows = lay_out(params, columns, found, published, metric)
+    print(render(rows, columns, form), end="")
+    note = caption(params, metric, any(figure == "published" for _, figure, *_ in rows))
     if form == "csv":
         print(note, file=sys.stderr)
     else:

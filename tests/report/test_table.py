@@ -338,6 +338,11 @@ def test_the_encoder_is_named_and_another_than_the_papers_is_marked(project, cap
     assert "not comparable" in layer
 
 
+def test_without_published_figures_none_are_spoken_of(project, capsys):
+    note = printed(capsys, "terminal", params(DEFAULT)).out.splitlines()[-1]
+    assert note == "BERTScore F1 (%) by Tiny ModernBERT, layer 1; decoding: greedy."
+
+
 @pytest.mark.parametrize(("form", "metric"), [("html", "nll"), ("csv", "words")])
 def test_what_there_is_not_is_refused(project, form, metric):
     with pytest.raises(WaznError, match=r"^--(format|metric) is one of .*, found '(html|words)'$"):
