@@ -143,12 +143,8 @@ class References:
                     f"{folder / NOTE}: these states have another {name} than is asked for; run "
                     "`dvc repro --force --single-item embed_references`, which makes them again"
                 )
-        try:
-            self._states = np.load(folder / STATES, mmap_mode="r")
-        except FileNotFoundError:
-            raise missing(folder / STATES) from None
-        except (ValueError, EOFError) as error:
-            raise WaznError(f"{folder / STATES}: not readable; run `dvc repro` to make it again") from error
+        self._path = folder / STATES
+        self._open()
         self._starts = np.cumsum([0, *note["tokens"]])
         self._texts, self._encoder = texts, encoder
 
@@ -163,14 +159,25 @@ class References:
         spoken = [index for index, answer in enumerate(answers) if answer.strip()]
         for batch in self._encoder.batches(answers, spoken, "compare"):
             chosen = [rows[index] for index in batch]
+            # Opened for each batch, as what was read through a map would stay in memory with it.
+            states = self._open()
             reference = self._encoder.embed_stored(
                 [self._texts[row] for row in chosen],
-                [np.array(self._states[self._starts[row] : self._starts[row + 1]]) for row in chosen],
+                [np.array(states[self._starts[row] : self._starts[row + 1]]) for row in chosen],
             )
             answer = self._encoder.embed([answers[index] for index in batch])
             found = greedy_cos_idf(*reference, *answer)
             scores[batch] = torch.stack(found, dim=1).cpu().numpy()
         return scores
+
+    def _open(self) -> np.ndarray:
+        try:
+            states: np.ndarray = np.load(self._path, mmap_mode="r")
+        except FileNotFoundError:
+            raise missing(self._path) from None
+        except (ValueError, EOFError) as error:
+            raise WaznError(f"{self._path}: not readable; run `dvc repro` to make it again") from error
+        return states
 
 
 def _digest(ids: Sequence[str], texts: Sequence[str]) -> str:
