@@ -251,7 +251,8 @@ def test_base_is_left_as_it_was(model):
 
 @pytest.mark.parametrize("run", ["base", "weighting"])
 def test_every_metric_is_finite(run, model):
-    path = model.folder / "metrics" / "evaluate" / run / model.key / f"{'base' if run == 'base' else SEED}.json"
+    name = "base" if run == "base" else SEED
+    path = model.folder / "metrics" / "evaluate" / run / model.key / f"{name}.json"
     found = json.loads(path.read_text(encoding="utf-8"))
     numbers = {name: value for name, value in found.items() if name.startswith(("nll", "bert"))}
     numbers = {**numbers, "chrf": found["chrf"], "rouge_l": found["rouge_l"]}
