@@ -604,6 +604,23 @@ def test_the_papers_decoding_is_drawn_with_its_seed(fresh, project):
     assert metrics_of(fresh, "gpt2", "base")["decoding"] == "paper"
 
 
+def test_only_the_first_test_pairs_are_embedded(fresh):
+    embed(test_rows=4)
+    note = json.loads((fresh / "data/references/references.json").read_text(encoding="utf-8"))
+    assert note["rows"] == len(note["tokens"]) == 4
+    states = np.load(fresh / "data/references/states.npy")
+    assert states.shape[0] == sum(note["tokens"])
+    assert np.abs(states).sum(axis=1).min() > 0
+    assert (note["encoder"], note["layer"]) == ("tiny_bert", 1)
+
+
+@pytest.mark.parametrize("stage", ["embed_references", "evaluate"])
+def test_no_test_pair_is_one_sentence(stage, fresh, scored):
+    scored[scored["split"] != "test"].to_parquet("data/scored/pairs.parquet", index=False)
+    with pytest.raises(WaznError, match=r"^data/scored/pairs.parquet: no test pair; raise normalise.split"):
+        embed() if stage == "embed_references" else evaluate("gpt2", "base", embedded=True)
+
+
 def test_references_of_other_rows_are_refused_before_anything_is_generated(fresh, monkeypatch):
     embed(test_rows=3)
     monkeypatch.setattr(evaluate_stage, "generate", pytest.fail)

@@ -1,0 +1,169 @@
+"""OMP_NUM_THREADS=2 python benchmarks/evaluate.py --rows 64 --texts posts.xlsx:Post:Plan
+
+Rows a second of answering, beside the authors' notebook: one question at a time, sampled at temperature 0.7
+with at most 50 new tokens. Ours is `pipeline/evaluation/generation.py`, in batches, greedy and drawn as the
+paper's, with at most 50 new tokens too. The models have the shapes of GPT-2 base and Qwen2.5-0.5B (on a CPU
+4 of its 24 layers) and random weights, so that hardly an answer ends before its 50 tokens; a trained
+model's answers end at different places, of which a batch gains somewhat less. The notebook answers
+`--notebook-rows` of the rows, spread evenly.
+
+Then BERTScore with stored references beside BERTScorer, which encodes both sides anew, with an encoder of
+the shape of multilingual BERT (random weights) up to layer 9.
+Aimed at: at least 4 times the notebook on two cores, 30 times on a GPU.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from finetune import LORA_TARGETS, Task, byte_level_bpe, read_pairs, shape
+from transformers import AutoModelForCausalLM, BertConfig, BertModel, PreTrainedTokenizerFast
+
+from pipeline.evaluation.bertscore import Encoder, References, store
+from pipeline.evaluation.generation import generate, uniform_draws
+from pipeline.training.prompt import encode_prompt
+from pipeline.training.runtime import deterministic, device, fuse_activations, torch_dtype
+
+NEW_TOKENS, LONGEST = 50, 512
+
+
+def main() -> None:
+    """Measure both ways for each model and print rows a second and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--texts", help="FILE.xlsx:QUESTION_COLUMN:ANSWER_COLUMN (default: data/sample)")
+    parser.add_argument("--rows", type=int, default=64, help="rows answered, spread evenly")
+    parser.add_argument("--notebook-rows", type=int, default=8, help="of which the notebook's way")
+    parser.add_argument("--model", choices=[*LORA_TARGETS, "both"], default="both")
+    parser.add_argument("--layers", type=int, help="of qwen2 (default: 4 on a CPU, 24 on a GPU)")
+    parser.add_argument("--dtype", default="auto", help="auto (bfloat16 on a GPU), float32 or bfloat16")
+    parser.add_argument("--batch-size", type=int, default=32, help="of ours")
+    parser.add_argument("--no-bertscore", action="store_true", help="leave BERTScore out")
+    options = parser.parse_args()
+    pairs = spread(read_pairs(options.texts), options.rows)
+    tokenizer = byte_level_bpe([text for pair in pairs for text in pair])
+    layers = options.layers or (24 if device().type == "cuda" else 4)
+    dtype = torch_dtype(options.dtype)
+    questions = [question for question, _ in pairs]
+    print(f"{device().type}, {dtype}, {torch.get_num_threads()} threads, {len(questions)} rows")
+    for name in LORA_TARGETS if options.model == "both" else [options.model]:
+        task = Task(name, layers, "full", dtype, 1, tokenizer, [])
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(shape(task), dtype=dtype).to(device()).eval()
+        compare(name, model, tokenizer, questions, options)
+    if not options.no_bertscore:
+        compare_bertscore(pairs)
+
+
+def compare(
+    name: str, model: Any, tokenizer: PreTrainedTokenizerFast, questions: list[str], options: Any
+) -> None:
+    """Print rows a second of the notebook's way and of ours."""
+    few = spread(questions, options.notebook_rows)
+    notebook(model, tokenizer, few[:1])
+    theirs = len(few) / timed(lambda: notebook(model, tokenizer, few))
+    print(f"{name:<6} notebook, 1 at once   {theirs:8.2f} rows/s", flush=True)
+    deterministic(0)
+    fuse_activations(model)
+    draws = uniform_draws([str(row) for row in range(len(questions))], NEW_TOKENS, 17)
+    for decoding, given in (("greedy", None), ("paper", draws)):
+        ours(model, tokenizer, questions[:2], None, options.batch_size)
+        rate = len(questions) / timed(
+            lambda given=given: ours(model, tokenizer, questions, given, options.batch_size)
+        )
+        print(
+            f"{name:<6} wazn, {decoding}, {options.batch_size} at once {rate:8.2f} rows/s, "
+            f"{rate / theirs:.1f} times the notebook",
+            flush=True,
+        )
+
+
+def notebook(model: Any, tokenizer: PreTrainedTokenizerFast, questions: list[str]) -> None:
+    """The authors' loop: tokenise, generate, decode, one question after the other."""
+    for question in questions:
+        tokens = torch.tensor([encode_prompt(tokenizer, question)[-LONGEST:]], device=device())
+        with torch.no_grad():
+            written = model.generate(
+                tokens,
+                attention_mask=torch.ones_like(tokens),
+                max_new_tokens=NEW_TOKENS,
+                do_sample=True,
+                temperature=0.7,
+                top_k=50,
+                pad_token_id=tokenizer.eos_token_id,
+            )
+        tokenizer.decode(written[0], skip_special_tokens=True)
+
+
+def ours(
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    questions: list[str],
+    draws: torch.Tensor | None,
+    batch_size: int,
+) -> None:
+    """The generation of the stage `evaluate`."""
+    with redirect_stderr(StringIO()):
+        generate(
+            model,
+            tokenizer,
+            questions,
+            batch_size=batch_size,
+            max_length=LONGEST,
+            max_new_tokens=NEW_TOKENS,
+            name="",
+            draws=draws,
+        )
+
+
+def compare_bertscore(pairs: list[tuple[str, str]]) -> None:
+    """Print seconds of one run's BERTScore: BERTScorer's, and ours once the references are stored."""
+    from bert_score import BERTScorer  # noqa: PLC0415  # it takes seconds to import
+
+    ids = [str(row) for row in range(len(pairs))]
+    references = [answer for _, answer in pairs]
+    answers = [" ".join(text.split()[::-1]) for text in references]
+    with tempfile.TemporaryDirectory() as scratch, redirect_stderr(StringIO()):
+        folder = Path(scratch) / "encoder"
+        tokenizer = byte_level_bpe(references)
+        tokenizer.add_special_tokens({"cls_token": "[CLS]", "sep_token": "[SEP]"})
+        tokenizer.model_max_length = LONGEST
+        tokenizer.save_pretrained(folder)
+        BertModel(BertConfig(vocab_size=119_547)).save_pretrained(folder)
+        encoder = Encoder(folder, 9, 64)
+        once = timed(lambda: store(encoder, ids, references, Path(scratch) / "references"))
+        stored = References(Path(scratch) / "references", encoder, ids, references)
+        mine = timed(lambda: stored.score(answers, range(len(answers))))
+        direct = BERTScorer(model_type=str(folder), num_layers=9, device=str(device()))
+        theirs = timed(lambda: direct.score(answers, references))
+    print(
+        f"BERTScore of {len(pairs)} rows: BERTScorer {theirs:.1f} s a run; wazn {once:.1f} s once and "
+        f"{mine:.1f} s a run, {theirs / mine:.2f} times as fast a run"
+    )
+
+
+def spread(items: list[Any], count: int) -> list[Any]:
+    """`count` of the items, spread evenly; all if there are fewer."""
+    count = min(count, len(items))
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+def timed(call: Any) -> float:
+    """Seconds that a call takes, the device's work included."""
+    start = time.perf_counter()
+    call()
+    if device().type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
