@@ -23,6 +23,19 @@ ROWS = pd.DataFrame(
         "urgent_answer": [0, 1, 1],
     }
 )
+SINGLE = {
+    "bertscore_precision": 0.2,
+    "bertscore_recall": 0.1,
+    "bertscore_f1": 0.3,
+    "chrf": 10.0,
+    "rouge_l": 0.0,
+    "nll": 3.0,
+    "perplexity": math.exp(3.0),
+    "words": 3.0,
+    "repetition": 0.0,
+    "empty": 0.0,
+    "urgency_recall": 0.0,
+}
 
 
 def measured(rows, names=NAMES):
@@ -57,6 +70,10 @@ def test_recall_without_urgent_references_is_not_a_number():
     found = measured(ROWS.assign(urgent_reference=0))
     assert math.isnan(found.pop("urgency_recall"))
     assert not any(map(math.isnan, found.values()))
+
+
+def test_a_single_row_is_measured():
+    assert measured(ROWS.head(1)) == pytest.approx(SINGLE)
 
 
 def test_no_rows_measure_nothing():
