@@ -36,6 +36,8 @@ class Browser:
         for log in ("browser", "performance"):
             self.driver.get_log(log)
         self.driver.get(path.as_uri())
+        # Once more: a new page may come with a new process.
+        self.media(dark=dark)
         return self
 
     def media(self, dark=False, kind=""):

@@ -44,16 +44,11 @@ def headline(effects: Sequence[Mapping[str, Any]]) -> str:
     lower, higher, models = signs.count(-1), signs.count(1), len(signs)
     if not lower and not higher:
         return "No difference on critical complaints can be shown."
+    way = f"Severity weighting {'lowers' if lower else 'raises'} the loss on critical complaints"
     if models in (lower, higher):
-        way = "lowers" if lower else "raises"
-        return f"Severity weighting {way} the loss on critical complaints{_for(models)}."
-    if not lower or not higher:
-        way = "lowers" if lower else "raises"
-        return f"Severity weighting {way} the loss on critical complaints for {lower + higher} of {models} models."
-    return (
-        f"Severity weighting lowers the loss on critical complaints for {lower} of {models} models "
-        f"and raises it for {higher}."
-    )
+        return f"{way}{_for(models)}."
+    rest = f" and raises it for {higher}" if lower and higher else ""
+    return f"{way} for {lower or higher} of {models} models{rest}."
 
 
 def _for(models: int) -> str:

@@ -21,9 +21,12 @@ _PAGE = """\
 {{refresh_tag}}
 <style>
 {theme_css}
-body {{ margin: 0 auto; max-width: 76rem; padding: 1.5rem 1rem; background: var(--ground);
-       color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }}
-body > div {{ margin: 0 0 2.5rem; overflow-x: auto; }}
+body {{
+  display: flex; flex-wrap: wrap; gap: 2.5rem; align-items: flex-start; margin: 0 auto; max-width: 80rem;
+  padding: 1.5rem 1rem; background: var(--ground); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif;
+}}
+h1 {{ flex-basis: 100%; margin: 0; font-size: 1.5rem; }}
+body > div {{ max-width: 100%; overflow-x: auto; }}
 </style>
 <script>{bundle}</script>
 <script>

@@ -116,7 +116,8 @@ function card(row, model) {
   const head = element("h3");
   head.append(element("b", row.severity, row.severity.replace("_", "-")));
   if (row.specialty) head.append(said(row.specialty, "bdi"));
-  head.append(said(row.id, "bdi"), element("span", "", `severity-aware − CE: ${signed(change(row, model))} nats per token`));
+  const where = model ? "" : ", mean over models";
+  head.append(said(row.id, "bdi"), element("span", "", `severity-aware − CE${where}: ${signed(change(row, model))} nats per token`));
   made.append(head);
   const question = box("question", "Question", row.question);
   made.append(question);

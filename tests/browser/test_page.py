@@ -240,11 +240,13 @@ def test_an_interval_is_drawn_where_its_figures_say(shown):
         });
         const of = (name) => parseFloat(getComputedStyle(line).getPropertyValue(name)) / 100;
         const text = table.querySelector("tbody tr").textContent;
-        return {ticks, text, low: of("--low"), point: of("--at"), high: of("--high")};"""
+        const zero = parseFloat(getComputedStyle(line.parentElement).backgroundPositionX) / 100;
+        return {ticks, text, zero, low: of("--low"), point: of("--at"), high: of("--high")};"""
     )
     (first, first_at), (last, last_at) = at["ticks"][0], at["ticks"][-1]
     scale = (last - first) / (last_at - first_at)
     read = {name: first + (at[name] - first_at) * scale for name in ("low", "point", "high")}
+    assert dict(at["ticks"])[0] == pytest.approx(at["zero"], abs=0.01)
     assert read == pytest.approx({"low": -0.095, "point": -0.06, "high": -0.025}, abs=0.002)
     assert "−0.060−0.095 to −0.025" in at["text"]
 

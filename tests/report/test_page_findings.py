@@ -43,7 +43,8 @@ def test_a_difference_is_shown_only_if_interval_and_p_agree(found, expected):
         ),
         (
             [DOWN, UP, UNCLEAR],
-            "Severity weighting lowers the loss on critical complaints for 1 of 3 models and raises it for 1.",
+            "Severity weighting lowers the loss on critical complaints for 1 of 3 models "
+            "and raises it for 1.",
         ),
     ],
 )

@@ -7,14 +7,19 @@ const vegaTheme = {
     labelColor: "var(--dim)", titleColor: "var(--dim)", labelFontSize: 11, titleFontSize: 11, titleFontWeight: 400,
     domainColor: "var(--line)", tickColor: "var(--line)", gridColor: "var(--line)", gridOpacity: 0.6, labelLimit: 160,
   },
-  axisX: {grid: false},
+  axisX: {grid: false, labelOverlap: true, labelSeparation: 6},
   header: {labelColor: "var(--ink)", titleColor: "var(--dim)", labelFontSize: 12, labelFontWeight: 600, labelAnchor: "start"},
   legend: {
     labelColor: "var(--ink)", titleColor: "var(--dim)", titleFontWeight: 400, labelFontSize: 12, symbolSize: 70,
+    symbolBaseFillColor: "var(--ink)", symbolBaseStrokeColor: "var(--ink)",
     columnPadding: 18, orient: "top", direction: "horizontal", title: null,
   },
   view: {stroke: null},
   text: {color: "var(--ink)"},
   mark: {color: "var(--accent)"},
-  range: {category: ["var(--base)", "var(--uniform)", "var(--accent)", "var(--other)", "var(--dim)"]},
+  // Runs; revisions.
+  range: {
+    category: ["var(--base)", "var(--uniform)", "var(--accent)"],
+    ordinal: ["var(--accent)", "var(--other)", "var(--uniform)", "var(--base)"],
+  },
 };
