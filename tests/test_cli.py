@@ -22,10 +22,11 @@ STAGES = [
     "score",
     "base_model",
     "finetune",
+    "embed_references",
     "evaluate",
     "report",
 ]
-BESIDE = ["ask", "inspect", "sweep", "where"]
+BESIDE = ["ask", "inspect", "sweep", "table", "where"]
 MODEL = load(ROOT / "params.yaml").models[0]
 
 
@@ -86,7 +87,7 @@ def test_every_stage_is_a_module_that_says_how_it_is_run(stage):
     assert f"python -m pipeline {stage}" in ast.get_docstring(ast.parse(text))
 
 
-@pytest.mark.parametrize("module", ["ask", "inspection", "sweep"])
+@pytest.mark.parametrize("module", ["ask", "inspection", "report.table", "sweep"])
 def test_every_command_beside_the_stages_has_its_module(module):
     assert importlib.util.find_spec(f"pipeline.{module}")
 
@@ -159,7 +160,7 @@ def test_outside_the_project_the_folder_is_named_as_the_reason(command, tmp_path
     ("arguments", "missing"),
     [
         (("normalise",), "data/raw/"),
-        (("report",), "metrics/evaluate"),
+        (("report",), "data/generated/base"),
         (("inspect",), "metrics/data.json"),
         (("where",), "report/"),
     ],

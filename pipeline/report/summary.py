@@ -68,22 +68,24 @@ def differences_table(gathered: Mapping[str, Runs]) -> pd.DataFrame:
 
 
 def summary(measured: pd.DataFrame) -> Values:
-    """metrics/summary.json: `<model>.<run>.<metric>`, with several seeds their mean.
+    """metrics/summary.json: `<model>.<run>.<metric>`.
 
-    A metric without rows is left out.
+    With several seeds that is their mean, and `<metric>_sd` their standard deviation. A metric without
+    rows is left out.
     """
-    found = measured.set_index(["model", "run", "metric", "group"])["value"].to_dict()
-    return {
-        model: {
-            run: {
-                name: round(float(found[model, run, *key]), 6)
-                for name, key in SUMMARY.items()
-                if (model, run, *key) in found
-            }
-            for run in RUNS
-        }
-        for model in dict.fromkeys(measured["model"])
-    }
+    of = {group: rows for group, rows in measured.groupby(["model", "run", "metric", "group"])}
+    found: Values = {}
+    for model in dict.fromkeys(measured["model"]):
+        found[model] = {run: {} for run in RUNS}
+        for run, values in found[model].items():
+            for name, key in SUMMARY.items():
+                if (model, run, *key) not in of:
+                    continue
+                [row] = of[model, run, *key].to_dict("records")
+                values[name] = round(float(row["value"]), 6)
+                if not np.isnan(row["sd_seeds"]):
+                    values[f"{name}_sd"] = round(float(row["sd_seeds"]), 6)
+    return found
 
 
 def nll_table(measured: pd.DataFrame) -> pd.DataFrame:

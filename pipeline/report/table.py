@@ -26,7 +26,8 @@ PAPER_ENCODER, PAPER_LAYER = "google-bert/bert-base-multilingual-cased", 9
 _FREE = frozenset({"weighting", "models", "encoders", "presets", "report", "registry"})
 _SUMMARY = "metrics/summary.json"
 
-Cells = dict[tuple[str, str], float]
+# Of a model and column: the value, and its standard deviation over seeds if there are several.
+Cells = dict[tuple[str, str], tuple[float, float | None]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def cells(params: Mapping[str, Any], results: Sequence[Result], metric: str) -> 
             for run_name, values in runs.items():
                 column = columns.get(run_name)
                 if column is not None and metric in values:
-                    found.setdefault((model, column), values[metric])
+                    found.setdefault((model, column), (values[metric], values.get(f"{metric}_sd")))
     return found
 
 
@@ -113,7 +114,7 @@ def lay_out(
     published: Mapping[str, Mapping[str, float]],
     metric: str,
 ) -> list[list[str]]:
-    """Rows of `model`, `figure` (ours, published or difference) and a cell for each column.
+    """Rows of `model`, `figure` (ours, sd over seeds, published or difference) and a cell for each column.
 
     The models that run come first, then others that were found. One that the paper lacks has one row.
     """
@@ -123,11 +124,14 @@ def lay_out(
     rows = []
     for model in [*params["models"], *others]:
         title = params["registry"][model]["title"]
-        ours = [found.get((model, column)) for column in columns]
-        if percent:
-            ours = [None if value is None else 100 * value for value in ours]
-        digits = 2 if percent or metric == "chrf" else 4
-        rows.append([title, "ours", *(_figure(value, f".{digits}f") for value in ours)])
+        both = [found.get((model, column), (None, None)) for column in columns]
+        scale, form = 100 if percent else 1, ".2f" if percent or metric == "chrf" else ".4f"
+        ours, spread = (
+            [None if value is None else scale * value for value in part] for part in zip(*both, strict=True)
+        )
+        rows.append([title, "ours", *(_figure(value, form) for value in ours)])
+        if any(value is not None for value in spread):
+            rows.append([title, "sd over seeds", *(_figure(value, form) for value in spread)])
         if title in published:
             theirs = [published[title].get(column) for column in columns]
             differences = [

@@ -152,7 +152,7 @@ def test_real_differences_have_both_comparisons(results):
 
 
 def measured(*rows):
-    return pd.DataFrame(rows, columns=["model", "run", "metric", "group", "value"])
+    return pd.DataFrame(rows, columns=["model", "run", "metric", "group", "value"]).assign(sd_seeds=np.nan)
 
 
 def test_summary_has_the_documented_metrics_and_nothing_else(results):
@@ -194,12 +194,15 @@ def test_summary_takes_each_metric_of_its_group_and_rounds_it():
     assert found["one"]["uniform"] == {"nll_non_critical": 5.0}
 
 
-def test_summary_is_the_mean_over_seeds(results):
+def test_summary_is_mean_and_spread_over_seeds(results):
     generated("one", "uniform", 2, dict.fromkeys("abc", 2.0), chrf=10.0)
     found = tables.summary(tables.measured_table(gathered(seeds=[1, 2])))
     assert found["one"]["uniform"]["nll"] == 1.5
     assert found["one"]["uniform"]["chrf"] == 5.0
+    assert found["one"]["uniform"]["chrf_sd"] == pytest.approx(50**0.5, abs=1e-6)
     assert found["one"]["weighting"]["nll"] == 1.0
+    assert found["one"]["weighting"]["nll_sd"] == 0
+    assert "nll_sd" not in found["one"]["base"], "it has no seed"
 
 
 # Plots.

@@ -264,6 +264,15 @@ def test_a_model_that_the_paper_lacks_has_ours_only(project, capsys):
     assert list(cells) == [("Tiny GPT-2", "ours"), ("Tiny Qwen2", "ours")]
 
 
+def test_several_seeds_have_a_row_for_their_spread(project, capsys):
+    values = {"lfm2-350m": {"uniform": {"bertscore_f1": 0.62, "bertscore_f1_sd": 0.0123}}}
+    workspace(values, params())
+    cells, _ = shown(capsys)
+    assert cells["LFM2-350M", "ours"][CE] == "62.00"
+    assert cells["LFM2-350M", "sd over seeds"] == ["", "1.23", "", "", ""]
+    assert ("LFM2-700M", "sd over seeds") not in cells
+
+
 def test_other_metrics_stand_as_they_are_without_published_ones(project, capsys):
     values = {"lfm2-350m": {"base": {"nll_critical": 2.34567, "chrf": 20.456}}}
     workspace(values, params())
