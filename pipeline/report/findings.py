@@ -43,7 +43,7 @@ def headline(effects: Sequence[Mapping[str, Any]]) -> str:
     signs = [sign(effect) for effect in effects]
     lower, higher, models = signs.count(-1), signs.count(1), len(signs)
     if not lower and not higher:
-        return "No difference on critical complaints can be shown."
+        return "No effect of severity weighting on critical complaints can be shown."
     way = f"Severity weighting {'lowers' if lower else 'raises'} the loss on critical complaints"
     if models in (lower, higher):
         return f"{way}{_for(models)}."
@@ -84,19 +84,25 @@ def whom(effects: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     Args:
         effects: severity to its effects, one a model.
     """
-    parts = []
+    parts, unclear = [], []
     for severity in reversed(SEVERITIES):
         signs = [sign(effect) for effect in effects.get(severity, ())]
-        if not signs:
-            continue
         moved = [
             f"{way} for {signs.count(value)} of {len(signs)}"
             for value, way in ((-1, "lower"), (1, "higher"))
             if signs.count(value)
         ]
-        parts.append(f"{severity.replace('_', '-')}: {', '.join(moved) or 'no difference shown'}")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}." if text else "No test complaint has a severity."
+        name = severity.replace("_", "-")
+        if moved:
+            parts.append(f"{name.capitalize()}: {', '.join(moved)}.")
+        elif signs:
+            unclear.append(name)
+    if unclear:
+        *first, last = unclear
+        parts.append(
+            f"No difference shown for {', '.join(first)}{' and ' if first else ''}{last} complaints."
+        )
+    return " ".join(parts) or "No test complaint has a severity."
 
 
 def sure(models: int, seeds: int, rows: int) -> str:

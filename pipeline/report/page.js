@@ -122,11 +122,11 @@ function card(row, model) {
   const question = box("question", "Question", row.question);
   made.append(question);
   const shown = model ? [model] : Object.keys(row.answers);
-  if (!model) made.append(box("question", "Physician’s answer", row.reference));
+  if (!model) made.append(box("question", "Reference", row.reference));
   for (const name of shown) {
     if (!model) made.append(element("h5", "", browser.titles[name]));
     const answers = element("div", "answers");
-    if (model) answers.append(box("reference", "Physician’s answer", row.reference));
+    if (model) answers.append(box("reference", "Reference", row.reference));
     for (const run of RUNS) answers.append(box(run, browser.runs[run], row.answers[name]?.[run] ?? "", row.nll[name]?.[run]));
     made.append(answers);
   }

@@ -191,7 +191,7 @@ def test_the_answers_of_the_model_chosen_stand_side_by_side(shown):
     card = "article:first-child .answers"
     assert len(shown.all(card)) == 1
     heads = shown.texts(f"{card} h4")
-    assert heads == ["Physician’s answer", "BaseNLL 3.000", "CENLL 2.500", "Severity-awareNLL 2.100"]
+    assert heads == ["Reference", "BaseNLL 3.000", "CENLL 2.500", "Severity-awareNLL 2.100"]
     tops = shown.run(
         "return [...document.querySelectorAll(arguments[0])].map((e) => e.getBoundingClientRect().top)",
         f"{card} > div",

@@ -31,8 +31,8 @@ def test_a_difference_is_shown_only_if_interval_and_p_agree(found, expected):
     ("effects", "expected"),
     [
         ([], "No critical test complaint, so whether weighting helps them cannot be told."),
-        ([UNCLEAR], "No difference on critical complaints can be shown."),
-        ([UNCLEAR, UNCLEAR], "No difference on critical complaints can be shown."),
+        ([UNCLEAR], "No effect of severity weighting on critical complaints can be shown."),
+        ([UNCLEAR, UNCLEAR], "No effect of severity weighting on critical complaints can be shown."),
         ([DOWN], "Severity weighting lowers the loss on critical complaints."),
         ([UP], "Severity weighting raises the loss on critical complaints."),
         ([DOWN, DOWN], "Severity weighting lowers the loss on critical complaints for both models."),
@@ -70,7 +70,13 @@ def test_many_models_are_told_by_their_median():
 
 def test_for_whom_goes_by_severity():
     groups = {"critical": [DOWN, DOWN, UP], "neutral": [UNCLEAR] * 3, "non_critical": []}
-    assert whom(groups) == "Critical: lower for 2 of 3, higher for 1 of 3; neutral: no difference shown."
+    assert whom(groups) == (
+        "Critical: lower for 2 of 3, higher for 1 of 3. No difference shown for neutral complaints."
+    )
+    assert whom({severity: [UNCLEAR] for severity in ("critical", "neutral", "non_critical")}) == (
+        "No difference shown for critical, neutral and non-critical complaints."
+    )
+    assert whom({"non_critical": [UP]}) == "Non-critical: higher for 1 of 1."
     assert whom({}) == "No test complaint has a severity."
 
 
