@@ -187,6 +187,7 @@ def curves(models, steps):
             {
                 "model": model,
                 "run": run,
+                "seed": 17,
                 "step": step,
                 "smooth": 2 + 3 / (1 + step / 20) - (run == "weighting") / 20,
             }

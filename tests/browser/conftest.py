@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 from browsers import AXE, Browser, lacking
+from selenium import webdriver
 
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
     binary, service = shutil.which("chromium"), shutil.which("chromedriver")
     if not binary or not service:
         lacking("chromium with chromedriver")

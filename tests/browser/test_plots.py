@@ -12,6 +12,9 @@ from pipeline.report.plots import beside
 
 SEVERITIES = ("non_critical", "neutral", "critical")
 METRICS = measured(["first_model", "second_model"])
+# A model without an urgent reference has no urgency recall.
+NOTHING = (METRICS["metric"] == "urgency_recall") & (METRICS["model"] == "first_model")
+METRICS.loc[NOTHING, ["value", "low", "high"]] = None
 NLL = METRICS[(METRICS["metric"] == "nll") & METRICS["group"].isin(SEVERITIES)]
 CONFUSION = pd.DataFrame(
     [
@@ -31,7 +34,7 @@ PLOTS = {
         ["first_model", "second_model", "base", "CE", "severity-aware", "critical", "non_critical"],
         2 * 3 * 3,
     ),
-    "metrics": (METRICS, "model", "value", ["bertscore_f1", "nll", "first_model", "severity-aware"], 66),
+    "metrics": (METRICS, "model", "value", ["bertscore_f1", "nll", "first_model", "severity-aware"], 63),
     "histogram": (
         pd.DataFrame({"weight": [0.5, 1.0, 1.5], "rows": [30, 40, 0]}),
         "weight",
@@ -55,7 +58,8 @@ def drawn(folder, template, revisions):
     """DVC's page of one plot."""
     table, x, y, _, _ = PLOTS[template]
     rows = [
-        {**{key: cell for key, cell in row.items() if cell == cell}, "rev": revision}
+        # DVC reads a CSV as text.
+        {**{key: str(cell) if cell == cell else "" for key, cell in row.items()}, "rev": revision}
         for revision in revisions
         for row in table.to_dict("records")
     ]
