@@ -8,13 +8,11 @@ from markupsafe import Markup
 
 from pipeline.severity.labels import SEVERITIES
 
-# Bytes that the answers may take of a page that must stay under 5 MB.
-BYTES = 2_500_000
 # Longer texts are cut: one novel must not push out a hundred complaints.
 CHARACTERS = 1_500
 
 
-def chosen(answers: Sequence[Mapping[str, Any]], most: int, size: int = BYTES) -> list[dict[str, Any]]:
+def chosen(answers: Sequence[Mapping[str, Any]], most: int, size: int) -> list[dict[str, Any]]:
     """The rows on which the runs differ most, of each severity at least a tenth of `most`, or all.
 
     Args:
@@ -26,12 +24,17 @@ def chosen(answers: Sequence[Mapping[str, Any]], most: int, size: int = BYTES) -
         Rows in the order of `answers`, with long texts cut.
     """
     reserve = -(-most // 10)
-    first = {
-        place
+    # The reserved rows, by turns of the severities, so that none is missing where there is little room.
+    ranks = {
+        place: rank
         for severity in SEVERITIES
-        for place in [at for at, row in enumerate(answers) if row["severity"] == severity][:reserve]
+        for rank, place in enumerate(
+            [at for at, row in enumerate(answers) if row["severity"] == severity][:reserve]
+        )
     }
-    order = sorted(range(len(answers)), key=lambda place: (place not in first, place))[:most]
+    order = sorted(range(len(answers)), key=lambda place: (place not in ranks, ranks.get(place, 0), place))[
+        :most
+    ]
     kept, left = [], size
     for place in order:
         row = _cut(answers[place])

@@ -14,7 +14,7 @@ from pipeline.severity.labels import SEVERITIES
 RUNS = ("base", "uniform", "weighting")
 WEIGHTING, UNIFORM = "weighting−uniform", "uniform−base"
 # Cells that the tables by group have at most in all: a page of 500 specialties would not open.
-CELLS = 12_000
+CELLS = 9_000
 
 Row = dict[str, Any]
 

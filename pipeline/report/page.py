@@ -33,6 +33,8 @@ CLASSIFIER_TITLES = {
     "linear": "TF-IDF + logistic regression",
     "majority": "Class shares",
 }
+# What the page may weigh: under 5 MB.
+BYTES = 4_900_000
 DATASETS = ("pairs", "labelled")
 PLACEHOLDERS = {
     "link": "Links",
@@ -90,7 +92,7 @@ def render(
     titles = {model: visible(titles[model]) for model in models}
     results, effects = figures.records(measured, models), figures.records(differences, models)
     groups, specialties_left_out = figures.groups(results)
-    critical = {
+    by_severity = {
         severity: [
             effect
             for effect in effects
@@ -99,17 +101,16 @@ def render(
         ]
         for severity in SEVERITIES
     }
-    rows = answer_browser.chosen(answers, examples)
     seeds = max((int(row["seeds"]) for row in results), default=1)
     vega, script = bundle(), beside("theme.js") + _beside("page.js")
-    return environment.from_string(_beside("page.html")).render(
+    constant = values | dict(
         titles=titles,
         severities=SEVERITIES,
         test_severities=test_severities,
         run_titles=RUN_TITLES,
-        headline=findings.headline(critical["critical"]),
-        helps=findings.helps(critical["critical"], titles),
-        whom=findings.whom(critical),
+        headline=findings.headline(by_severity["critical"]),
+        helps=findings.helps(by_severity["critical"], titles),
+        whom=findings.whom(by_severity),
         sure=findings.sure(len(models), seeds, test_severities.get("critical", 0)),
         seeds=seeds,
         forests=figures.forests(effects, groups),
@@ -126,8 +127,7 @@ def render(
         duplicates=data["duplicates"],
         plots={**plots, "loss": _titled(plots["loss"], titles), **_measured_plots(measured, titles)},
         reliability=plots["reliability"]["layer"][1]["data"]["values"],
-        browser={"rows": rows, "titles": titles, "runs": RUN_TITLES, "controls": CONTROLS},
-        shown=len(rows),
+        browser={"titles": titles, "runs": RUN_TITLES, "controls": CONTROLS},
         answers_total=len(answers),
         commit=provenance.commit(),
         versions=provenance.versions(),
@@ -135,8 +135,11 @@ def render(
         vega=Markup(vega),
         script=Markup(script),
         hashes=Markup(f"{_hash(vega)} {_hash(script)}"),
-        **values,
     )
+    template = environment.from_string(_beside("page.html"))
+    # The answers take what the rest leaves.
+    rest = len(template.render(constant, rows=[]).encode())
+    return template.render(constant, rows=answer_browser.chosen(answers, examples, BYTES - rest))
 
 
 def visible(value: Any) -> Any:

@@ -5,6 +5,8 @@ from pages import ATTACK, answers
 
 from pipeline.report.answers import CHARACTERS, chosen, data
 
+ROOM = 1_000_000
+
 
 def ids(rows):
     return [row["id"] for row in rows]
@@ -12,19 +14,19 @@ def ids(rows):
 
 def test_the_first_rows_are_chosen_and_stay_in_order():
     rows = [{"id": str(place), "severity": "neutral"} for place in range(50)]
-    assert ids(chosen(rows, 7)) == [str(place) for place in range(7)]
+    assert ids(chosen(rows, 7, ROOM)) == [str(place) for place in range(7)]
 
 
 @pytest.mark.parametrize(("most", "count"), [(0, 0), (3, 3), (99, 20)])
 def test_there_are_as_many_as_asked_for_and_there(most, count):
-    assert len(chosen(answers(["m"], 20), most)) == count
+    assert len(chosen(answers(["m"], 20), most, ROOM)) == count
 
 
 def test_each_severity_is_represented_however_little_its_rows_differ():
     rows = [{"id": str(place), "severity": "neutral"} for place in range(50)]
     rows += [{"id": f"c{place}", "severity": "critical"} for place in range(9)]
     rows += [{"id": "n0", "severity": "non_critical"}]
-    assert ids(chosen(rows, 20)) == [*(str(place) for place in range(17)), "c0", "c1", "n0"]
+    assert ids(chosen(rows, 20, ROOM)) == [*(str(place) for place in range(17)), "c0", "c1", "n0"]
 
 
 def test_rows_are_left_out_where_they_would_take_more_than_their_size():
@@ -36,10 +38,20 @@ def test_rows_are_left_out_where_they_would_take_more_than_their_size():
     assert {row["severity"] for row in kept} == {"critical", "neutral", "non_critical"}
 
 
+def test_no_severity_is_missing_where_there_is_little_room():
+    rows = [
+        {"id": f"{severity} {place}", "severity": severity}
+        for severity in ("neutral", "critical")
+        for place in range(50)
+    ]
+    kept = chosen(rows, 100, size=4 * len(data(rows[-1]).encode()))
+    assert ids(kept) == ["neutral 0", "neutral 1", "critical 0", "critical 1"]
+
+
 def test_a_long_text_is_cut_and_says_so():
     [row] = answers(["m"], 1)
     row["answers"]["m"]["base"] = "ا" * (CHARACTERS + 1)
-    [kept] = chosen([row], 1)
+    [kept] = chosen([row], 1, ROOM)
     assert kept["answers"]["m"]["base"] == "ا" * CHARACTERS + " […]"
     assert kept["question"] == row["question"]
 
