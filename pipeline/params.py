@@ -6,17 +6,16 @@ So a change here can refuse a file but never change a result, and this module is
 any stage.
 """
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.data.grammar import check_hash, kind_of
 from pipeline.errors import WaznError
+from pipeline.mistakes import nearest, sentence
 
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -338,7 +337,7 @@ class Params(Section):
         for key, names in (("models", self.models), ("encoders", self.encoders)):
             for name in names:
                 if name not in self.registry:
-                    raise ValueError(f"{key}: '{name}' is not in registry{_nearest(name, self.registry)}")
+                    raise ValueError(f"{key}: '{name}' is not in registry{nearest(name, self.registry)}")
             repeated = {name for name in names if names.count(name) > 1}
             if repeated:
                 raise ValueError(f"{key}: '{min(repeated)}' is listed twice")
@@ -356,7 +355,7 @@ class Params(Section):
             ("embed_references.encoder", self.embed_references.encoder),
         ):
             if name not in self.encoders:
-                raise ValueError(f"{key}: '{name}' is not in encoders{_nearest(name, self.encoders)}")
+                raise ValueError(f"{key}: '{name}' is not in encoders{nearest(name, self.encoders)}")
         if self.uniform != Weights(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False):
             raise ValueError(
                 "uniform: alpha, beta and gamma are 1 and renormalise is false, that is plain cross-entropy"
@@ -392,45 +391,4 @@ def load(path: Path) -> Params:
         # unknown one says more.
         problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise WaznError(f"{path}: {_sentence(problems[0])}{more}") from error
-
-
-def _sentence(problem: Any) -> str:
-    location = [part for part in problem["loc"] if part != "[key]"]
-    key = ".".join(str(part) for part in location)
-    given = problem["input"]
-    match problem["type"]:
-        case "extra_forbidden":
-            siblings = [".".join(map(str, [*location[:-1], name])) for name in _keys_beside(location)]
-            return f"unknown key {key}{_nearest(key, siblings)}"
-        case "missing":
-            return f"{key} is missing; every key is needed, see profiles/ for a complete file"
-        case "value_error":
-            message = problem["msg"].removeprefix("Value error, ")
-            return f"{key}: {message}" if key else message
-        case "float_type" if isinstance(given, str) and re.fullmatch(r"\d+e-?\d+", given):
-            return f"{key}: to YAML {given} is text; write {float(given):f}"
-        case _:
-            message = problem["msg"][0].lower() + problem["msg"][1:]
-            shown = f", found {given!r}" if isinstance(given, str | int | float | bool) else ""
-            return f"{key}: {message}{shown}"
-
-
-def _nearest(key: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    return f"; the nearest known one is {close[0]}" if close else ""
-
-
-def _keys_beside(location: Sequence[str | int]) -> Iterable[str]:
-    """The keys that the schema knows where the last part of `location` stands."""
-    section: Any = Params
-    for part in location[:-1]:
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            section = section.model_fields[str(part)].annotation
-            if type(None) in get_args(section):
-                # Of a value that may be left out, what it is otherwise.
-                section = get_args(section)[0]
-        else:
-            # A list's or a mapping's values are described by its last argument.
-            section = get_args(section)[-1]
-    return list(section.model_fields)
+        raise WaznError(f"{path}: {sentence(problems[0], Params)}{more}") from error
