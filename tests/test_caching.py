@@ -194,7 +194,12 @@ def test_a_changed_source_file_is_noticed(project):
 def test_two_runs_from_a_clean_checkout_give_the_same_hashes(finished, tmp_path):
     again = checkout(tmp_path / "again")
     assert again.repro() == EVERY_STAGE
-    assert again.read("dvc.lock") == finished.read("dvc.lock")
+    first, second = (yaml.safe_load(project.read("dvc.lock"))["stages"] for project in (finished, again))
+    for stages in (first, second):
+        # The page names the commit, whose hash tells the time.
+        [page] = [out for out in stages["report"]["outs"] if out["path"] == "report/index.html"]
+        stages["report"]["outs"].remove(page)
+    assert first == second
 
 
 @pytest.mark.slow

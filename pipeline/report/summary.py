@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.errors import WaznError
 from pipeline.evaluation.statistics import ALL, compare, holm, measure
+from pipeline.evaluation.urgency import urgent
 from pipeline.files import missing, read_parquet
 from pipeline.severity.labels import SEVERITIES
 
@@ -24,16 +25,24 @@ Runs = dict[str, list[pd.DataFrame]]
 Values = dict[str, dict[str, dict[str, float]]]
 
 
-def gather(models: Sequence[str], seeds: Sequence[int]) -> dict[str, Runs]:
+def gather(models: Sequence[str], seeds: Sequence[int], scored: pd.DataFrame) -> dict[str, Runs]:
     """The evaluated rows of every model and run: model to run to a table for each seed; base has one.
 
-    Only what is asked for is read, so results of a model or seed taken off the list do not show.
+    Only what is asked for is read, so results of a model or seed taken off the list do not show. Whether
+    reference and answer tell to seek urgent care is found here, so that an edit of the list of expressions
+    costs no new answers.
+
+    Args:
+        models, seeds: what is asked for.
+        scored: the scored pairs.
 
     Raises:
         WaznError: the evaluation of a model, run and seed is missing, or of other rows than that of
             another run of the model.
     """
     gathered: dict[str, Runs] = {}
+    test = scored[scored["split"] == "test"]
+    tells = pd.Series(urgent(list(test["answer"])), index=test["id"], dtype="int64")
     for model in models:
         gathered[model], ids = {}, None
         for run in RUNS:
@@ -47,7 +56,12 @@ def gather(models: Sequence[str], seeds: Sequence[int]) -> dict[str, Runs]:
                         f"{path}: not the rows that the other runs of {model} were evaluated on; run "
                         "`dvc repro`, which evaluates it again"
                     )
-                gathered[model][run].append(table)
+                gathered[model][run].append(
+                    table.assign(
+                        urgent_reference=tells.reindex(ids).to_numpy(),
+                        urgent_answer=np.array(urgent(list(table["generated"])), dtype="int64"),
+                    )
+                )
     return gathered
 
 

@@ -6,14 +6,11 @@ Let one model answer the test complaints, and measure the answers and the likeli
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pipeline.errors import WaznError
 from pipeline.evaluation.bertscore import Encoder, References
 from pipeline.evaluation.generation import generate, uniform_draws
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.evaluation.rows import evaluated_pairs
-from pipeline.evaluation.urgency import urgent
 from pipeline.files import write_json, write_parquet
 from pipeline.training.likelihood import mean_nll, score_answers
 from pipeline.training.lora import load_run
@@ -68,8 +65,6 @@ def run(
         words=word_counts(answers),
         repetition=repetition(answers),
         empty=[int(not answer) for answer in answers],
-        urgent_reference=np.array(urgent(written), dtype=int),
-        urgent_answer=np.array(urgent(answers), dtype=int),
     )
     write_parquet(Path("data/generated") / run / model / f"{name}.parquet", found)
     metrics = {

@@ -32,9 +32,9 @@ def run(params: "Params") -> None:
         WaznError: a file that a listed model and seed should have is missing, or is of other rows than
             the model's other runs; names the file.
     """
-    gathered = tables.gather(params.models, params.seeds)
-    measured = tables.measured_table(gathered)
     scored = read_parquet(Path("data/scored/pairs.parquet"))
+    gathered = tables.gather(params.models, params.seeds, scored)
+    measured = tables.measured_table(gathered)
     train = scored[scored["split"] == "train"]
     weights = pair_weights(train, **params.weighting.model_dump())
     written = {

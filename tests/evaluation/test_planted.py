@@ -50,7 +50,7 @@ def results(built, tmp_path_factory):
         options = SimpleNamespace(test_rows=None, decoding="greedy")
         for run in NLL:
             evaluate.run("planted", run, 1, evaluate=options, embed_references=encoder)
-        gathered = tables.gather(["planted"], [1])
+        gathered = tables.gather(["planted"], [1], pairs)
         return SimpleNamespace(
             measured=tables.measured_table(gathered), differences=tables.differences_table(gathered)
         )

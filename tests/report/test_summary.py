@@ -42,7 +42,6 @@ def generated(model, run, seed, nll=None, **columns):
             **dict.fromkeys(COLUMNS, 0.0),
             "nll_sum": [4 * value for value in nll.values()],
             "answer_tokens": 4,
-            "urgent_reference": 1,
         }
     )
     table.assign(**columns).to_parquet(path)
@@ -51,14 +50,20 @@ def generated(model, run, seed, nll=None, **columns):
 def scored(**changes):
     return pd.DataFrame(
         [
-            {"id": name, "severity": severity, "question": f"سؤال {name}", "answer": f"جواب {name}"}
+            {
+                "id": name,
+                "split": "test",
+                "severity": severity,
+                "question": f"سؤال {name}",
+                "answer": f"توجه إلى الطوارئ فورا {name}",
+            }
             for name, severity in SEVERITIES.items()
         ]
     ).assign(**changes)
 
 
 def gathered(*models, seeds=(1,)):
-    return tables.gather(models or ["one"], seeds)
+    return tables.gather(models or ["one"], seeds, scored())
 
 
 # Gathering.
@@ -103,6 +108,16 @@ def test_another_model_may_have_other_rows(results):
     for run, seed in (("base", "base"), ("uniform", 1), ("weighting", 1)):
         generated("two", run, seed, {"a": 1.0, "d": 1.0})
     assert len(gathered("one", "two")["two"]["base"][0]) == 2
+
+
+def test_gather_says_which_references_and_answers_tell_to_seek_urgent_care(results):
+    urgent = ["توجه إلى الطوارئ فورا", "لا داعي للطوارئ", ""]
+    generated("one", "weighting", 1, generated=urgent)
+    calm = scored().assign(answer=["اتصل بالإسعاف", *["اشرب الماء"] * 3])
+    found = tables.gather(["one"], [1], calm)["one"]
+    assert found["weighting"][0]["urgent_answer"].tolist() == [1, 0, 0]
+    assert found["uniform"][0]["urgent_answer"].tolist() == [0, 0, 0]
+    assert all(tables[0]["urgent_reference"].tolist() == [1, 0, 0] for tables in found.values())
 
 
 # Tables.
@@ -261,7 +276,7 @@ def test_answers_come_by_how_far_the_losses_differ(results):
         "severity": "neutral",
         "specialty": "skin",
         "question": "سؤال b",
-        "reference": "جواب b",
+        "reference": "توجه إلى الطوارئ فورا b",
         "difference": 1.0,
         "answers": {"one": {"base": "one base base b", **{run: f"one {run} 1 b" for run in RUNS[1:]}}},
         "nll": {"one": {"base": 1.0, "uniform": 2.0, "weighting": 1.0}},

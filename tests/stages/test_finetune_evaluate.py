@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 
 from pipeline.errors import WaznError
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
-from pipeline.evaluation.urgency import urgent
 from pipeline.params import EmbedReferences, Evaluate, Finetune, Lora, Model, Weights
 from pipeline.severity.weights import weight_spread
 from pipeline.stages import embed_references as embed_stage
@@ -84,8 +83,6 @@ COLUMNS = (
     "words",
     "repetition",
     "empty",
-    "urgent_reference",
-    "urgent_answer",
 )
 METRICS = {
     "bertscore_f1",
@@ -559,11 +556,6 @@ def test_what_is_measured_is_that_of_the_very_row(project, scored):
     rows = generated_of(project, "gpt2", "weighting")
     answers = list(rows["generated"])
     references = list(scored[scored["split"] == "test"]["answer"])
-    assert rows["urgent_reference"].tolist() == [
-        int("الطوارئ" in text or "إسعاف" in text) for text in references
-    ]
-    assert 0 < rows["urgent_reference"].sum() < TEST
-    assert rows["urgent_answer"].tolist() == [int(found) for found in urgent(answers)]
     assert rows["empty"].tolist() == [int(not answer) for answer in answers]
     assert rows["words"].tolist() == word_counts(answers)
     assert rows["repetition"].tolist() == repetition(answers)

@@ -33,7 +33,7 @@ def given(tmp_path, monkeypatch, params):
         {
             "id": [f"row-{number}" for number in range(2 * ROWS)],
             "question": "سؤال",
-            "answer": "جواب",
+            "answer": "توجه إلى الطوارئ فورا",
             "split": ["test"] * ROWS + ["train"] * ROWS,
             "severity": [*severities, *severities],
             **pd.DataFrame(random.dirichlet([1] * 3, 2 * ROWS), columns=list(PROBABILITIES)),
