@@ -203,6 +203,35 @@ def test_two_runs_from_a_clean_checkout_give_the_same_hashes(finished, tmp_path)
 
 
 @pytest.mark.slow
+def test_a_killed_evaluation_goes_on_after_the_last_finished_run(project):
+    """Of several evaluations that a change reaches, those that DVC has recorded are not made again."""
+
+    def evaluated():
+        try:
+            stages = yaml.safe_load(project.read("dvc.lock"))["stages"]
+        except (yaml.YAMLError, TypeError, KeyError):
+            return set()  # just being written
+        settings = {
+            name: stage["params"]["params.yaml"] for name, stage in stages.items() if "evaluate" in name
+        }
+        return {name for name, params in settings.items() if params["evaluate"]["max_new_tokens"] == 5}
+
+    project.edit(lambda params: params["evaluate"].update(max_new_tokens=5))
+    assert evaluated() == set()
+    repro = project.start("dvc", "repro")
+    deadline = time.monotonic() + 200
+    while len(evaluated()) < 2:
+        assert time.monotonic() < deadline, "no evaluation ended"
+        time.sleep(0.2)
+    os.killpg(repro.pid, signal.SIGKILL)
+    repro.wait()
+    done = evaluated()
+    every = {stage for stage in EVERY_STAGE if stage.startswith("evaluate")}
+    assert done < every
+    assert project.repro() == every - done | {"report"}
+
+
+@pytest.mark.slow
 def test_sweep_makes_the_three_experiments_and_leaves_the_parameters(project):
     before = project.read("params.yaml")
     project.run(sys.executable, "-m", "pipeline", "sweep")
