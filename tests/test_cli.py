@@ -160,7 +160,7 @@ def test_outside_the_project_the_folder_is_named_as_the_reason(command, tmp_path
     ("arguments", "missing"),
     [
         (("normalise",), "data/raw/"),
-        (("report",), "data/generated/base"),
+        (("report",), "data/scored/pairs.parquet"),
         (("inspect",), "metrics/data.json"),
         (("where",), "report/"),
     ],

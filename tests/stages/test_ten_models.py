@@ -352,7 +352,8 @@ def test_full_fine_tuning_moves_every_weight_and_keeps_the_embedding_tied(
     finetune(key, "weighting", method="full")
     evaluate(key, "weighting")
     before, after = (
-        load_decoder(Path("models") / part / key, torch.float32, 8) for part in ("base", "weighting")
+        load_decoder(Path("models") / part, torch.float32, 8)
+        for part in (f"base/{key}", f"weighting/{key}/{SEED}")
     )
     assert after.get_output_embeddings().weight is after.get_input_embeddings().weight
     trained = dict(after.named_parameters())
