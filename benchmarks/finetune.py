@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="auto (bfloat16 on a GPU), float32 or bfloat16")
     parser.add_argument("--batch-size", type=int, default=8, help="rows of an optimiser step, for all")
     parser.add_argument("--tokens-per-microbatch", type=int, help="of ours (default: params.yaml)")
+    parser.add_argument("--checkpointing", action="store_true", help="ours computes activations anew")
     parser.add_argument("--contestants", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--weights", action="store_true", help="ours with severity weights as well")
     parser.add_argument(
@@ -174,9 +175,10 @@ def contestants(options: argparse.Namespace) -> dict[str, tuple[str, Contestant]
     for rows in [rows for rows in AT_ONCE if size % rows == 0]:
         for name, more in list(TRL_SETTINGS.items())[: 2 if rows == 1 else 3]:
             found[f"TRL, {rows} at once{name}"] = "trl", partial(of_trl, at_once=rows, **more)
-    found["wazn"] = "ours", partial(ours, budget=budget)
+    of_ours = partial(ours, budget=budget, checkpointing=options.checkpointing)
+    found["wazn"] = "ours", of_ours
     if options.weights:
-        found["wazn, severity weights"] = "ours", partial(ours, budget=budget, weighted=True)
+        found["wazn, severity weights"] = "ours", partial(of_ours, weighted=True)
     return {name: entry for name, entry in found.items() if entry[0] in options.contestants}
 
 
@@ -292,10 +294,19 @@ def of_trl(
     with_trainer(SFTTrainer, config, task, at_once, rows, **more)
 
 
-def ours(model: Any, task: Task, watch: Watch, budget: int | None, weighted: bool = False) -> None:
+def ours(
+    model: Any,
+    task: Task,
+    watch: Watch,
+    budget: int | None,
+    checkpointing: bool = False,
+    weighted: bool = False,
+) -> None:
     """The loop of the stage `finetune` at its default parameters; two epochs, the first to warm up."""
     deterministic(0)
     fuse_activations(model)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     examples = task.examples
     if weighted:
         weights = torch.empty(len(examples)).uniform_(0.5, 1.5).tolist()
