@@ -44,6 +44,10 @@ def _entry(params: Params, model: str) -> Any:
     return params.registry[model]
 
 
+def _seed(params: Params, seed: int | None) -> int:
+    return params.seeds[0] if seed is None else seed
+
+
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise WaznError(f"{what} is one of {', '.join(allowed)}, found '{value}'")
@@ -118,7 +122,7 @@ def finetune(
     _stage("finetune").run(
         model,
         loss,
-        values.seeds[0] if seed is None else seed,
+        _seed(values, seed),
         finetune=values.finetune,
         entry=entry,
         weights=weights[loss],
@@ -148,7 +152,7 @@ def evaluate(
     _stage("evaluate").run(
         model,
         run,
-        values.seeds[0] if seed is None else seed,
+        _seed(values, seed),
         evaluate=values.evaluate,
         embed_references=values.embed_references,
     )
@@ -173,8 +177,14 @@ def ask(
     values = load(params)
     _entry(values, model)
     _one_of("--run", run, ("base", "uniform", "weighting"))
-    chosen = values.seeds[0] if seed is None else seed
-    _command("ask").run(question, model, run, chosen, normalise=values.normalise, evaluate=values.evaluate)
+    _command("ask").run(
+        question,
+        model,
+        run,
+        _seed(values, seed),
+        normalise=values.normalise,
+        evaluate=values.evaluate,
+    )
 
 
 @app.command(rich_help_panel="Beside the stages")
