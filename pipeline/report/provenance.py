@@ -22,10 +22,8 @@ PACKAGES = (
 
 def commit() -> str:
     """The commit of the working folder, with a note where files differ from it; empty outside git."""
-    head = _git("rev-parse", "HEAD")
-    changed = head and _git(
-        "status", "--porcelain", "--untracked-files=no", "--", "pipeline", "params.yaml"
-    )
+    head = (git("rev-parse", "HEAD") or "").strip()
+    changed = head and git("status", "--porcelain", "--untracked-files=no", "--", "pipeline", "params.yaml")
     return f"{head}, with uncommitted changes" if changed else head
 
 
@@ -34,9 +32,10 @@ def versions() -> dict[str, str]:
     return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str | None:
+    """What git says; None where it fails, or there is none."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
     except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tabulate import tabulate
 
 from pipeline.errors import WaznError
 from pipeline.files import read_json
+from pipeline.report.provenance import git
 from pipeline.report.summary import SUMMARY
 
 FORMATS = {"terminal": "simple", "markdown": "pipe", "csv": "", "latex": "latex_booktabs"}
@@ -194,15 +194,15 @@ def _workspace(params: Mapping[str, Any]) -> Iterator[Result]:
 
 def _experiments() -> Iterator[Result]:
     """DVC's experiments in this repository, the newest first."""
-    listed = _git("for-each-ref", "--sort=-committerdate", "--format=%(refname)", "refs/exps") or ""
-    head = (_git("rev-parse", "HEAD") or "").strip()
+    listed = git("for-each-ref", "--sort=-committerdate", "--format=%(refname)", "refs/exps") or ""
+    head = (git("rev-parse", "HEAD") or "").strip()
     for reference in listed.splitlines():
         # DVC has other references there, for its queue.
         parts = re.fullmatch(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)", reference)
         if parts is None:
             continue
         commit, name = parts[1] + parts[2], f"experiment {parts[3]}"
-        summary, params = (_git("show", f"{reference}:./{file}") for file in (_SUMMARY, "params.yaml"))
+        summary, params = (git("show", f"{reference}:./{file}") for file in (_SUMMARY, "params.yaml"))
         if summary is None or params is None:
             _say(f"{name}: left out, since it has no {_SUMMARY if summary is None else 'params.yaml'}")
             continue
@@ -252,15 +252,6 @@ def _paper_order(preset: str) -> int:
 
 def _figure(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-def _git(*arguments: str) -> str | None:
-    """What git says; None where it fails, or there is none."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _say(line: str) -> None:
