@@ -1,6 +1,7 @@
 """What each run of a model measures, by group of rows, and how surely runs differ."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from pipeline.evaluation.metrics import COLUMNS, COMPARED, METRICS, terms, value
 from pipeline.severity.labels import SEVERITIES
 
 ALL = "all"
-COMPARISONS = {"weighting−uniform": ("weighting", "uniform"), "uniform−base": ("uniform", "base")}
+WEIGHTING, UNIFORM = "weighting−uniform", "uniform−base"
+COMPARISONS = {WEIGHTING: ("weighting", "uniform"), UNIFORM: ("uniform", "base")}
 # What one block of resamples may hold, so that memory stays flat however many rows there are.
 BLOCK = 2_000_000
 
@@ -34,33 +36,15 @@ def measure(runs: Runs, *, resamples: int = 2000, seed: int = 17) -> pd.DataFram
         denominator), `value`, `low`, `high`, `sd_seeds` (standard deviation over the seeds, NaN for one
         seed) and `seeds`. A metric without such rows is absent.
     """
-    names = list(METRICS)
-    means = {run: _mean(tables) for run, tables in runs.items()}
-    found = []
-    for group, chosen in groups(next(iter(means.values()))):
-        parts = {run: terms(mean[chosen], names) for run, mean in means.items()}
-        denominators = next(iter(parts.values()))[1]
-        drawn = _bootstrap([numerators for numerators, _ in parts.values()], denominators, resamples, seed)
-        for (run, (numerators, _)), sums in zip(parts.items(), drawn[:-1], strict=True):
-            exact = values(numerators.sum(axis=0), denominators.sum(axis=0), names)
-            low, high = _ends(values(sums, drawn[-1], names))
+    names, found = list(METRICS), []
+    for group, chosen, numerators, denominators in _parts(runs, names):
+        drawn = _bootstrap(list(numerators.values()), denominators, resamples, seed)
+        for (run, part), sums in zip(numerators.items(), drawn[:-1], strict=True):
             each = [[part[chosen].sum(axis=0) for part in terms(table, names)] for table in runs[run]]
             single = np.stack([values(above, below, names) for above, below in each])
-            found += [
-                {
-                    "run": run,
-                    "metric": name,
-                    "group": group,
-                    "rows": int((denominators[:, index] > 0).sum()),
-                    "value": exact[index],
-                    "low": low[index],
-                    "high": high[index],
-                    "sd_seeds": single[:, index].std(ddof=1) if len(single) > 1 else np.nan,
-                    "seeds": len(single),
-                }
-                for index, name in enumerate(names)
-                if not np.isnan(exact[index])
-            ]
+            for index, row in _figures(group, names, part, denominators, sums, drawn[-1]):
+                spread = single[:, index].std(ddof=1) if len(single) > 1 else np.nan
+                found.append({"run": run, **row, "sd_seeds": spread, "seeds": len(single)})
     return pd.DataFrame(found)
 
 
@@ -79,33 +63,16 @@ def compare(runs: Runs, *, resamples: int = 2000, permutations: int = 4999, seed
         `comparison` (of `COMPARISONS`), `metric` (of `COMPARED`), `group`, `rows`, `value`, `low`, `high`
         and `p` (NaN where there is none). A metric without rows in its denominator is absent.
     """
-    means = {run: _mean(tables) for run, tables in runs.items()}
     found = []
-    for group, chosen in groups(next(iter(means.values()))):
-        parts = {run: terms(mean[chosen], COMPARED) for run, mean in means.items()}
-        denominators = next(iter(parts.values()))[1]
-        differences = [parts[a][0] - parts[b][0] for a, b in COMPARISONS.values()]
+    for group, _, numerators, denominators in _parts(runs, COMPARED):
+        differences = [numerators[a] - numerators[b] for a, b in COMPARISONS.values()]
         drawn = _bootstrap(differences, denominators, resamples, seed)
         p = np.full((len(differences), len(COMPARED)), np.nan)
         if group in (ALL, *SEVERITIES):
             p = sign_flips(np.hstack(differences), permutations, seed).reshape(p.shape)
         for number, comparison in enumerate(COMPARISONS):
-            exact = values(differences[number].sum(axis=0), denominators.sum(axis=0), COMPARED)
-            low, high = _ends(values(drawn[number], drawn[-1], COMPARED))
-            found += [
-                {
-                    "comparison": comparison,
-                    "metric": name,
-                    "group": group,
-                    "rows": int((denominators[:, index] > 0).sum()),
-                    "value": exact[index],
-                    "low": low[index],
-                    "high": high[index],
-                    "p": p[number, index],
-                }
-                for index, name in enumerate(COMPARED)
-                if not np.isnan(exact[index])
-            ]
+            rows = _figures(group, COMPARED, differences[number], denominators, drawn[number], drawn[-1])
+            found += [{"comparison": comparison, **row, "p": p[number, index]} for index, row in rows]
     return pd.DataFrame(found)
 
 
@@ -185,6 +152,48 @@ def holm(p: np.ndarray) -> np.ndarray:
         largest = max(largest, min(1.0, (len(order) - place) * p[index]))
         corrected[index] = largest
     return corrected
+
+
+def _parts(
+    runs: Runs, names: Sequence[str]
+) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray], np.ndarray]]:
+    """Each group's name and rows, and of those the numerators by run and the denominators (see `terms`)."""
+    means = {run: _mean(tables) for run, tables in runs.items()}
+    for group, chosen in groups(next(iter(means.values()))):
+        parts = {run: terms(mean[chosen], names) for run, mean in means.items()}
+        denominators = next(iter(parts.values()))[1]
+        yield group, chosen, {run: numerators for run, (numerators, _) in parts.items()}, denominators
+
+
+def _figures(
+    group: str,
+    names: Sequence[str],
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    drawn: np.ndarray,
+    drawn_denominators: np.ndarray,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Place in `names` and row of a result of each metric that has something to be divided by.
+
+    Args:
+        numerators, denominators: (n, m).
+        drawn, drawn_denominators: their sums over resampled rows, (resamples, m).
+    """
+    exact = values(numerators.sum(axis=0), denominators.sum(axis=0), names)
+    low, high = _ends(values(drawn, drawn_denominators, names))
+    for index, name in enumerate(names):
+        if not np.isnan(exact[index]):
+            yield (
+                index,
+                {
+                    "metric": name,
+                    "group": group,
+                    "rows": int((denominators[:, index] > 0).sum()),
+                    "value": exact[index],
+                    "low": low[index],
+                    "high": high[index],
+                },
+            )
 
 
 def _mean(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
