@@ -7,7 +7,6 @@ import pandas as pd
 
 from pipeline.evaluation.metrics import METRICS
 from pipeline.report.page import QUALITY_TITLES, confusion_counts, render
-from pipeline.report.plots import draw
 
 RUNS = ("base", "uniform", "weighting")
 SEVERITIES = ("non_critical", "neutral", "critical")
@@ -201,22 +200,7 @@ def curves(models, steps):
 def plots(models, steps=60):
     weights = pd.DataFrame({"weight": [0.5, 0.75, 1.0, 1.25, 1.5], "rows": [320, 90, 150, 80, 0]})
     reliability = pd.DataFrame({"confidence": [0.45, 0.9], "accuracy": [0.5, 0.8], "rows": [3, 5]})
-    return {
-        "loss": draw(
-            "loss",
-            curves(models, steps),
-            title="Training loss",
-            x="step",
-            y="smooth",
-            labels={"smooth": "loss"},
-        ),
-        "weights": draw(
-            "histogram", weights, title="Weights", x="weight", y="rows", labels={"weight": "w"}
-        ),
-        "reliability": draw(
-            "reliability", reliability, title="Reliability", x="confidence", y="accuracy", labels={}
-        ),
-    }
+    return {"loss": curves(models, steps), "weights": weights, "reliability": reliability}
 
 
 def page(
@@ -232,7 +216,6 @@ def page(
     """The page of `models`; what is in `changes` goes to `render` as it is."""
     titles = {model: f"{title} {place}" if place else title for place, model in enumerate(models)}
     values = {
-        "summary": {model: {} for model in models},
         "titles": titles,
         "weighting": SimpleNamespace(alpha=0.5, beta=1.0, gamma=1.5),
         "bertscore_encoder": "tiny_bert",

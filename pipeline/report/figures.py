@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.statistics import ALL, COMPARISONS
 from pipeline.report.findings import sign
+from pipeline.report.summary import RUNS
 from pipeline.severity.labels import SEVERITIES
 
-RUNS = ("base", "uniform", "weighting")
-WEIGHTING, UNIFORM = "weighting−uniform", "uniform−base"
 # Cells that the tables by group have at most in all: a page of 500 specialties would not open.
 CELLS = 9_000
 
@@ -37,7 +37,7 @@ def groups(rows: Sequence[Row], cells: int = CELLS) -> tuple[list[str], int]:
     All rows come first, then the severities from critical down, then specialties, large ones first.
     """
     sizes = {row["group"]: row["rows"] for row in rows}
-    fixed = [name for name in ("all", *reversed(SEVERITIES)) if name in sizes]
+    fixed = [name for name in (ALL, *reversed(SEVERITIES)) if name in sizes]
     others = sorted(sizes.keys() - set(fixed), key=lambda name: (-sizes[name], str(name)))
     each = max(1, len(rows) // max(1, len(sizes)))
     room = max(0, cells // each - len(fixed))
@@ -91,7 +91,7 @@ def forests(effects: Sequence[Row], order: Sequence[str]) -> list[Row]:
         sorted(effects, key=_place), key=lambda row: (row["comparison"], row["metric"])
     ):
         rows = [row for row in found if row["group"] in order]
-        main = [row for row in rows if row["group"] in ("all", *SEVERITIES)]
+        main = [row for row in rows if row["group"] in (ALL, *SEVERITIES)]
         if main:
             result.append(_forest(comparison, metric, main, order, False))
         if metric == "nll" and len(main) < len(rows):
@@ -102,7 +102,7 @@ def forests(effects: Sequence[Row], order: Sequence[str]) -> list[Row]:
 
 
 def _place(row: Row) -> tuple[int, int]:
-    return (WEIGHTING, UNIFORM).index(row["comparison"]), list(METRICS).index(row["metric"])
+    return list(COMPARISONS).index(row["comparison"]), list(METRICS).index(row["metric"])
 
 
 def _forest(
@@ -124,7 +124,7 @@ def _forest(
         lines.setdefault(row["group"], []).append(
             {**row, **places, "kind": "better" if kind == better else kind}
         )
-    critical_first = sorted(lines, key=lambda name: (name == "all", order.index(name)))
+    critical_first = sorted(lines, key=lambda name: (name == ALL, order.index(name)))
     return {
         "comparison": comparison,
         "metric": metric,

@@ -12,13 +12,15 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.statistics import ALL, UNIFORM, WEIGHTING
 from pipeline.report import answers as answer_browser
 from pipeline.report import figures, findings, provenance
 from pipeline.report.plots import beside, bundle, draw
+from pipeline.report.summary import nll_table
 from pipeline.severity.labels import SEVERITIES
 
 RUN_TITLES = {"base": "Base", "uniform": "CE", "weighting": "Severity-aware"}
-COMPARISONS = {figures.WEIGHTING: "severity-aware − CE", figures.UNIFORM: "CE − base"}
+COMPARISONS = {WEIGHTING: "severity-aware − CE", UNIFORM: "CE − base"}
 QUALITY_TITLES = {
     "accuracy": "Accuracy",
     "macro_f1": "Macro F1",
@@ -52,7 +54,6 @@ CONTROLS = {
 
 
 def render(
-    summary: Mapping[str, Any],
     *,
     titles: Mapping[str, str],
     data: Mapping[str, Any],
@@ -60,21 +61,20 @@ def render(
     differences: pd.DataFrame,
     answers: Sequence[Mapping[str, Any]],
     examples: int,
-    plots: Mapping[str, dict[str, Any]],
+    plots: Mapping[str, pd.DataFrame],
     test_severities: Mapping[str, int],
     **values: Any,
 ) -> str:
     """Fill page.html; whatever comes from data is escaped, and characters that turn text are shown by name.
 
     Args:
-        summary: metrics/summary.json; its models are shown, in its order.
-        titles: what a model is called, by its name.
+        titles: what a model is called, by its name; these are shown, in this order.
         data: metrics/data.json.
         measured: metrics/plots/metrics.csv.
         differences: metrics/plots/differences.csv.
         answers: all test rows with the answers of every model and run, those that differ most first.
         examples: how many of them are shown at most.
-        plots: `loss`, `weights` and `reliability`, as `draw` gives them.
+        plots: metrics/plots/<name>.csv of `loss`, `weights` and `reliability`.
         test_severities: test rows by severity.
         values: what else the template names.
     """
@@ -88,16 +88,15 @@ def render(
         "figure": figure,
         "json": answer_browser.data,
     }
-    models = list(summary)
-    titles = {model: visible(titles[model]) for model in models}
+    titles = {model: visible(title) for model, title in titles.items()}
+    models = list(titles)
     results, effects = figures.records(measured, models), figures.records(differences, models)
     groups, specialties_left_out = figures.groups(results)
     by_severity = {
         severity: [
             effect
             for effect in effects
-            if (effect["comparison"], effect["metric"], effect["group"])
-            == (figures.WEIGHTING, "nll", severity)
+            if (effect["comparison"], effect["metric"], effect["group"]) == (WEIGHTING, "nll", severity)
         ]
         for severity in SEVERITIES
     }
@@ -125,8 +124,8 @@ def render(
         reasons=sorted({reason for name in DATASETS for reason in data[name]["rejected"]}),
         placeholder_titles=PLACEHOLDERS,
         duplicates=data["duplicates"],
-        plots={**plots, "loss": _titled(plots["loss"], titles), **_measured_plots(measured, titles)},
-        reliability=plots["reliability"]["layer"][1]["data"]["values"],
+        plots=_drawn(measured, plots, titles),
+        reliability=plots["reliability"].to_dict("records"),
         browser={"titles": titles, "runs": RUN_TITLES, "controls": CONTROLS},
         answers_total=len(answers),
         commit=provenance.commit(),
@@ -175,24 +174,46 @@ def confusion_counts(confusion: pd.DataFrame) -> dict[str, dict[str, int]]:
     }
 
 
-def _measured_plots(measured: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, Any]:
-    table = measured[measured["model"].isin(titles)]
-    table = table.assign(model=table["model"].map(titles))
-    by_severity = table[(table["metric"] == "nll") & table["group"].isin(SEVERITIES)]
-    by_severity = by_severity.sort_values(
-        "group", key=lambda names: names.map(SEVERITIES[::-1].index), kind="stable"
-    )
-    named = table[table["group"] == "all"]
-    named = named.assign(
-        metric=named["metric"].map({name: metric.title for name, metric in METRICS.items()})
-    )
-    columns = ["model", "run", "value", "low", "high"]
+def _drawn(
+    measured: pd.DataFrame, tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Every plot of the page, of the models that have a title, under it."""
+
+    def titled(table: pd.DataFrame) -> pd.DataFrame:
+        table = table[table["model"].isin(titles)]
+        return table.assign(model=table["model"].map(titles))
+
+    nll, whole = titled(nll_table(measured)), titled(measured[measured["group"] == ALL])
+    title_of = {name: metric.title for name, metric in METRICS.items()}
+    columns = ["model", "run", "value", "low", "high", "metric", "group"]
     return {
+        "loss": draw(
+            "loss",
+            titled(tables["loss"]),
+            title="Training loss (each run's own objective)",
+            x="step",
+            y="smooth",
+            labels={"smooth": "loss, exponential mean"},
+        ),
+        "weights": draw(
+            "histogram",
+            tables["weights"],
+            title="Weights of the training pairs",
+            x="weight",
+            y="rows",
+            labels={"weight": "w"},
+        ),
+        "reliability": draw(
+            "reliability",
+            tables["reliability"],
+            title="Reliability of the classifier",
+            x="confidence",
+            y="accuracy",
+            labels={},
+        ),
         "severity": draw(
             "bars",
-            by_severity.assign(group=by_severity["group"].str.replace("_", "-"))[[*columns, "group"]]
-            .rename(columns={"group": "severity"})
-            .round(4),
+            nll.assign(severity=nll["severity"].str.replace("_", "-")).round(4),
             title="NLL of the reference answers by severity and run",
             x="severity",
             y="value",
@@ -200,18 +221,13 @@ def _measured_plots(measured: pd.DataFrame, titles: Mapping[str, str]) -> dict[s
         ),
         "metrics": draw(
             "metrics",
-            named[[*columns, "metric", "group"]].round(4),
+            whole.assign(metric=whole["metric"].map(title_of))[columns].round(4),
             title="Every metric by model and run",
             x="model",
             y="value",
             labels={},
         ),
     }
-
-
-def _titled(plot: dict[str, Any], titles: Mapping[str, str]) -> dict[str, Any]:
-    rows = [{**row, "model": titles[row["model"]]} for row in plot["data"]["values"]]
-    return {**plot, "data": {"values": rows}}
 
 
 def _beside(name: str) -> str:

@@ -13,7 +13,6 @@ import yaml
 from pipeline.files import missing, read_json, read_parquet, replacing, write_csv, write_json
 from pipeline.report import summary as tables
 from pipeline.report.page import confusion_counts, render
-from pipeline.report.plots import draw
 from pipeline.severity.weights import weight_spread
 from pipeline.training.loss import pair_weights
 
@@ -44,43 +43,19 @@ def run(params: "Params") -> None:
         "loss": tables.loss_table(params.models, params.seeds),
         "weights": tables.weight_histogram(weights),
     }
-    plots = {
-        "loss": draw(
-            "loss",
-            written["loss"],
-            title="Training loss (each run's own objective)",
-            x="step",
-            y="smooth",
-            labels={"smooth": "loss, exponential mean"},
-        ),
-        "weights": draw(
-            "histogram",
-            written["weights"],
-            title="Weights of the training pairs",
-            x="weight",
-            y="rows",
-            labels={"weight": "w"},
-        ),
-        "reliability": draw(
-            "reliability",
-            _csv(PLOTS / "reliability.csv"),
-            title="Reliability of the classifier",
-            x="confidence",
-            y="accuracy",
-            labels={},
-        ),
-    }
     answers = tables.answers(gathered, scored)
     evaluation = METRICS / "evaluate" / "base" / params.models[0] / "base.json"
-    summary = tables.summary(measured)
     page = render(
-        summary,
         titles={model: params.registry[model].title for model in params.models},
         measured=measured,
         differences=written["differences"],
         answers=answers,
         examples=params.report.examples,
-        plots=plots,
+        plots={
+            "loss": written["loss"],
+            "weights": written["weights"],
+            "reliability": _csv(PLOTS / "reliability.csv"),
+        },
         weighting=params.weighting,
         bertscore_encoder=read_json(evaluation)["bertscore_encoder"],
         test_rows=len(answers),
@@ -96,7 +71,7 @@ def run(params: "Params") -> None:
     )
     for name, table in written.items():
         write_csv(PLOTS / f"{name}.csv", table)
-    write_json(METRICS / "summary.json", summary)
+    write_json(METRICS / "summary.json", tables.summary(measured))
     with replacing(PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

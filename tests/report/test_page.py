@@ -17,6 +17,7 @@ from pages import (
     interval,
     measured,
     page,
+    plots,
     quality,
 )
 
@@ -242,17 +243,13 @@ def test_the_verdict_heads_the_page():
 def test_a_name_that_the_template_needs_and_nobody_gives_is_an_error():
     with pytest.raises(UndefinedError, match="undefined"):
         render(
-            {},
             titles={},
             data=data(),
             measured=measured(["m"]),
             differences=pd.DataFrame([difference("m", "nll", "all", 0, 1, 1)]),
             answers=[],
             examples=0,
-            plots={
-                name: {"data": {"values": []}, "layer": [{}, {"data": {"values": []}}]}
-                for name in ("loss", "reliability")
-            },
+            plots=plots(["m"]),
             test_severities={},
         )
 

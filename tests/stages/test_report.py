@@ -56,7 +56,7 @@ def given(tmp_path, monkeypatch, params):
         "metrics/plots/reliability.csv", pd.DataFrame({"confidence": [0.4], "accuracy": [0.5], "rows": [9]})
     )
     calls = []
-    monkeypatch.setattr(report, "render", lambda summary, **values: calls.append(values) or "a page")
+    monkeypatch.setattr(report, "render", lambda **values: calls.append(values) or "a page")
     return calls
 
 
