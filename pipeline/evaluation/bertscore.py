@@ -25,7 +25,7 @@ from tqdm import tqdm
 from pipeline.data.hashes import folder_digest
 from pipeline.errors import WaznError
 from pipeline.files import missing, read_json, replacing, write_json
-from pipeline.training.runtime import device
+from pipeline.training.runtime import device, require_model
 
 STATES, NOTE = "states.npy", "references.json"
 Embedded = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -50,8 +50,7 @@ class Encoder:
         Raises:
             WaznError: there is no encoder, or it has fewer layers.
         """
-        if not (folder / "config.json").is_file():
-            raise WaznError(f"{folder}: no model there; run `dvc repro`, which makes it")
+        require_model(folder)
         try:
             self._model = get_model(str(folder), layer).float().to(device())
         except AssertionError as error:

@@ -109,14 +109,23 @@ def fuse_activations(model: torch.nn.Module) -> None:
                 setattr(module, name, torch.nn.GELU(approximate="tanh"))
 
 
+def require_model(folder: Path) -> None:
+    """Go on if there is a model in `folder`.
+
+    Raises:
+        WaznError: there is none.
+    """
+    if not (folder / "config.json").is_file():
+        raise WaznError(f"{folder}: no model there; run `dvc repro`, which makes it")
+
+
 def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
     """What transformers' `kind` makes of `folder`: from disk only, and without running its code.
 
     Raises:
         WaznError: there is no model, or it cannot be loaded.
     """
-    if not (folder / "config.json").is_file():
-        raise WaznError(f"{folder}: no model there; run `dvc repro`, which makes it")
+    require_model(folder)
     try:
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
