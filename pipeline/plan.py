@@ -175,7 +175,7 @@ def memory(size: Size, work: Work, finetune: "Finetune", dtype: torch.dtype) -> 
     kept = _ACTIVATIONS + size.layers if finetune.gradient_checkpointing else _ACTIVATIONS * size.layers
     activations = kept * work.largest * size.hidden * dtype.itemsize
     return (
-        weights + states * size.trained + activations + 3 * 4 * min(LOGITS, work.largest * size.vocabulary)
+        weights + states * size.trained + activations + 2 * 4 * min(LOGITS, work.largest * size.vocabulary)
     )
 
 

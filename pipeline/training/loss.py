@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import cross_entropy
 
 from pipeline.severity.labels import PROBABILITIES
 
@@ -113,20 +112,18 @@ class _ChunkedNLL(torch.autograd.Function):
         pieces, nlls = [], []
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
-            piece = hidden[part].detach().requires_grad_(wanted)
-            with torch.set_grad_enabled(wanted):
-                logits = project(piece)
-                if logits.dtype in (torch.float16, torch.bfloat16):
-                    logits = logits.float()
-                nll = cross_entropy(logits, labels[part], reduction="none")
-                loss = (coefficient[part].to(nll.dtype) * nll).sum()
-            if wanted:
-                found = torch.autograd.grad(loss, [piece, *parameters])
-                pieces.append(found[0])
-                for total, more in zip(gradients, found[1:], strict=False):
-                    total.add_(more)
-                gradients = gradients or list(found[1:])
-            nlls.append(nll.detach())
+            nll, found = _of_chunk(
+                hidden[part].detach().requires_grad_(wanted),
+                labels[part],
+                coefficient[part],
+                project,
+                parameters,
+            )
+            nlls.append(nll)
+            pieces += found[:1]
+            for total, more in zip(gradients, found[1:], strict=False):
+                total.add_(more)
+            gradients = gradients or found[1:]
         nll = torch.cat(nlls) if nlls else hidden.new_zeros(0)
         ctx.save_for_backward(*([torch.cat(pieces), *gradients] if wanted else []))
         ctx.mark_non_differentiable(nll)
@@ -137,3 +134,29 @@ class _ChunkedNLL(torch.autograd.Function):
         # In place, as they are of the vocabulary's size and nobody else has them.
         hidden, *parameters = (gradient.mul_(upstream[0]) for gradient in ctx.saved_tensors)
         return (hidden, None, None, None, None, *parameters)
+
+
+def _of_chunk(
+    hidden: torch.Tensor,
+    labels: torch.Tensor,
+    coefficient: torch.Tensor,
+    project: Project,
+    parameters: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The nll of m tokens; and the gradient of `sum(coefficient * nll)` for `hidden` and `parameters`.
+
+    By hand from the logits on, so that besides them there is one tensor of their size: first log p, then
+    the gradient coefficient * (p - onehot(labels)). No gradients if `hidden` requires none.
+    """
+    with torch.set_grad_enabled(hidden.requires_grad):
+        logits = project(hidden)
+    half = logits.dtype in (torch.float16, torch.bfloat16)
+    table = logits.detach().log_softmax(dim=1, dtype=torch.float32 if half else None)
+    at = torch.arange(len(labels), device=labels.device), labels
+    nll = -table[at]
+    if not hidden.requires_grad:
+        return nll, []
+    table.exp_()
+    table[at] = torch.expm1(-nll)
+    table.mul_(coefficient.to(table.dtype)[:, None])
+    return nll, list(torch.autograd.grad(logits, [hidden, *parameters], table.to(logits.dtype)))

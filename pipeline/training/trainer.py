@@ -178,7 +178,7 @@ class _Run:
         self.lengths = [len(example.tokens) for example in examples]
         self.per_epoch = math.ceil(len(examples) / recipe.batch_size)
         self.total = self.per_epoch * recipe.epochs
-        self.module = shared(AnswerLoss(model), self.here)
+        self.module = shared(AnswerLoss(model, in_place=self.here.num_processes == 1), self.here)
         self.trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimiser = _optimiser(self.trained, recipe)
         self.schedule = get_scheduler(
@@ -202,6 +202,11 @@ class _Run:
         # What is drawn depends on nothing that came before, so that a run can be taken up at any step.
         torch.manual_seed(_seed(recipe.seed, number, here.process_index))
         self.module.train()
+        for parameter in self.trained:
+            # Kept from step to step, so that they do not break up the memory for activations.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad.zero_()
         place = {index: position for position, index in enumerate(indices)}
         weights = np.array([self.examples[index].weight for index in indices])
         answers = np.array([_answer_tokens(self.examples[index]) for index in indices])
@@ -230,7 +235,6 @@ class _Run:
             )
         self.optimiser.step()
         self.schedule.step()
-        self.optimiser.zero_grad(set_to_none=True)
         return Step(
             number=number,
             epoch=number / self.per_epoch,

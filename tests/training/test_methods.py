@@ -161,3 +161,13 @@ def test_bfloat16_chunks_of_a_trained_head(chunk, examples, monkeypatch):
     for name in ("model.model.embed_tokens.weight", "model.model.norm.weight"):
         error = (found[name] - exact[name]).norm() / exact[name].norm()
         assert error < 0.1, name
+    module = AnswerLoss(module.model, in_place=True)
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    with torch.autocast("cpu", torch.bfloat16):
+        same, _ = module(batch, factors)
+    same.backward()
+    assert same.item() == loss.item()
+    weight = module.decoder.get_output_embeddings().weight
+    expected = found["model.model.embed_tokens.weight"]
+    assert (weight.grad - expected).norm() < 0.01 * expected.norm()

@@ -16,7 +16,7 @@ from pipeline.training import objective
 from pipeline.training.batching import Batch, collate
 from pipeline.training.lora import add_lora
 from pipeline.training.loss import coefficients
-from pipeline.training.objective import answer_loss
+from pipeline.training.objective import AnswerLoss, answer_loss
 
 VOCABULARY = 384  # of random_model
 MEANS = ("sequence", "token")
@@ -63,6 +63,30 @@ def test_loss_and_every_gradient_equal_the_equation(
         found = loss_of(model, examples, mean, groups)
         assert found.item() == pytest.approx(expected.item(), abs=1e-10)
         assert_close(gradients(model, found), wanted, atol=1e-10)
+
+
+def added_in_place(model, examples, groups):
+    """What is added to gradients that were 1 before."""
+    module, factors = AnswerLoss(model, in_place=True), step_coefficients(examples, "sequence")
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    for group in groups:
+        module(collate([examples[i] for i in group]), factors[group])[0].backward()
+    return {name: parameter.grad - 1 for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradients_added_in_place_are_the_equations(
+    architecture, tied, examples, wide_softmax, monkeypatch
+):
+    names = ["tie_word_embeddings", *(["tie_embedding"] if architecture == "lfm2" else [])]
+    model = random_model(architecture, **dict.fromkeys(names, tied))
+    assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) == tied
+    wanted = gradients(model, paper_loss(model, examples))
+    for groups, chunk in (([list(range(10))], 10**6), ([[3, 0, 9], [1], [2, 4, 5, 6, 7, 8]], 50)):
+        monkeypatch.setattr(objective, "LOGITS", chunk * VOCABULARY)
+        assert_close(added_in_place(model, examples, groups), wanted, atol=1e-10)
 
 
 @pytest.mark.parametrize("mean", MEANS)
@@ -116,6 +140,8 @@ def test_what_a_model_does_after_the_projection_is_done(architecture, examples, 
     found = loss_of(model, examples, groups=[[i] for i in range(len(examples))])
     assert found.item() == pytest.approx(expected.item(), abs=1e-10)
     assert_close(gradients(model, found), wanted, atol=1e-10)
+    in_place = added_in_place(model, examples, [[i] for i in range(len(examples))])
+    assert_close(in_place, wanted, atol=1e-10)
     assert model(tokens).logits.shape == (*tokens.shape, VOCABULARY), "its decoder is itself again"
 
 
@@ -266,6 +292,39 @@ def test_no_tensor_has_more_logits_than_a_chunk(architecture, trained, examples,
         rows * vocabulary for rows in range(1, chunk + 1)
     }
     assert any(chunk in shape for shape in over)
+
+
+class Buffers(TorchDispatchMode):
+    """Notes the addresses of dense tensors of `count` numbers that an operation makes or writes."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count, self.found = count, set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        made = function(*arguments, **(named or {}))
+        for tensor in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(tensor, torch.Tensor) and not tensor.is_sparse and tensor.numel() == self.count:
+                self.found.add(tensor.data_ptr())
+        return made
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradients_added_in_place_need_no_tensor_of_the_vocabularys_size(
+    architecture, in_place, examples, monkeypatch
+):
+    vocabulary, chunk = 1013, 11
+    model = random_model(architecture, torch.float32, vocabulary=vocabulary)
+    monkeypatch.setattr(objective, "LOGITS", chunk * vocabulary)
+    module = AnswerLoss(model, in_place=in_place)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    weight = model.get_output_embeddings().weight
+    with Buffers(weight.numel()) as buffers:
+        module(collate(examples), step_coefficients(examples, "sequence"))[0].backward()
+    others = buffers.found - {weight.data_ptr(), weight.grad.data_ptr()}
+    assert bool(others) != in_place, "without, there are some: else this would see nothing"
 
 
 PEAK = """
