@@ -147,8 +147,8 @@ def test_killed_while_the_model_is_written(project, uninterrupted):
 
 
 def test_the_best_weights_so_far_survive_a_kill(project):
-    """The learning rate is such that validation is best early, before the kill."""
-    change(project, keep="best", learning_rate=0.9, schedule="constant", evaluate_every=0.5)
+    """The rate is so high that validation is best early, before the kill."""
+    change(project, keep="best", learning_rate=0.05, schedule="constant", evaluate_every=0.5)
     again = shutil.copytree(project, project.parent / "again")
     assert run(again, *COMMAND).code == 0
     expected = files_of(again, *RESULTS)
