@@ -32,7 +32,7 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
-from itertools import pairwise
+from itertools import pairwise, product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,9 @@ def main() -> None:
     parser.add_argument("--method", choices=["full", "lora"], default="full")
     parser.add_argument("--dtype", default="auto", help="auto (bfloat16 on a GPU), float32 or bfloat16")
     parser.add_argument("--batch-size", type=int, default=8, help="rows of an optimiser step, for all")
-    parser.add_argument("--tokens-per-microbatch", type=int, help="of ours (default: params.yaml)")
+    parser.add_argument(
+        "--tokens-per-microbatch", type=int, nargs="*", help="of ours besides params.yaml's (CPU: 256)"
+    )
     parser.add_argument("--checkpointing", action="store_true", help="ours computes activations anew")
     parser.add_argument("--contestants", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--weights", action="store_true", help="ours with severity weights as well")
@@ -167,7 +169,9 @@ def main() -> None:
 
 def contestants(options: argparse.Namespace) -> dict[str, tuple[str, Contestant]]:
     """Kind and function of each contestant asked for, by name."""
-    size, budget = options.batch_size, options.tokens_per_microbatch
+    size, budgets = options.batch_size, options.tokens_per_microbatch
+    if budgets is None:
+        budgets = [] if device().type == "cuda" else [256]
     found: dict[str, tuple[str, Contestant]] = {
         "notebook, 1 at once": ("notebook", notebook),
         f"Trainer, {size} at once": ("trainer", of_transformers),
@@ -175,8 +179,10 @@ def contestants(options: argparse.Namespace) -> dict[str, tuple[str, Contestant]
     for rows in [rows for rows in AT_ONCE if size % rows == 0]:
         for name, more in list(TRL_SETTINGS.items())[: 2 if rows == 1 else 3]:
             found[f"TRL, {rows} at once{name}"] = "trl", partial(of_trl, at_once=rows, **more)
-    of_ours = partial(ours, budget=budget, checkpointing=options.checkpointing)
+    of_ours = partial(ours, checkpointing=options.checkpointing)
     found["wazn"] = "ours", of_ours
+    for budget in budgets:
+        found[f"wazn, {budget} tokens at once"] = "ours", partial(of_ours, budget=budget)
     if options.weights:
         found["wazn, severity weights"] = "ours", partial(of_ours, weighted=True)
     return {name: entry for name, entry in found.items() if entry[0] in options.contestants}
@@ -203,13 +209,13 @@ def compare(task: Task, todo: dict[str, tuple[str, Contestant]], rounds: int) ->
             f"of {rate / 1e9:.0f} GFLOP/s",
             flush=True,
         )
-    for kind in KINDS:
-        peers = [name for name in best if todo[name][0] == kind and name != "wazn"]
-        if peers and "wazn" in best:
+    for own, kind in product([name for name in best if todo[name][0] == "ours"], KINDS):
+        peers = [name for name in best if todo[name][0] == kind and name != own]
+        if peers:
             fastest = min(peers, key=lambda name: best[name].seconds)
             print(
-                f"wazn: {best[fastest].seconds / best['wazn'].seconds:.3f} times the speed and "
-                f"{best['wazn'].memory / best[fastest].memory:.2f} times the memory of {fastest}"
+                f"{own}: {best[fastest].seconds / best[own].seconds:.3f} times the speed and "
+                f"{best[own].memory / best[fastest].memory:.2f} times the memory of {fastest}"
             )
 
 
@@ -298,7 +304,7 @@ def ours(
     model: Any,
     task: Task,
     watch: Watch,
-    budget: int | None,
+    budget: int | None = None,
     checkpointing: bool = False,
     weighted: bool = False,
 ) -> None:
