@@ -153,3 +153,8 @@ def scored_table():
         )
 
     return table
+
+
+def pytest_collection_modifyitems(items):
+    """Those that run whole pipelines first, or one worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.path.name != "test_caching.py")
