@@ -30,8 +30,8 @@ from transformers import AutoModelForCausalLM, BertConfig, BertModel, PreTrained
 
 from pipeline.evaluation.bertscore import Encoder, References, store
 from pipeline.evaluation.generation import generate, uniform_draws
-from pipeline.training.prompt import encode_prompt
-from pipeline.training.runtime import deterministic, device, fuse_activations, torch_dtype
+from pipeline.models.prompt import encode_prompt
+from pipeline.models.runtime import deterministic, device, fuse_activations, torch_dtype
 
 NEW_TOKENS, LONGEST = 50, 512
 

@@ -60,9 +60,9 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from pipeline import environment
-from pipeline.training.lora import add_lora
-from pipeline.training.prompt import Example, encode
-from pipeline.training.runtime import deterministic, device, fuse_activations, torch_dtype
+from pipeline.models.lora import add_lora
+from pipeline.models.prompt import Example, encode
+from pipeline.models.runtime import deterministic, device, fuse_activations, torch_dtype
 from pipeline.training.trainer import Recipe, train
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,9 +24,9 @@ import transformers
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer, pipeline
 
+from pipeline.models.runtime import device, torch_dtype
+from pipeline.severities import SEVERITIES
 from pipeline.severity.classifier import Classifier
-from pipeline.severity.labels import SEVERITIES
-from pipeline.training.runtime import device, torch_dtype
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data/sample/complaints.jsonl"
 VOCABULARY, LONGEST = 64_000, 512

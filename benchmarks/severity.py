@@ -30,15 +30,14 @@ import pandas as pd
 import yaml
 from accelerate import PartialState
 
-from pipeline.params import Params, load
-from pipeline.severity.labels import SEVERITIES
-from pipeline.severity.weights import weight_spread
+from pipeline.config.params import Params, load
+from pipeline.models.lora import load_run
+from pipeline.models.prompt import encode_pairs
+from pipeline.models.runtime import load_tokenizer, torch_dtype
+from pipeline.severities import SEVERITIES
+from pipeline.severity.weights import pair_weights, weight_spread
 from pipeline.training.likelihood import score_answers
-from pipeline.training.lora import load_run
-from pipeline.training.loss import pair_weights
 from pipeline.training.objective import AnswerLoss
-from pipeline.training.prompt import encode_pairs
-from pipeline.training.runtime import load_tokenizer, torch_dtype
 
 ROOT = Path(__file__).resolve().parents[1]
 SCORED = Path("data/scored/pairs.parquet")

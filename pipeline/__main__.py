@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import environment
+from pipeline.config.params import Params, load
 from pipeline.errors import WaznError
-from pipeline.params import Params, load
 
 app = typer.Typer(
     name="wazn",

@@ -33,7 +33,7 @@ def pairs():
 
 @pytest.fixture(scope="session")
 def minute_shape():
-    from pipeline.training.tiny import Shape
+    from pipeline.base_models.tiny import Shape
 
     return Shape(
         vocabulary=300,
@@ -50,8 +50,8 @@ def minute_shape():
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, minute_shape):
     """Folder of the minute model of an architecture, as `tiny.build` saves it."""
-    from pipeline.training.runtime import deterministic
-    from pipeline.training.tiny import build
+    from pipeline.base_models.tiny import build
+    from pipeline.models.runtime import deterministic
 
     folders = {}
 
@@ -117,7 +117,7 @@ def decoder(tokenizer):
 @pytest.fixture(scope="session")
 def examples(tokenizer):
     """The ten pairs as token ids, with weights that float32 holds exactly."""
-    from pipeline.training.prompt import encode
+    from pipeline.models.prompt import encode
 
     weights = [0.5, 1.5, 1.0, 0.75, 1.25, 0.875, 1.375, 0.625, 1.0, 1.125]
     encoded = [
@@ -134,7 +134,7 @@ def scored_table():
     import numpy as np
     import pandas as pd
 
-    from pipeline.severity.labels import PROBABILITIES, SEVERITIES
+    from pipeline.severities import PROBABILITIES, SEVERITIES
 
     def table(train, test):
         rows = train + test

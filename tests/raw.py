@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.config.params import Normalise, load
 from pipeline.files import write_json
-from pipeline.params import Normalise, load
-from pipeline.severity.labels import PROBABILITIES
+from pipeline.severities import PROBABILITIES
 
 ROOT = Path(__file__).resolve().parents[1]
 VALUES = load(ROOT / "params.yaml").normalise.model_dump()

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from architectures import random_model
 
-from pipeline.training.lora import add_lora
-from pipeline.training.prompt import Example
+from pipeline.models.lora import add_lora
+from pipeline.models.prompt import Example
 from pipeline.training.trainer import Recipe, train
 
 TARGETS = {

@@ -11,7 +11,7 @@ import pytest
 from commands import TEST, TRAIN, VALID, lay_out, start
 from safetensors.torch import load_file
 
-from pipeline.params import load
+from pipeline.config.params import load
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = [

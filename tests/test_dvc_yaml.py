@@ -6,7 +6,7 @@ import pytest
 import yaml
 from imports import ROOT, imported_files
 
-from pipeline.params import Params, load
+from pipeline.config.params import Params, load
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = DVC["stages"]

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
+from pipeline.config.params import load
 from pipeline.data.duplicates import Sketches
 from pipeline.data.pairs import SPLITS, assign_splits, normalise_labelled, normalise_pairs
-from pipeline.data.readers import open_table
-from pipeline.params import load
-from pipeline.severity.labels import PROBABILITIES, SEVERITIES
+from pipeline.data.tables.readers import open_table
+from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.text.normalise import RULES, Normaliser, arabic_shares
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,10 +12,10 @@ import torch
 from runs import random_examples, trainable, trained
 
 from pipeline.errors import WaznError
+from pipeline.models.distributed import join_processes
+from pipeline.models.methods import load_trainable
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.methods import load_trainable
-from pipeline.training.processes import join_processes
-from pipeline.training.sharing import trained_state
+from pipeline.training.parallel import trained_state
 from pipeline.training.trainer import Validation
 
 LORA = {"r": 4, "alpha": 8.0, "dropout": 0.0}

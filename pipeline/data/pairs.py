@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from pipeline.severity.labels import PROBABILITIES
+from pipeline.severities import PROBABILITIES
 from pipeline.text.normalise import Normaliser, arabic_shares
 
 SPLITS = ("train", "valid", "test")

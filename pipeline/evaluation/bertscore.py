@@ -22,10 +22,10 @@ from bert_score.utils import (
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from pipeline.data.hashes import folder_digest
 from pipeline.errors import WaznError
 from pipeline.files import missing, read_json, replacing, write_json
-from pipeline.training.runtime import device, require_model
+from pipeline.hashes import folder_digest
+from pipeline.models.runtime import device, require_model
 
 STATES, NOTE = "states.npy", "references.json"
 Embedded = tuple[torch.Tensor, torch.Tensor, torch.Tensor]

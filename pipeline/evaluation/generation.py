@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.training.prompt import encode_prompt
+from pipeline.models.prompt import encode_prompt
 
 # What the authors' notebooks sample with; top-k of 50 was the default of transformers that they ran.
 TEMPERATURE, TOP_K = 0.7, 50

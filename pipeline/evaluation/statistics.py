@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import permutation_test
 
 from pipeline.evaluation.metrics import COLUMNS, COMPARED, METRICS, terms, values
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 ALL = "all"
 WEIGHTING, UNIFORM = "weighting−uniform", "uniform−base"

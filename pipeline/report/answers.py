@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 # Longer texts are cut: one novel must not push out a hundred complaints.
 CHARACTERS = 1_500

@@ -11,7 +11,7 @@ from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.statistics import ALL, COMPARISONS
 from pipeline.report.findings import sign
 from pipeline.report.summary import RUNS
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 # Cells that the tables by group have at most in all: a page of 500 specialties would not open.
 CELLS = 9_000

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 ALPHA = 0.05
 _MINUS = "\u2212"

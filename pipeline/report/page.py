@@ -17,7 +17,7 @@ from pipeline.report import answers as answer_browser
 from pipeline.report import figures, findings, provenance
 from pipeline.report.plots import beside, bundle, draw
 from pipeline.report.summary import nll_table
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 RUN_TITLES = {"base": "Base", "uniform": "CE", "weighting": "Severity-aware"}
 COMPARISONS = {WEIGHTING: "severity-aware − CE", UNIFORM: "CE − base"}

@@ -11,7 +11,7 @@ from pipeline.errors import WaznError
 from pipeline.evaluation.statistics import ALL, compare, holm, measure
 from pipeline.evaluation.urgency import urgent
 from pipeline.files import missing, read_parquet
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 RUNS = ("base", "uniform", "weighting")
 # What metrics/summary.json has of each run: its own name for a metric of a group of rows.

@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from scipy.special import softmax as plain_softmax
 
 from pipeline.errors import WaznError
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 BOUNDS = (0.05, 20.0)
 

@@ -22,11 +22,11 @@ from transformers import (
 )
 
 from pipeline.files import read_json, write_json
+from pipeline.models.microbatches import microbatches
+from pipeline.models.runtime import device, load_pretrained, torch_dtype
+from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
-from pipeline.severity.labels import SEVERITIES
 from pipeline.severity.ngrams import NgramModel
-from pipeline.training.grouping import microbatches
-from pipeline.training.runtime import device, load_pretrained, torch_dtype
 
 # Share of the tokens computed that may be padding.
 _MOST_PADDING = 0.05

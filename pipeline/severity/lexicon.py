@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pipeline.errors import WaznError
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 GAP = 2
 """Words that a `*` of a term may stand for, at most."""

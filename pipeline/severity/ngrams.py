@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from pipeline.errors import WaznError
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 
 _BUCKETS = 2**18
 

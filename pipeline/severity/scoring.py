@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 import torch
 import transformers
 
-from pipeline.data.hashes import digest
+from pipeline import severities as labels
 from pipeline.errors import WaznError
 from pipeline.files import missing, parquet_writer, replacing
-from pipeline.severity import calibration, classifier, labels, ngrams
-from pipeline.severity.labels import PROBABILITIES, SEVERITIES
-from pipeline.training import grouping, runtime
+from pipeline.hashes import digest
+from pipeline.models import microbatches as grouping
+from pipeline.models import runtime
+from pipeline.severities import PROBABILITIES, SEVERITIES
+from pipeline.severity import calibration, classifier, ngrams
 
 Compute = Callable[[Sequence[str]], np.ndarray]
 

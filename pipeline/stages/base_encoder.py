@@ -6,11 +6,11 @@ Fetch an encoder (for the classifier or for BERTScore), or build a tiny one, int
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.data.training_texts import training_rows
-from pipeline.training.base import fetch_or_build
+from pipeline.base_models.build import fetch_or_build
+from pipeline.base_models.training_texts import training_rows
 
 if TYPE_CHECKING:
-    from pipeline.params import BaseModels, Model
+    from pipeline.config.params import BaseModels, Model
 
 NORMALISED = Path("data/normalised")
 

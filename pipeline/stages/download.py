@@ -14,17 +14,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.data.columns import check_labels_apart, severity_by_usual_name
-from pipeline.data.fetching import Patience
-from pipeline.data.hashes import digest
-from pipeline.data.sources import Limits, Source, open_source
+from pipeline.data.tables.columns import check_labels_apart, severity_by_usual_name
+from pipeline.data.tables.fetching import Patience
+from pipeline.data.tables.sources import Limits, Source, open_source
 from pipeline.errors import WaznError
 from pipeline.files import read_batches, replacing, write_json
+from pipeline.hashes import digest
+from pipeline.severities import PROBABILITIES, SEVERITIES, severity_of
 from pipeline.severity import lexicon
-from pipeline.severity.labels import PROBABILITIES, SEVERITIES, severity_of
 
 if TYPE_CHECKING:
-    from pipeline.params import Download, LabelledSource, PairSource
+    from pipeline.config.params import Download, LabelledSource, PairSource
 
 RAW = Path("data/raw")
 MOST_LABELS = 10

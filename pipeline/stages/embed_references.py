@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.evaluation.bertscore import Encoder, store
 from pipeline.evaluation.rows import evaluated_pairs
-from pipeline.training.runtime import deterministic
+from pipeline.models.runtime import deterministic
 
 if TYPE_CHECKING:
-    from pipeline.params import EmbedReferences
+    from pipeline.config.params import EmbedReferences
 
 SCORED = Path("data/scored/pairs.parquet")
 REFERENCES = Path("data/references")

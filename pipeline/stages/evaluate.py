@@ -12,17 +12,17 @@ from pipeline.evaluation.generation import generate, uniform_draws
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.evaluation.rows import evaluated_pairs
 from pipeline.files import write_json, write_parquet
+from pipeline.models.distributed import join_processes
+from pipeline.models.lora import load_run
+from pipeline.models.prompt import encode_pairs
+from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
 from pipeline.training.likelihood import mean_nll, score_answers
-from pipeline.training.lora import load_run
 from pipeline.training.objective import AnswerLoss
-from pipeline.training.processes import join_processes
-from pipeline.training.prompt import encode_pairs
-from pipeline.training.runtime import deterministic, load_tokenizer, torch_dtype
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.params import EmbedReferences, Evaluate
+    from pipeline.config.params import EmbedReferences, Evaluate
 
 SCORED = Path("data/scored/pairs.parquet")
 REFERENCES = Path("data/references")

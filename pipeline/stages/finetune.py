@@ -17,26 +17,25 @@ import peft
 import torch
 import transformers
 
-from pipeline.data.hashes import digest, folder_digest
 from pipeline.errors import WaznError
 from pipeline.files import parquet_note, read_parquet, replacing_folder, write_json
-from pipeline.severity.weights import warning, weight_spread
-from pipeline.training import methods
+from pipeline.hashes import digest, folder_digest
+from pipeline.models import methods
+from pipeline.models.distributed import exclusively, join_processes
+from pipeline.models.lora import save_trained
+from pipeline.models.prompt import Example, encode_pairs
+from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
+from pipeline.severity.weights import pair_weights, warning, weight_spread
 from pipeline.training.card import write_card
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.curves import curves
-from pipeline.training.lora import save_trained
-from pipeline.training.loss import pair_weights
-from pipeline.training.processes import exclusively, join_processes
-from pipeline.training.prompt import Example, encode_pairs
-from pipeline.training.runtime import deterministic, load_tokenizer, torch_dtype
-from pipeline.training.sharing import trained_state
+from pipeline.training.parallel import trained_state
 from pipeline.training.trainer import Recipe, Step, Validation, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from pipeline.params import Finetune, Model, Weights
+    from pipeline.config.params import Finetune, Model, Weights
 
 SCORED = Path("data/scored/pairs.parquet")
 CHECKPOINTS = Path(".checkpoints/finetune")

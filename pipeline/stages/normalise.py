@@ -21,12 +21,12 @@ from pipeline.data.duplicates import Sketches
 from pipeline.data.pairs import SPLITS, assign_splits, normalise_labelled, normalise_pairs, row_id
 from pipeline.errors import WaznError
 from pipeline.files import parquet_writer, read_batches, read_json, write_json
-from pipeline.severity.labels import PROBABILITIES, SEVERITIES
+from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.text import codes, privacy, privacy_forms, privacy_numbers, privacy_words
 from pipeline.text import normalise as rules_module
 
 if TYPE_CHECKING:
-    from pipeline.params import Normalise
+    from pipeline.config.params import Normalise
 
 RAW = Path("data/raw")
 NORMALISED = Path("data/normalised")

@@ -13,11 +13,10 @@ import yaml
 from pipeline.files import missing, read_json, read_parquet, replacing, write_csv, write_json
 from pipeline.report import summary as tables
 from pipeline.report.page import confusion_counts, render
-from pipeline.severity.weights import weight_spread
-from pipeline.training.loss import pair_weights
+from pipeline.severity.weights import pair_weights, weight_spread
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
+    from pipeline.config.params import Params
 
 METRICS = Path("metrics")
 PLOTS = METRICS / "plots"

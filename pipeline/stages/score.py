@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from accelerate import PartialState
 
-from pipeline.data.hashes import folder_digest
 from pipeline.errors import WaznError
 from pipeline.files import write_json
+from pipeline.hashes import folder_digest
+from pipeline.models.distributed import exclusively, join_processes, together
+from pipeline.models.runtime import deterministic, device, torch_dtype
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.scoring import Checkpoint, Shards, fill, fingerprint, write_scored
-from pipeline.training.processes import exclusively, join_processes, together
-from pipeline.training.runtime import deterministic, device, torch_dtype
 
 if TYPE_CHECKING:
-    from pipeline.params import Score, Severity
+    from pipeline.config.params import Score, Severity
 
 PAIRS = Path("data/normalised/pairs.parquet")
 CLASSIFIER = Path("models/classifier")

@@ -11,11 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import WaznError
-from pipeline.files import parquet_note, read_parquet, write_csv, write_json
-from pipeline.severity.calibration import fit_temperature, softmax
-from pipeline.severity.classifier import Classifier, Recipe
-from pipeline.severity.labels import SEVERITIES
-from pipeline.severity.quality import (
+from pipeline.evaluation.severity_quality import (
     Interval,
     figures,
     folds,
@@ -26,10 +22,14 @@ from pipeline.severity.quality import (
     per_specialty,
     reliability,
 )
-from pipeline.training.runtime import deterministic
+from pipeline.files import parquet_note, read_parquet, write_csv, write_json
+from pipeline.models.runtime import deterministic
+from pipeline.severities import SEVERITIES
+from pipeline.severity.calibration import fit_temperature, softmax
+from pipeline.severity.classifier import Classifier, Recipe
 
 if TYPE_CHECKING:
-    from pipeline.params import TrainClassifier
+    from pipeline.config.params import TrainClassifier
 
 LABELLED = Path("data/normalised/labelled.parquet")
 SPLITS = ("train", "valid", "test")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.training.grouping import microbatches
-from pipeline.training.prompt import Example
+from pipeline.models.microbatches import microbatches
+from pipeline.models.prompt import Example
 
 # Most of a micro-batch's tokens that may be padding, however few sequences a step has.
 MAX_PADDING = 0.05

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from pipeline.data.hashes import digest
 from pipeline.files import replacing
+from pipeline.hashes import digest
 
 # Of a checkpoint that turns out damaged, the one before is there.
 _KEPT = 2

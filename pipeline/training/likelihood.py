@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from pipeline.severity.labels import SEVERITIES
+from pipeline.models.prompt import Example
+from pipeline.severities import SEVERITIES
 from pipeline.training.batching import collate, shares
-from pipeline.training.prompt import Example
-from pipeline.training.sharing import summed
+from pipeline.training.parallel import summed
 
 
 @torch.no_grad()

@@ -18,34 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-from pipeline.severity.labels import PROBABILITIES
-
 Project = Callable[[torch.Tensor], torch.Tensor]
-
-
-def pair_weights(
-    scored: pd.DataFrame, alpha: float, beta: float, gamma: float, renormalise: bool
-) -> np.ndarray:
-    """`w = alpha * p_non_critical + beta * p_neutral + gamma * p_critical` (arXiv:2604.06346).
-
-    Args:
-        scored: n rows with the columns of `PROBABILITIES`, each row summing to 1.
-        alpha, beta, gamma: weight of a non-critical, neutral and critical complaint.
-        renormalise: divide by the rows' mean weight, so that the loss has the scale of plain
-            cross-entropy; the rows are then all that are trained on.
-
-    Returns:
-        (n,), float64, between the least and the greatest of the three unless renormalised.
-    """
-    non_critical, neutral, critical = (scored[name].to_numpy(dtype="float64") for name in PROBABILITIES)
-    total = non_critical + neutral + critical
-    # The probabilities are float32 and sum to 1 within 1e-7; divided by their sum, equal weights give
-    # exactly that weight.
-    weights = np.asarray((alpha * non_critical + beta * neutral + gamma * critical) / total)
-    return weights / weights.mean() if renormalise else weights
 
 
 def coefficients(weights: np.ndarray, lengths: np.ndarray, mean: str) -> np.ndarray:

@@ -17,13 +17,13 @@ from tqdm import tqdm
 from transformers import get_scheduler
 
 from pipeline.errors import WaznError
+from pipeline.models.prompt import Example
 from pipeline.training.batching import collate, optimiser_steps, shares
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.likelihood import mean_nll, score_answers
 from pipeline.training.loss import coefficients
 from pipeline.training.objective import AnswerLoss
-from pipeline.training.prompt import Example
-from pipeline.training.sharing import accumulating, restore_trained, shared, summed, trained_state
+from pipeline.training.parallel import accumulating, restore_trained, shared, summed, trained_state
 
 
 @dataclass(frozen=True)

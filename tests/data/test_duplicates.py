@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
+from pipeline.config.params import load
 from pipeline.data.duplicates import SIMILAR, Sketches
-from pipeline.params import load
 from pipeline.text.normalise import Normaliser
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from pipeline.data.pairs import (
     row_id,
     why_rejected,
 )
-from pipeline.severity.labels import PROBABILITIES
+from pipeline.severities import PROBABILITIES
 from pipeline.text.normalise import RULES
 
 ALL = dict.fromkeys(RULES, True)

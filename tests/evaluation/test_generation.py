@@ -10,7 +10,7 @@ from scipy.stats import chisquare, kstest
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper
 
 from pipeline.evaluation.generation import Sampler, generate, uniform_draws
-from pipeline.training.prompt import encode_prompt
+from pipeline.models.prompt import encode_prompt
 
 ARCHITECTURES = ("gpt2", "qwen2")
 OF_THE_PAPER = ("gpt2", "bloom", "qwen2", "qwen3", "lfm2")

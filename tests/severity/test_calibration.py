@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
 from pipeline.errors import WaznError
+from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import BOUNDS, fit_blend, fit_temperature, softmax
-from pipeline.severity.labels import SEVERITIES
 
 
 def loss(logits, labels, temperature):

@@ -9,12 +9,12 @@ import torch
 from sklearn.metrics import log_loss
 
 from pipeline.errors import WaznError
+from pipeline.models.runtime import deterministic
+from pipeline.severities import SEVERITIES
 from pipeline.severity import classifier as module
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
 from pipeline.severity.classifier import Classifier, Recipe, _Masked
-from pipeline.severity.labels import SEVERITIES
 from pipeline.severity.ngrams import NgramModel
-from pipeline.training.runtime import deterministic
 
 # Each severity has words of its own, so that a classifier which learns at all learns this.
 WORDS = {

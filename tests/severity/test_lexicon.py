@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score
 
 from pipeline.errors import WaznError
+from pipeline.severities import SEVERITIES
 from pipeline.severity import lexicon as module
-from pipeline.severity.labels import SEVERITIES
 from pipeline.severity.lexicon import Lexicon, embedded, label
 
 FILE = Path(module.__file__).with_name("lexicon.yaml")

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from pipeline.errors import WaznError
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 from pipeline.severity.ngrams import NgramModel
 
 # Each severity has words of its own, beside some that all have.

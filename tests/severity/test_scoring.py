@@ -15,7 +15,7 @@ import pytest
 from imports import ROOT, imported_files
 
 from pipeline.errors import WaznError
-from pipeline.severity.labels import PROBABILITIES, SEVERITIES
+from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.severity.scoring import (
     CODE,
     Checkpoint,

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipeline.config.params import Download, load
 from pipeline.errors import WaznError
-from pipeline.params import Download, load
 from pipeline.severity import lexicon
 from pipeline.stages import download
 

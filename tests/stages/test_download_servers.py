@@ -19,7 +19,7 @@ from servers import content, cut, redirect, serving, stall, status
 
 from pipeline import environment
 from pipeline.__main__ import main
-from pipeline.data import fetching
+from pipeline.data.tables import fetching
 
 ROOT = Path(__file__).resolve().parents[2]
 VALUES = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

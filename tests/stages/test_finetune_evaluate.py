@@ -12,20 +12,19 @@ import torch
 from bert_score import BERTScorer
 from safetensors.torch import load_file
 
+from pipeline.config.params import EmbedReferences, Evaluate, Finetune, Lora, Model, Weights
 from pipeline.errors import WaznError
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
-from pipeline.params import EmbedReferences, Evaluate, Finetune, Lora, Model, Weights
-from pipeline.severity.weights import weight_spread
+from pipeline.models.distributed import join_processes
+from pipeline.models.lora import load_run
+from pipeline.models.prompt import encode_pairs
+from pipeline.models.runtime import load_decoder, load_tokenizer
+from pipeline.severity.weights import pair_weights, weight_spread
 from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import finetune as finetune_stage
 from pipeline.training.likelihood import mean_nll, score_answers
-from pipeline.training.lora import load_run
-from pipeline.training.loss import pair_weights
 from pipeline.training.objective import AnswerLoss
-from pipeline.training.processes import join_processes
-from pipeline.training.prompt import encode_pairs
-from pipeline.training.runtime import load_decoder, load_tokenizer
 
 TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
 ARCHITECTURES = tuple(TARGETS)

@@ -17,9 +17,10 @@ from commands import FINETUNE, TEST, TRAIN, VALID, change, files_of, fork, lay_o
 from imports import ROOT
 from safetensors.torch import load_file, save_file
 
-from pipeline.params import load
+from pipeline.config.params import load
+from pipeline.models import methods
 from pipeline.stages import finetune as stage
-from pipeline.training import checkpoints, methods
+from pipeline.training import checkpoints
 
 COMMAND = ("finetune", "tiny_gpt2", "weighting")
 RESULTS = ("models/weighting/**/*", "metrics/**/*")

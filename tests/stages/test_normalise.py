@@ -9,7 +9,7 @@ from raw import GOOD, TEXTS, made_up, metrics, read, setting, write_raw
 from pipeline.data.pairs import row_id
 from pipeline.errors import WaznError
 from pipeline.files import parquet_note, write_json
-from pipeline.severity.labels import PROBABILITIES, SEVERITIES
+from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.stages import normalise
 
 OUTPUTS = [

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw import GOOD, TEXTS, edited, made_up, metrics, read, setting, write_raw
 
-from pipeline.severity.labels import SEVERITIES
+from pipeline.severities import SEVERITIES
 from pipeline.stages import normalise
 
 PAIRS = [(text, GOOD) for text in TEXTS]

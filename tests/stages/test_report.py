@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from imports import ROOT
 
+from pipeline.config.params import load
 from pipeline.errors import WaznError
 from pipeline.evaluation.metrics import COLUMNS
-from pipeline.params import load
-from pipeline.severity.labels import PROBABILITIES
+from pipeline.severities import PROBABILITIES
 from pipeline.stages import report
 
 TABLES = ("metrics", "differences", "nll", "loss", "weights")

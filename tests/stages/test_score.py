@@ -21,13 +21,13 @@ from imports import ROOT
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
-from pipeline.data.hashes import folder_digest
+from pipeline.config.params import load
 from pipeline.errors import WaznError
-from pipeline.params import load
+from pipeline.hashes import folder_digest
+from pipeline.models.distributed import exclusively, join_processes
+from pipeline.severities import PROBABILITIES
 from pipeline.severity.classifier import Classifier
-from pipeline.severity.labels import PROBABILITIES
 from pipeline.stages import score as stage
-from pipeline.training.processes import exclusively, join_processes
 
 POSTS = ROOT / "../shared/data/severity_posts.xlsx"
 CLASSIFIER, PROVIDED = SimpleNamespace(source="classifier"), SimpleNamespace(source="provided")

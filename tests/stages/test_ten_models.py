@@ -24,18 +24,18 @@ from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer
 
+from pipeline.base_models.fetch import fetch
+from pipeline.config.params import load
 from pipeline.evaluation.generation import generate
-from pipeline.params import load
+from pipeline.models.lora import add_lora, load_adapter
+from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt
+from pipeline.models.runtime import load_decoder, load_tokenizer
 from pipeline.stages import base_model as base_model_stage
 from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import finetune as finetune_stage
 from pipeline.training.batching import collate
-from pipeline.training.fetch import fetch
-from pipeline.training.lora import add_lora, load_adapter
 from pipeline.training.objective import answer_loss
-from pipeline.training.prompt import ANSWER_CUE, encode, encode_prompt
-from pipeline.training.runtime import load_decoder, load_tokenizer
 
 PARAMS = load(ROOT / "profiles" / "paper.yaml")
 LOSSES = ("uniform", "weighting")

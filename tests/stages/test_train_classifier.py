@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config.params import TrainClassifier
 from pipeline.errors import WaznError
-from pipeline.params import TrainClassifier
+from pipeline.evaluation.severity_quality import figures, linear_reference, majority, paired_difference
+from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_temperature, softmax
 from pipeline.severity.classifier import Classifier
-from pipeline.severity.labels import SEVERITIES
-from pipeline.severity.quality import figures, linear_reference, majority, paired_difference
 from pipeline.stages import train_classifier as stage
 
 SETTINGS = TrainClassifier(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.params import load
+from pipeline.config.params import load
 from pipeline.text.normalise import PRIVACY, RULES, Normaliser, arabic_shares
 from pipeline.text.privacy import PLACEHOLDERS, Scrubber
 

@@ -11,10 +11,10 @@ from imports import ROOT
 from tokenizers import ByteLevelBPETokenizer
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.params import load
+from pipeline.config.params import load
+from pipeline.models.microbatches import microbatches
+from pipeline.models.prompt import Example, encode_pairs
 from pipeline.training.batching import MAX_PADDING, collate, optimiser_steps, shares
-from pipeline.training.grouping import microbatches
-from pipeline.training.prompt import Example, encode_pairs
 
 POSTS = ROOT / "../shared/data/severity_posts.xlsx"
 LENGTHS = [1 + 37 * number % 101 for number in range(50)]

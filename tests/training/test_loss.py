@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from pipeline.severity.labels import PROBABILITIES
-from pipeline.training.loss import chunked_nll, coefficients, pair_weights
+from pipeline.severities import PROBABILITIES
+from pipeline.severity.weights import pair_weights
+from pipeline.training.loss import chunked_nll, coefficients
 
 
 def scored(*rows):

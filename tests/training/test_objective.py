@@ -12,9 +12,9 @@ from equation import answer_nlls, assert_close, gradients, paper_loss
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from pipeline.models.lora import add_lora
 from pipeline.training import objective
 from pipeline.training.batching import Batch, collate
-from pipeline.training.lora import add_lora
 from pipeline.training.loss import coefficients
 from pipeline.training.objective import AnswerLoss, answer_loss
 

@@ -16,10 +16,10 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from pipeline.errors import WaznError
-from pipeline.severity.labels import PROBABILITIES
+from pipeline.severities import PROBABILITIES
+from pipeline.severity.weights import pair_weights
 from pipeline.training.batching import optimiser_steps, shares
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.loss import pair_weights
 from pipeline.training.trainer import Validation, train
 
 

@@ -1,0 +1,119 @@
+"""wazn profile paper: write the complete params.yaml of a profile."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.config.messages import nearest
+from pipeline.config.params import check, parse_yaml, read_text
+from pipeline.errors import WaznError
+from pipeline.files import replacing
+
+FOLDER = Path("profiles")
+# Complete and commented; every other profile holds what differs from it.
+DEFAULT = "default"
+_KEY = re.compile(r"( *)([\w-]+):(.*)")
+
+
+def run(name: str, target: Path) -> None:
+    """Write the parameter file of a profile to `target`, in place of what is there.
+
+    Raises:
+        WaznError: there is no such profile, or its values are not allowed.
+    """
+    text = complete(name)
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"{target}: profile {name}; `dvc repro` runs what it changes")
+
+
+def names() -> list[str]:
+    """The profiles that there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def complete(name: str) -> str:
+    """The text of the default profile with the values of profile `name` in it; its comments stay.
+
+    Mappings are merged key by key; a list or a single value takes the place of the default's.
+
+    Raises:
+        WaznError: as `run`.
+    """
+    known = names()
+    if name not in known:
+        raise WaznError(
+            f"no profile '{name}' in {FOLDER}/{nearest(name, known)}; it has {', '.join(known)}"
+        )
+    sections = _parse(_lines(DEFAULT))
+    if name != DEFAULT:
+        _merge(sections, _parse(_lines(name)))
+    text = "\n".join(line for section in sections for line in section.lines()) + "\n"
+    check(parse_yaml(text, f"{FOLDER}/{name}.yaml"), f"{FOLDER}/{name}.yaml")
+    return text
+
+
+@dataclass
+class _Entry:
+    """A key of a block-style YAML mapping, as lines of text.
+
+    Attributes:
+        comments: the comments and blank lines before it.
+        head: the line of the key, with its value if that stands on the same line.
+        body: the lines of a list below it; entries: the keys of a mapping below it.
+    """
+
+    key: str
+    comments: list[str]
+    head: str
+    body: list[str] = field(default_factory=list)
+    entries: "list[_Entry]" = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        yield from (*self.comments, self.head, *self.body)
+        for entry in self.entries:
+            yield from entry.lines()
+
+
+def _lines(name: str) -> list[str]:
+    path = FOLDER / f"{name}.yaml"
+    text = read_text(path)
+    parse_yaml(text, str(path))
+    return text.splitlines()
+
+
+def _parse(lines: Sequence[str]) -> list[_Entry]:
+    """The keys of the mapping that `lines` hold; all of them are indented alike."""
+    keys = [match for line in lines if (match := _KEY.fullmatch(line))]
+    indent = min((len(match[1]) for match in keys), default=0)
+    entries: list[_Entry] = []
+    waiting: list[str] = []
+    for line in lines:
+        match = _KEY.fullmatch(line)
+        deeper = len(line) - len(line.lstrip()) > indent
+        if match and len(match[1]) == indent:
+            entries.append(_Entry(match[2], waiting, line))
+            waiting = []
+        elif line.strip() and deeper and entries:
+            # Blank lines and comments that stood between belong to what goes on.
+            entries[-1].body += [*waiting, line]
+            waiting = []
+        else:
+            waiting.append(line)
+    for entry in entries:
+        first = next((line.strip() for line in entry.body if not line.lstrip().startswith("#")), "- ")
+        if not first.startswith("-"):
+            entry.entries, entry.body = _parse(entry.body), []
+    return entries
+
+
+def _merge(entries: list[_Entry], changes: Sequence[_Entry]) -> None:
+    for change in changes:
+        entry = next((entry for entry in entries if entry.key == change.key), None)
+        if entry is None:
+            entries.append(change)
+        elif entry.entries and change.entries:
+            _merge(entry.entries, change.entries)
+        else:
+            entry.head, entry.body, entry.entries = change.head, change.body, change.entries

@@ -1,0 +1,136 @@
+"""The sections `download` and `normalise`: which data, and how their text is changed."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline.config.base import Fraction, Positive, Section, Seed, Text
+from pipeline.config.source_uri import check_hash, kind_of
+
+Rule = Literal[
+    "html",
+    "presentation",
+    "invisible",
+    "diacritics",
+    "tatweel",
+    "lookalikes",
+    "alef",
+    "ya",
+    "ta_marbuta",
+    "digits",
+    "punctuation",
+    "elongation",
+    "links",
+    "emails",
+    "phones",
+    "ids",
+    "whitespace",
+]
+
+
+def _check_source(value: str) -> str:
+    kind_of(value)
+    return value
+
+
+def _check_hash(value: str) -> str:
+    check_hash(value)
+    return value
+
+
+class LabelNames(Section):
+    """What the three severities are called in a source."""
+
+    non_critical: Text
+    neutral: Text
+    critical: Text
+
+
+class TableSource(Section):
+    """A table: where it is, and which one. A key that is left out is recognised, or not needed (docs/data.md)."""
+
+    source: Annotated[Text, AfterValidator(_check_source)]
+    hash: Annotated[str, AfterValidator(_check_hash)] | None = None
+    file: Text | None = None
+    table: Text | None = None
+    specialty: Text | None = None
+
+    @model_validator(mode="after")
+    def _files_have_hashes(self) -> Self:
+        given = {"hash", "file", "table"} & self.model_fields_set
+        if self.source.startswith("hf:") and given:
+            raise ValueError(f"{min(given)} is for files; an hf: data set is pinned by its revision")
+        return self
+
+
+class PairSource(TableSource):
+    """A table of complaint–response pairs and the names of its columns."""
+
+    question: Text | None = None
+    answer: Text | None = None
+    probabilities: LabelNames | None = None
+
+    @model_validator(mode="after")
+    def _has_answers(self) -> Self:
+        if self.source == "lexicon":
+            raise ValueError(
+                "lexicon labels complaints and has no pairs; it is a source of `labelled` only"
+            )
+        return self
+
+
+class LabelledSource(TableSource):
+    """A table of complaints with a severity label, and the names of its columns and labels."""
+
+    text: Text | None = None
+    label: Text | None = None
+    labels: LabelNames | None = None
+
+    @model_validator(mode="after")
+    def _lexicon_takes_no_key(self) -> Self:
+        if self.source == "lexicon" and self.model_fields_set != {"source"}:
+            raise ValueError("lexicon labels the pairs' questions and takes no other key")
+        return self
+
+
+class DownloadConfig(Section):
+    """Which tables are read, and how long a server may take."""
+
+    folder: Text
+    max_unpacked_mb: Positive
+    timeout_s: Annotated[float, Field(gt=0)]
+    retries: Annotated[int, Field(ge=0)]
+    pairs: Annotated[list[PairSource], Field(min_length=1)]
+    labelled: Annotated[list[LabelledSource], Field(min_length=1)]
+
+
+class RulesOff(Section):
+    """The normalisation rules that do not apply to what each kind of model reads."""
+
+    classifier: list[Rule]
+    language_model: list[Rule]
+
+
+class SplitConfig(Section):
+    """The share of complaints in each split."""
+
+    train: Fraction
+    valid: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = self.train + self.valid + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + valid + test is {total:g}, expected 1")
+        return self
+
+
+class NormaliseConfig(Section):
+    """How text is normalised, which rows are rejected, and how the rest is split."""
+
+    rules_off: RulesOff
+    min_arabic: Fraction
+    max_chars: Positive
+    split: SplitConfig
+    seed: Seed

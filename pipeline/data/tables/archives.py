@@ -1,0 +1,118 @@
+"""Take the one table out of a gzip or zip file, within bounds."""
+
+import gzip
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from pipeline.data.tables.choice import choose
+from pipeline.data.tables.formats import Format
+from pipeline.errors import WaznError
+
+_BLOCK = 1 << 20
+_ENCRYPTED = 0x1
+
+
+@contextmanager
+def unpacked(
+    path: Path, name: str, kind: str, wanted: str | None, most_mb: int
+) -> Iterator[tuple[Path, str]]:
+    """Unpack the table of a gzip or zip file into a temporary file outside the project.
+
+    Args:
+        path: the gzip or zip file.
+        name: what messages call it.
+        kind: gzip or zip.
+        wanted: name or pattern of the zip's member; None if there is one only.
+        most_mb: what it may expand to, in MiB.
+
+    Yields:
+        The temporary file, which is gone afterwards, and the zip's member that it is ("" for gzip).
+
+    Raises:
+        WaznError: damaged, encrypted, too large when unpacked, a member with a path that leads out of
+            the archive, or not exactly one member is meant.
+    """
+    with tempfile.TemporaryDirectory(prefix="wazn-") as folder:
+        target = Path(folder) / "table"
+        if kind == "gzip":
+            with _readable(name), gzip.open(path) as stream:
+                _copy(stream, target, name, most_mb)
+            yield target, ""
+        else:
+            with _readable(name), zipfile.ZipFile(path) as archive:
+                member = _member(archive, name, wanted)
+                with archive.open(member) as stream:
+                    _copy(stream, target, name, most_mb)
+            yield target, member.filename
+
+
+def check_expansion(path: Path, name: str, found: Format, most_mb: int) -> None:
+    """Refuse a workbook, which is a zip, that would expand beyond `most_mb` MiB.
+
+    Raises:
+        WaznError: it would.
+    """
+    if found.kind == "xlsx":
+        with _readable(name), zipfile.ZipFile(path) as archive:
+            # zipfile reads no more of a member than the size that is declared here.
+            if sum(member.file_size for member in archive.infolist()) > most_mb << 20:
+                raise _too_large(name, most_mb)
+
+
+def _member(archive: zipfile.ZipFile, name: str, wanted: str | None) -> zipfile.ZipInfo:
+    for member in archive.infolist():
+        parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+        if ".." in parts or member.filename.startswith(("/", "\\")) or member.filename[1:2] == ":":
+            raise WaznError(
+                f"{name}: a member of the zip has a path that leads out of it; do not trust this file"
+            )
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir()
+        and not any(
+            part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(member.filename).parts
+        )
+    ]
+    named = [([member.filename, PurePosixPath(member.filename).name], member) for member in members]
+    chosen = choose(named, wanted, f"{name} (zip)")
+    if chosen.flag_bits & _ENCRYPTED:
+        raise WaznError(f"{name}: the zip is encrypted; unpack it and give the file itself")
+    return chosen
+
+
+def _copy(stream: "IO[bytes] | gzip.GzipFile", target: Path, name: str, most_mb: int) -> None:
+    left = most_mb << 20
+    with target.open("wb") as out:
+        while block := stream.read(_BLOCK):
+            left -= len(block)
+            if left < 0:
+                raise _too_large(name, most_mb)
+            out.write(block)
+
+
+def _too_large(name: str, most_mb: int) -> WaznError:
+    return WaznError(
+        f"{name}: expands to more than {most_mb} MB; if you trust it, raise download.max_unpacked_mb"
+    )
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn what a damaged archive raises (of no common kind) into a sentence."""
+    try:
+        yield
+    except WaznError:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise WaznError(
+                f"{name}: could not be unpacked ({error.strerror}); is the disk full?"
+            ) from error
+        raise WaznError(f"{name}: damaged; fetch or save it again") from error
+    except Exception as error:
+        raise WaznError(f"{name}: damaged; fetch or save it again ({type(error).__name__})") from error

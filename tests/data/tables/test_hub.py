@@ -1,0 +1,188 @@
+"""Data sets of the Hub, which a server on this machine plays."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from servers import content, serving, status
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+TRAP = b"import os\nos._exit(9)\n"
+ROWS = {"train": [("صداع", "راحة"), ("حمى", None)], "test": [("سعال", "ماء")]}
+
+# In a process of its own, as huggingface_hub reads its settings when it is imported.
+OPEN = """
+import json, sys
+from pathlib import Path
+import pandas as pd
+from pipeline.data.tables.fetching import Patience
+from pipeline.data.tables.sources import Limits, open_source
+from pipeline.errors import WaznError
+from pipeline.config.params import PairSource
+
+for source in json.load(sys.stdin):
+    try:
+        entry, limits = PairSource(source=source), Limits(Path(), 1, Patience(1, 0))
+        with open_source("download.pairs.0", entry, {"question": "q", "answer": "a"}, [], limits) as opened:
+            rows = pd.concat(opened.batches())
+        print(json.dumps([opened.provenance(len(rows)), rows.to_numpy().tolist()]))
+    except WaznError as error:
+        print(json.dumps(str(error)))
+    except Exception as error:
+        print(json.dumps(f"a traceback: {type(error).__name__}"))
+"""
+
+
+class Dataset:
+    """What `datasets` and `huggingface_hub` ask of the Hub: a revision, its files, their bytes."""
+
+    missing = staticmethod(content(b"{}", 404, **{"X-Error-Code": "EntryNotFound"}))
+
+    def __init__(self, server, name, files):
+        self.files = files
+        base = f"/api/datasets/{name}"
+        for revision in ("main", SHA):
+            server.answers[f"{base}/revision/{revision}"] = self.info(name)
+            server.answers[f"{base}/tree/{revision}"] = self.send_json([self.entry(f) for f in files])
+            server.answers[f"{base}/tree/{revision}/data"] = self.missing
+            server.answers[f"{base}/paths-info/{revision}"] = self.paths_info
+            for file in (
+                "README.md",
+                ".huggingface.yaml",
+                "dataset_infos.json",
+                f"{name.split('/')[1]}.py",
+            ):
+                server.answers[f"/datasets/{name}/resolve/{revision}/{file}"] = self.missing
+            for file in files:
+                server.answers[f"/datasets/{name}/resolve/{revision}/{file}"] = self.file(file)
+
+    def info(self, name):
+        siblings = [{"rfilename": file} for file in self.files]
+        return self.send_json({"id": name, "sha": SHA, "siblings": siblings, "tags": [], "private": False})
+
+    def paths_info(self, handler):
+        body = handler.rfile.read(int(handler.headers["Content-Length"])).decode()
+        self.send_json([self.entry(file) for file in self.files if file in body])(handler)
+
+    def entry(self, file):
+        data = self.files[file]
+        return {"type": "file", "path": file, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+
+    def file(self, file):
+        return self.send(self.files[file])
+
+    def send_json(self, value):
+        return self.send(json.dumps(value).encode(), **{"Content-Type": "application/json"})
+
+    def send(self, data, **headers):
+        def answer(handler):
+            handler.send_response(200)
+            etag = f'"{hashlib.sha1(data).hexdigest()}"'
+            described = {"Content-Length": str(len(data)), "ETag": etag, "X-Repo-Commit": SHA, **headers}
+            for name, value in described.items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            if handler.command != "HEAD":
+                handler.wfile.write(data)
+
+        return answer
+
+
+def csv_of(split):
+    return pd.DataFrame(ROWS[split], columns=["q", "a"]).to_csv(index=False).encode()
+
+
+def parquet_of(split):
+    buffer = io.BytesIO()
+    pd.DataFrame(ROWS[split], columns=["q", "a"]).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+SOURCES = (
+    "hf:wazn/csv@main",
+    f"hf:wazn/csv@{SHA}:train",
+    "hf:wazn/parquet@main:test",
+    "hf:wazn/script@main",
+    "hf:wazn/csv@main:validation",
+    "hf:wazn/csv@nowhere",
+    "hf:wazn/unknown@main",
+    "hf:wazn/broken@main",
+)
+
+
+def open_elsewhere(sources, folder, port):
+    unset = {"HF_HUB_OFFLINE", "HF_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HUGGING_FACE_HUB_TOKEN"}
+    kept = {k: v for k, v in os.environ.items() if k not in unset and not k.lower().endswith("_proxy")}
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN],
+        input=json.dumps(sources),
+        env={**kept, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(folder / "hf")},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """What opening each of SOURCES gave: provenance and rows, or a sentence."""
+    with serving() as server:
+        Dataset(server, "wazn/csv", {"train.csv": csv_of("train"), "test.csv": csv_of("test")})
+        data = {f"{split}-00000-of-00001.parquet": parquet_of(split) for split in ROWS}
+        Dataset(server, "wazn/parquet", data)
+        Dataset(server, "wazn/script", {"script.py": TRAP, "train.csv": csv_of("train")})
+        server.answers["/api/datasets/wazn/broken/revision/main"] = status(500)
+        results = open_elsewhere(SOURCES, tmp_path_factory.mktemp("hub"), server.port)
+    return dict(zip(SOURCES, results, strict=True))
+
+
+def test_all_splits_follow_each_other_and_the_commit_is_noted(hub):
+    source = "hf:wazn/csv@main"
+    provenance, rows = hub[source]
+    assert provenance == {
+        "source": source,
+        "commit": SHA,
+        "rows": 3,
+        "columns": ["q", "a"],
+        "mapped": {"question": "q", "answer": "a"},
+    }
+    assert rows == [[source, 1, "صداع", "راحة"], [source, 2, "حمى", ""], [source, 3, "سعال", "ماء"]]
+
+
+def test_a_split_is_read_alone(hub):
+    _, rows = hub[f"hf:wazn/csv@{SHA}:train"]
+    assert [row[1:] for row in rows] == [[1, "صداع", "راحة"], [2, "حمى", ""]]
+    _, rows = hub["hf:wazn/parquet@main:test"]
+    assert [row[1:] for row in rows] == [[1, "سعال", "ماء"]]
+
+
+def test_a_missing_split_lists_those_there_are(hub):
+    assert hub["hf:wazn/csv@main:validation"].endswith("no split 'validation'; it has train, test")
+
+
+@pytest.mark.parametrize("source", ["hf:wazn/csv@nowhere", "hf:wazn/unknown@main", "hf:wazn/broken@main"])
+def test_what_cannot_be_had_is_one_sentence(hub, source):
+    sentence = hub[source]
+    assert sentence.startswith(f"{source}: could not be fetched")
+    assert "\n" not in sentence
+
+
+def test_code_of_a_data_set_is_never_run(hub):
+    """The trap would have ended the process, and every source after it would be missing."""
+    assert hub["hf:wazn/script@main"].startswith("hf:wazn/script@main: could not be fetched")
+    assert len(hub) == len(SOURCES)
+
+
+def test_a_hub_that_is_down_is_one_sentence(tmp_path):
+    with serving() as gone:
+        port = gone.port
+    [sentence] = open_elsewhere(["hf:wazn/csv@main"], tmp_path, port)
+    assert sentence.startswith("hf:wazn/csv@main: could not be fetched")

@@ -1,0 +1,359 @@
+import time
+import tracemalloc
+import warnings
+from math import log
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+)
+
+from pipeline.errors import WaznError
+from pipeline.evaluation.severity_quality import (
+    figures,
+    folds,
+    linear_reference,
+    majority,
+    paired_difference,
+    per_class,
+    per_specialty,
+    reliability,
+)
+from pipeline.severities import SEVERITIES
+
+LABELS = ["non_critical", "neutral", "critical", "critical"]
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]])
+ROUNDED = {"abs": 1e-6}
+
+
+def drawn(rows, seed=1):
+    """Calibrated probabilities: each row's label is drawn from them."""
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet([1, 1, 1], rows)
+    truth = (probabilities.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1).clip(max=2)
+    return [SEVERITIES[index] for index in truth], truth, probabilities
+
+
+def values(found):
+    return {name: interval["value"] for name, interval in found.items()}
+
+
+def test_figures_are_those_counted_by_hand():
+    found = values(figures(LABELS, PROBABILITIES, seed=1))
+    assert found == pytest.approx(
+        {
+            "accuracy": 3 / 4,
+            # Non-critical: precision 1/2, recall 1. Neutral: never guessed. Critical: both 1.
+            "macro_f1": (2 / 3 + 0 + 1) / 3,
+            "log_loss": -(log(0.7) + log(0.3) + log(0.8) + log(0.6)) / 4,
+            "brier": (0.14 + 0.78 + 0.06 + 0.24) / 4,
+            # Every row is alone in its bin: confidence 0.7, 0.5, 0.8, 0.6.
+            "ece": (0.3 + 0.5 + 0.2 + 0.4) / 4,
+        },
+        **ROUNDED,
+    )
+
+
+def test_figures_agree_with_scikit_learn_on_random_rows():
+    labels, truth, probabilities = drawn(200)
+    found = values(figures(labels, probabilities, seed=1))
+    guess = probabilities.argmax(axis=1)
+    assert found["accuracy"] == pytest.approx(accuracy_score(truth, guess), **ROUNDED)
+    assert found["macro_f1"] == pytest.approx(f1_score(truth, guess, average="macro"), **ROUNDED)
+    assert found["log_loss"] == pytest.approx(log_loss(truth, probabilities), **ROUNDED)
+    # From 0 to 2 by default for more than two classes, as Brier has it.
+    assert found["brier"] == pytest.approx(brier_score_loss(truth, probabilities), **ROUNDED)
+
+
+def test_the_calibration_error_is_that_of_a_loop_over_its_bins():
+    _, truth, probabilities = drawn(400)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    expected = 0.0
+    for number in range(15):
+        rows = (confidence >= number / 15) & (confidence < (number + 1) / 15)
+        if rows.any():
+            expected += rows.mean() * abs(right[rows].mean() - confidence[rows].mean())
+    labels = [SEVERITIES[index] for index in truth]
+    assert figures(labels, probabilities, seed=1)["ece"]["value"] == pytest.approx(expected, **ROUNDED)
+
+
+def test_confidence_that_is_always_right_has_no_calibration_error():
+    found = figures(LABELS, np.eye(3)[[0, 1, 2, 2]], seed=1)
+    assert found["ece"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert found["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_a_label_of_probability_0_leaves_log_loss_finite():
+    found = figures(["neutral"], np.array([[1.0, 0.0, 0.0]]), seed=1)
+    assert found["log_loss"]["value"] == pytest.approx(-log(np.finfo(float).eps), **ROUNDED)
+    assert found["brier"]["value"] == pytest.approx(2.0)
+
+
+def test_a_class_that_nobody_has_counts_as_0_in_macro_f1():
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]])
+    found = figures(["non_critical", "neutral"], probabilities, seed=1)
+    assert found["macro_f1"]["value"] == pytest.approx(2 / 3, **ROUNDED)
+
+
+def test_intervals_are_those_of_resampling_row_by_row():
+    labels, truth, probabilities = drawn(150)
+    found = figures(labels, probabilities, seed=1)
+    random = np.random.default_rng(99)
+    guess, resampled = probabilities.argmax(axis=1), []
+    losses = -np.log(probabilities[np.arange(150), truth])
+    for _ in range(1000):
+        rows = random.integers(0, 150, 150)
+        f1 = f1_score(truth[rows], guess[rows], average="macro", labels=[0, 1, 2], zero_division=0)
+        resampled.append((losses[rows].mean(), f1))
+    for name, column in (("log_loss", 0), ("macro_f1", 1)):
+        ends = np.quantile(np.array(resampled)[:, column], [0.025, 0.975])
+        assert [found[name]["low"], found[name]["high"]] == pytest.approx(ends, abs=0.015)
+
+
+def test_the_interval_of_accuracy_is_about_the_normal_one():
+    labels, _, probabilities = drawn(600)
+    found = figures(labels, probabilities, seed=1)["accuracy"]
+    error = (found["value"] * (1 - found["value"]) / 600) ** 0.5
+    assert [found["low"], found["high"]] == pytest.approx(
+        [found["value"] - 1.96 * error, found["value"] + 1.96 * error], abs=0.006
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_value_lies_in_its_interval(seed):
+    labels, _, probabilities = drawn(60, seed)
+    for name, interval in figures(labels, probabilities, seed, resamples=200).items():
+        assert interval["low"] <= interval["value"] <= interval["high"], name
+
+
+def test_the_calibration_error_of_class_shares_is_0_and_its_interval_begins_there():
+    labels = ["critical"] * 5000 + ["neutral"] * 3000 + ["non_critical"] * 2000
+    found = figures(labels, majority(labels, len(labels)), seed=1)["ece"]
+    assert found["value"] == found["low"] == 0.0
+    assert 0.0 < found["high"] < 0.01
+
+
+def test_intervals_repeat_with_the_seed_and_differ_with_another():
+    labels, _, probabilities = drawn(100)
+    first, again, other = (figures(labels, probabilities, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    assert values(first) == values(other)
+
+
+def test_single_precision_probabilities_do_not_warn_and_are_not_changed():
+    probabilities = np.random.default_rng(2).dirichlet([1, 1, 1], 2000).astype("float32")
+    before = probabilities.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures(["neutral"] * 2000, probabilities, seed=1)
+    assert (probabilities == before).all()
+
+
+def test_no_rows_end_in_one_sentence():
+    with pytest.raises(WaznError, match=r"no labelled test complaints.*normalise\.split\.test"):
+        figures([], np.zeros((0, 3)), seed=1)
+
+
+def test_a_thousand_resamples_of_600_rows_take_less_than_a_second():
+    labels, _, probabilities = drawn(600)
+    start = time.perf_counter()
+    figures(labels, probabilities, seed=1)
+    assert time.perf_counter() - start < 1
+
+
+def test_memory_of_resampling_does_not_grow_with_the_rows():
+    labels, _, probabilities = drawn(100_000)
+    tracemalloc.start()
+    figures(labels, probabilities, seed=1, resamples=200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6, "200 resamples of all rows at once take half a gigabyte"
+
+
+def test_the_paired_difference_is_that_of_the_log_losses_and_its_sign_tells_the_better():
+    labels, truth, probabilities = drawn(500)
+    flat = np.full((500, 3), 1 / 3)
+    found = paired_difference(labels, probabilities, flat, seed=1)
+    assert found["value"] == pytest.approx(log_loss(truth, probabilities) - log(3), **ROUNDED)
+    assert found["low"] < found["value"] < found["high"] < 0
+    mirrored = paired_difference(labels, flat, probabilities, seed=1)
+    assert [mirrored[end] for end in ("value", "low", "high")] == pytest.approx(
+        [-found[end] for end in ("value", "high", "low")], **ROUNDED
+    )
+
+
+def test_pairing_cancels_what_makes_a_row_hard_for_both():
+    labels, _, probabilities = drawn(500)
+    slightly = 0.98 * probabilities + 0.02 / 3
+    found = paired_difference(labels, slightly, probabilities, seed=1)
+    alone = figures(labels, probabilities, seed=1)["log_loss"]
+    assert found["high"] - found["low"] < (alone["high"] - alone["low"]) / 4
+
+
+def test_equal_probabilities_differ_by_nothing():
+    found = paired_difference(LABELS, PROBABILITIES, PROBABILITIES.astype("float32"), seed=1)
+    assert found == pytest.approx({"value": 0, "low": 0, "high": 0}, **ROUNDED)
+
+
+def test_precision_and_recall_of_each_class_are_scikit_learns():
+    labels, truth, probabilities = drawn(300)
+    guess = probabilities.argmax(axis=1)
+    found = per_class(labels, probabilities)
+    assert list(found) == list(SEVERITIES)
+    precision = precision_score(truth, guess, average=None)
+    recall = recall_score(truth, guess, average=None)
+    for index, row in enumerate(found.values()):
+        expected = {"precision": precision[index], "recall": recall[index], "rows": (truth == index).sum()}
+        assert row == pytest.approx(expected, **ROUNDED)
+
+
+def test_a_class_neither_there_nor_guessed_has_zeros_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = per_class(["neutral", "critical"], PROBABILITIES[[2, 2]])
+    assert found["non_critical"] == {"precision": 0, "recall": 0, "rows": 0}
+    assert found["neutral"] == {"precision": 0, "recall": 0, "rows": 1}
+    assert found["critical"] == {"precision": 0.5, "recall": 1, "rows": 1}
+
+
+def test_small_specialties_and_rows_without_one_are_pooled_at_the_end():
+    specialties = ["b"] * 4 + ["a"] * 4 + ["c"] * 5 + ["d"] * 2 + [""] * 6
+    labels = ["critical"] * len(specialties)
+    probabilities = np.tile([0.1, 0.1, 0.8], (len(labels), 1))
+    probabilities[:2] = [0.8, 0.1, 0.1]
+    found = per_specialty(labels, probabilities, specialties, least_rows=4)
+    assert {name: row["rows"] for name, row in found.items()} == {"c": 5, "a": 4, "b": 4, "other": 8}
+    assert list(found) == ["c", "a", "b", "other"]
+    assert [row["accuracy"]["value"] for row in found.values()] == [1, 1, 0.5, 1]
+
+
+def test_the_interval_of_a_specialty_is_wilsons():
+    # Wilson 1927 for 8 of 10: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96.
+    labels = ["critical"] * 8 + ["neutral"] * 2
+    found = per_specialty(labels, np.tile([0.1, 0.1, 0.8], (10, 1)), ["skin"] * 10, least_rows=1)
+    assert found["skin"]["accuracy"] == pytest.approx(
+        {"value": 0.8, "low": 0.49016, "high": 0.94332}, abs=1e-5
+    )
+
+
+def test_without_specialties_there_is_nothing_to_show():
+    assert per_specialty(LABELS, PROBABILITIES, [""] * 4) == {}
+
+
+def test_majority_gives_every_row_the_class_shares():
+    found = majority(["critical", "neutral", "critical", "critical"], 3)
+    assert found.tolist() == [[0, 0.25, 0.75]] * 3
+
+
+TRAINING = {
+    "non_critical": ["سؤال عن فيتامين يومي", "هل فيتامين مفيد"],
+    "neutral": ["سعال منذ اسبوع", "عندي سعال جاف"],
+    "critical": ["ألم صدر حاد", "ضيق نفس وألم صدر"],
+}
+PROBES = ["فيتامين", "سعال", "ألم صدر"]
+
+
+def trained(*severities):
+    texts = [text for severity in severities for text in TRAINING[severity]]
+    labels = [severity for severity in severities for _ in TRAINING[severity]]
+    return linear_reference(texts, labels, PROBES)
+
+
+def test_the_linear_reference_learns_and_its_columns_are_in_our_order():
+    found = trained("critical", "neutral", "non_critical")
+    assert found.shape == (3, 3)
+    assert found.sum(axis=1) == pytest.approx([1, 1, 1])
+    assert found.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("absent", SEVERITIES)
+def test_a_class_absent_from_training_leaves_log_loss_finite(absent):
+    found = trained(*(severity for severity in SEVERITIES if severity != absent))
+    column = SEVERITIES.index(absent)
+    assert (found[:, column] > 0).all()
+    assert (found[:, column] < 1e-5).all()
+    assert found.sum(axis=1) == pytest.approx([1, 1, 1])
+    assert np.isfinite(figures([absent] * 3, found, seed=1)["log_loss"]["value"])
+
+
+def test_more_training_rows_than_most_rows_are_sampled_by_the_seed():
+    texts = [text for severity in SEVERITIES for text in TRAINING[severity]]
+    labels = [severity for severity in SEVERITIES for _ in TRAINING[severity]]
+    whole = linear_reference(texts, labels, PROBES, most_rows=6, seed=1)
+    assert (whole == linear_reference(texts, labels, PROBES, seed=2)).all(), "enough room: no sample"
+    halves = [linear_reference(texts * 3, labels * 3, PROBES, most_rows=9, seed=seed) for seed in (1, 1, 2)]
+    assert (halves[0] == halves[1]).all()
+    assert not np.allclose(halves[0], halves[2])
+    assert not np.allclose(halves[0], whole)
+
+
+def test_probabilities_of_the_linear_reference_do_not_depend_on_its_blocks():
+    texts = [text for severity in SEVERITIES for text in TRAINING[severity]]
+    labels = [severity for severity in SEVERITIES for _ in TRAINING[severity]]
+    probes = PROBES * 5
+    found = linear_reference(texts, labels, probes, most_rows=6)
+    assert found == pytest.approx(linear_reference(texts, labels, probes))
+    assert len(found) == len(probes)
+
+
+def test_reliability_bins_by_confidence():
+    probabilities = np.array(
+        [[0.42, 0.30, 0.28], [0.48, 0.26, 0.26], [0.05, 0.05, 0.90], [0.0, 0.0, 1.0], [0.03, 0.95, 0.02]]
+    )
+    labels = ["non_critical", "critical", "critical", "critical", "neutral"]
+    found = reliability(labels, probabilities)
+    assert list(found.columns) == ["confidence", "accuracy", "rows"]
+    assert found.to_numpy() == pytest.approx(
+        np.array([[0.45, 0.5, 2], [(0.90 + 1.0 + 0.95) / 3, 1.0, 3]])
+    ), "the bin of 0.4 to 0.5 and the last, to which confidence 1 belongs; no empty bin"
+
+
+def test_reliability_loses_no_row_and_stands_in_order():
+    random = np.random.default_rng(3)
+    probabilities = random.dirichlet([1, 1, 1], 500)
+    labels = [SEVERITIES[index] for index in random.integers(0, 3, 500)]
+    found = reliability(labels, probabilities, bins=5)
+    assert found["rows"].sum() == 500
+    assert found["confidence"].is_monotonic_increasing
+    accuracy = figures(labels, probabilities, seed=1)["accuracy"]["value"]
+    assert np.average(found["accuracy"], weights=found["rows"]) == pytest.approx(accuracy)
+
+
+GROUPS = st.lists(st.sampled_from([f"group-{number}" for number in range(12)]), min_size=5, max_size=60)
+
+
+@settings(max_examples=100, deadline=None)
+@given(GROUPS, st.integers(2, 5), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_folds_keep_groups_together_whatever_the_order_of_the_rows(groups, k, seed, shuffler):
+    if len(set(groups)) < k:
+        with pytest.raises(WaznError, match=f"{k} folds need"):
+            folds(groups, k, seed)
+        return
+    found = folds(groups, k, seed)
+    by_group = dict(zip(groups, found, strict=True))
+    assert [by_group[group] for group in groups] == found.tolist(), "one fold a group"
+    assert set(found) == set(range(k)), "no fold is empty"
+    counts = np.bincount(found)
+    assert counts.max() - counts.min() <= max(groups.count(group) for group in groups)
+    shuffled = shuffler.sample(groups, len(groups))
+    assert dict(zip(shuffled, folds(shuffled, k, seed), strict=True)) == by_group
+
+
+def test_folds_of_single_rows_are_equal_and_the_seed_changes_them():
+    groups = [f"row-{number}" for number in range(100)]
+    first, other = folds(groups, 5, 1), folds(groups, 5, 2)
+    assert np.bincount(first).tolist() == [20] * 5
+    assert 0.5 < (first != other).mean() < 1.0
+
+
+def test_a_row_keeps_its_fold_in_every_process():
+    assert folds(["a", "b", "c", "c", "d", "e"], 3, 7).tolist() == [2, 2, 0, 0, 1, 1]

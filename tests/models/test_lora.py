@@ -1,0 +1,194 @@
+"""LoRA adapters and whole models: saved to the same bytes, loaded without changing a logit."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+from architectures import ARCHITECTURES
+from peft import PeftModel
+from runs import trainable
+from safetensors.torch import load_file
+
+from pipeline.errors import WaznError
+from pipeline.models.lora import add_lora, load_adapter, load_run, save_trained
+from pipeline.training.parallel import trained_state
+
+TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
+TOKENS = torch.tensor([[5, 17, 200, 42, 8], [9, 9, 61, 30, 7]])
+
+SAVE = """
+import sys
+import torch
+from pathlib import Path
+from pipeline.models.lora import add_lora, save_trained
+from pipeline.models.runtime import load_decoder
+from pipeline.training.parallel import trained_state
+
+torch.manual_seed(5)
+targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+model = add_lora(load_decoder(Path(sys.argv[1]), torch.float32, 8), targets, 4, 8.0, 0.0)
+save_trained(model, trained_state(model, None)["model"], Path(sys.argv[2]))
+"""
+
+
+def save(model, folder):
+    """As `finetune` does."""
+    save_trained(model, trained_state(model, None)["model"], folder)
+
+
+def adapted(model, architecture, **changes):
+    """An adapter that does something: as put on, B is 0 and the adapter has no effect."""
+    torch.manual_seed(7)
+    found = add_lora(model, TARGETS[architecture], **{"r": 4, "alpha": 8.0, "dropout": 0.1, **changes})
+    with torch.no_grad():
+        for name, parameter in found.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    return found.eval()
+
+
+@pytest.mark.parametrize("architecture", TARGETS)
+def test_only_adapters_on_the_targets_are_trained(architecture, decoder):
+    model = add_lora(decoder(architecture), TARGETS[architecture], r=4, alpha=8.0, dropout=0.0)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == set(TARGETS[architecture])
+    assert all(".lora_A." in name or ".lora_B." in name for name in trained)
+
+
+@pytest.mark.parametrize("architecture", TARGETS)
+def test_new_adapter_changes_nothing_yet(architecture, decoder):
+    model = decoder(architecture)
+    before = model(TOKENS).logits
+    after = add_lora(model, TARGETS[architecture], r=4, alpha=8.0, dropout=0.0).eval()(TOKENS).logits
+    assert torch.equal(after, before)
+
+
+@pytest.mark.parametrize("architecture", TARGETS)
+def test_adapter_goes_on_without_a_warning(architecture, decoder):
+    """PEFT warns where it was told wrongly which way a layer's weight lies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        add_lora(decoder(architecture), TARGETS[architecture], r=4, alpha=8.0, dropout=0.0)
+
+
+def test_adapter_is_applied_as_alpha_over_r(decoder):
+    """W x + (alpha / r) B A x, at one projection."""
+    model = adapted(decoder("qwen2"), "qwen2", r=4, alpha=6.0)
+    layer = model.get_base_model().model.layers[0].self_attn.q_proj
+    x = torch.randn(3, 32, generator=torch.Generator().manual_seed(1))
+    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    torch.testing.assert_close(layer(x), layer.base_layer(x) + 6.0 / 4 * x @ a.T @ b.T)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "targets", "wrong", "available"),
+    [("gpt2", ["c_attn", "q_proj"], "q_proj", "c_attn.*c_proj"), ("qwen2", ["c_attn"], "c_attn", "q_proj")],
+)
+def test_unknown_target_names_the_modules_there_are(architecture, targets, wrong, available, decoder):
+    with pytest.raises(WaznError, match=f"'{wrong}'.*{available}"):
+        add_lora(decoder(architecture), targets, r=4, alpha=8.0, dropout=0.0)
+
+
+@pytest.mark.parametrize("wrong", ["attn", "ln_1"])
+def test_target_that_cannot_take_an_adapter_is_refused_in_a_sentence(wrong, decoder):
+    with pytest.raises(WaznError, match=wrong):
+        add_lora(decoder("gpt2"), [wrong], r=4, alpha=8.0, dropout=0.0)
+
+
+@pytest.mark.parametrize("architecture", TARGETS)
+def test_loaded_adapter_is_merged_into_the_same_logits(architecture, decoder, tmp_path):
+    model = adapted(decoder(architecture), architecture)
+    expected = model(TOKENS).logits
+    plain = decoder(architecture)(TOKENS).logits
+    assert (expected - plain).abs().max() > 0.1
+    save(model, tmp_path)
+    merged = load_adapter(decoder(architecture), tmp_path)
+    assert not isinstance(merged, PeftModel)
+    assert not any("lora" in name for name, _ in merged.named_parameters())
+    assert not merged.training
+    torch.testing.assert_close(merged(TOKENS).logits, expected, rtol=0, atol=1e-5)
+
+
+def test_saving_leaves_the_adapter_as_it_was(decoder, tmp_path):
+    model = adapted(decoder("gpt2"), "gpt2")
+    before = copy.deepcopy(model.state_dict())
+    save(model, tmp_path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_adapter_is_safetensors_and_its_targets_are_sorted(decoder, tmp_path):
+    save(adapted(decoder("gpt2"), "gpt2"), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()} - {"README.md"}
+    assert names == {"adapter_model.safetensors", "adapter_config.json"}
+    config = json.loads((tmp_path / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["target_modules"] == ["c_attn", "c_proj"]
+
+
+def test_saved_bytes_repeat_in_another_process(built, tmp_path):
+    """PEFT keeps the targets as a set, whose order goes by the process's hash seed."""
+    saved = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        subprocess.run(
+            [sys.executable, "-c", SAVE, str(built("qwen2")), str(folder)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        )
+        names = ("adapter_config.json", "adapter_model.safetensors")
+        saved.append([(folder / name).read_bytes() for name in names])
+    assert saved[0] == saved[1]
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no folder", "empty folder"])
+def test_missing_adapter_is_a_sentence_that_names_the_folder(there, decoder, tmp_path):
+    folder = tmp_path / "uniform" / "tiny"
+    if there:
+        folder.mkdir(parents=True)
+    with pytest.raises(WaznError, match=f"{folder}.*no adapter"):
+        load_adapter(decoder("gpt2"), folder)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_was_trained_is_loaded_on_its_base_to_the_same_logits(architecture, method, tmp_path):
+    base, folder = tmp_path / "base", tmp_path / "trained"
+    trainable(architecture, "full").save_pretrained(base)
+    model = trainable(architecture, method)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    save(model, folder)
+    files = {path.name for path in folder.iterdir()}
+    assert {"lora": "adapter_model.safetensors", "full": "model.safetensors"}[method] in files
+    assert not any("bin" in name for name in files)
+    before, after = (load_run(base, path, torch.float32, 8) for path in (None, folder))
+    assert not after.training
+    assert (before(TOKENS).logits - model.eval()(TOKENS).logits).abs().max() > 0.1
+    torch.testing.assert_close(after(TOKENS).logits, model(TOKENS).logits, rtol=0, atol=1e-4)
+
+
+def test_whole_model_is_saved_once_to_the_same_bytes(tmp_path):
+    """A tied weight is not there twice."""
+    model, saved = trainable("qwen2", "full"), []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        save(model, folder)
+        saved.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert saved[0] == saved[1]
+    assert load_file(tmp_path / "one/model.safetensors").keys() == dict(model.named_parameters()).keys()
+
+
+def test_whole_model_that_is_not_tied_keeps_its_head(tmp_path):
+    model = trainable("qwen2", "full", tie_word_embeddings=False)
+    save(model, tmp_path)
+    found = load_file(tmp_path / "model.safetensors")
+    assert torch.equal(found["lm_head.weight"], model.lm_head.weight)
+    assert not torch.equal(found["lm_head.weight"], found["model.embed_tokens.weight"])

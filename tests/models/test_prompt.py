@@ -1,0 +1,112 @@
+"""One prompt for training and generation, whatever a tokenizer adds of its own."""
+
+import copy
+
+import pytest
+import torch
+from tokenizers.processors import TemplateProcessing
+
+from pipeline.evaluation.generation import generate
+from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt, prompt
+
+QUESTION, ANSWER = "عندي صداع منذ يومين", "خذ قسطا من الراحة."
+KINDS = ("plain", "bos", "eos", "bos and eos")
+
+
+@pytest.fixture(params=KINDS)
+def any_tokenizer(request, tokenizer):
+    """Tokenizers that put a start before what they encode, an end after it, both or neither."""
+    changed = copy.deepcopy(tokenizer)
+    changed.add_special_tokens({"bos_token": "<|start|>"})
+    before = "<|start|> " if "bos" in request.param else ""
+    after = " <|endoftext|>" if "eos" in request.param else ""
+    names = ("<|start|>", "<|endoftext|>")
+    changed.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{before}$A{after}",
+        special_tokens=[(name, changed.convert_tokens_to_ids(name)) for name in names],
+    )
+    ids = changed(QUESTION)["input_ids"]
+    assert (ids[0] == changed.bos_token_id) == ("bos" in request.param)
+    assert (ids[-1] == changed.eos_token_id) == ("eos" in request.param)
+    return changed
+
+
+class Recorder:
+    """Stands in for a model: notes what it is to continue, and ends at once."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, end):
+        self.end, self.prompts = end, []
+
+    def generate(self, tokens, attention_mask, **_):
+        self.prompts += [
+            row[mask.bool()].tolist() for row, mask in zip(tokens, attention_mask, strict=True)
+        ]
+        return torch.nn.functional.pad(tokens, (0, 1), value=self.end)
+
+
+def test_prompt_holds_question_then_cue():
+    assert prompt(QUESTION) == f"\n{QUESTION}\n\n{ANSWER_CUE}\n"
+
+
+def test_generation_starts_from_the_very_tokens_before_the_answer(any_tokenizer, pairs):
+    """Trap 4: the notebooks' prompt at generation lacks the cue that training used."""
+    recorder = Recorder(any_tokenizer.eos_token_id)
+    for question, answer in pairs:
+        example = encode(any_tokenizer, "a", question, answer, 1.0, max_length=500)
+        recorder.prompts.clear()
+        generate(
+            recorder,
+            any_tokenizer,
+            [question],
+            batch_size=4,
+            max_length=500,
+            max_new_tokens=1,
+            name="test",
+        )
+        assert recorder.prompts == [list(example.tokens[: example.answer_start])]
+
+
+def test_prompt_stays_open_and_keeps_its_start(any_tokenizer):
+    tokens = encode_prompt(any_tokenizer, QUESTION)
+    starts = any_tokenizer(QUESTION)["input_ids"][0] == any_tokenizer.bos_token_id
+    assert any_tokenizer.eos_token_id not in tokens
+    assert tokens.count(any_tokenizer.bos_token_id) == starts
+    assert any_tokenizer.decode(tokens, skip_special_tokens=True) == prompt(QUESTION)
+
+
+def test_answer_is_closed_by_one_end_of_text(any_tokenizer):
+    example = encode(any_tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=500)
+    spoken = list(example.tokens[example.answer_start :])
+    assert spoken[-1] == any_tokenizer.eos_token_id
+    assert any_tokenizer.decode(spoken[:-1]) == ANSWER
+
+
+def test_example_keeps_id_and_weight(tokenizer):
+    example = encode(tokenizer, "row-7", QUESTION, ANSWER, 0.75, max_length=500)
+    assert (example.id, example.weight) == ("row-7", 0.75)
+
+
+def test_empty_answer_gives_none(any_tokenizer):
+    assert encode(any_tokenizer, "a", QUESTION, "", 1.0, max_length=500) is None
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_prompt_that_leaves_no_answer_token_gives_none(missing, tokenizer):
+    length = len(encode_prompt(tokenizer, QUESTION))
+    assert encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=length - missing) is None
+
+
+@pytest.mark.parametrize("room", [1, 2, 5])
+def test_long_answer_is_cut_at_max_length_without_an_end(room, tokenizer):
+    whole = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=500)
+    cut = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=whole.answer_start + room)
+    assert list(cut.tokens) == list(whole.tokens[: whole.answer_start + room])
+    assert cut.answer_start == whole.answer_start
+    assert tokenizer.eos_token_id not in cut.tokens
+
+
+def test_answer_that_just_fits_keeps_its_end(tokenizer):
+    whole = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=500)
+    assert encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=len(whole.tokens)) == whole
