@@ -1,12 +1,10 @@
-"""wazn, or python -m pipeline: one command a stage, and a few beside them.
+"""wazn, or python -m pipeline: one command for each stage, and a few beside them.
 
 Modules are imported when their command runs, so that `--help` and small stages are quick.
 """
 
 import importlib
 import os
-import shlex
-import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import environment
-from pipeline.config.params import Params, load
+from pipeline import environment, paths
+from pipeline.config.models import ModelEntry
+from pipeline.config.params import WEIGHTING, Params, load
 from pipeline.errors import WaznError
 
 app = typer.Typer(
@@ -28,30 +27,54 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
-Seed = Annotated[int | None, typer.Option(help="A seed; the first of `seeds` if not given.")]
-ModelName = Annotated[str, typer.Argument(help="A model of the registry in params.yaml.")]
 DEFAULT = Path("params.yaml")
+ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
+Seed = Annotated[int | None, typer.Option(help="A seed; without it, the first of `seeds`.")]
+ModelName = Annotated[str, typer.Argument(help="A model of the registry in params.yaml.")]
+ArmName = Annotated[str, typer.Argument(help="An arm of params.yaml, such as uniform or weighting; or base.")]
 
 
 def _stage(name: str) -> Any:
     return importlib.import_module(f"pipeline.stages.{name}")
 
 
-def _entry(params: Params, model: str) -> Any:
+def _command(name: str) -> Any:
+    return importlib.import_module(f"pipeline.commands.{name}")
+
+
+def _entry(params: Params, model: str) -> ModelEntry:
     if model not in params.registry:
         raise WaznError(f"no model '{model}' in registry; it has {', '.join(params.registry)}")
     return params.registry[model]
 
 
-def _seed(params: Params, seed: int | None) -> int:
+def _check_arm(arm: str, allowed: list[str]) -> None:
+    if arm not in allowed:
+        raise WaznError(f"no arm '{arm}'; there are {', '.join(allowed)}")
+
+
+def _seed(params: Params, arm: str, seed: int | None) -> int | None:
+    """The seed of a training: the one given, or the first of `seeds`; None for the base model."""
+    if arm == paths.BASE:
+        return None
     return params.seeds[0] if seed is None else seed
 
 
-def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise WaznError(f"{what} is one of {', '.join(allowed)}, found '{value}'")
-    return value
+def _launch() -> None:
+    """Start this command again through the launcher in WAZN_LAUNCH, if it is set."""
+    if os.environ.get("WAZN_LAUNCH", "").strip():
+        importlib.import_module("pipeline.models.distributed").launch()
+
+
+@app.command(rich_help_panel="Beside the stages")
+def code(
+    stage: Annotated[str | None, typer.Argument(help="A stage: list the files that its hash covers.")] = None,
+) -> None:
+    """Hash the code of every stage into code.yaml, on which the stages depend."""
+    if stage is None:
+        _stage("code").run()
+    else:
+        _command("code").run(stage)
 
 
 @app.command()
@@ -85,7 +108,7 @@ def score(params: ParamsFile = DEFAULT) -> None:
     """Give every pair its severity probabilities."""
     values = load(params)
     _launch()
-    _stage("score").run(values.score, severity=values.severity)
+    _stage("score").run(values.score, values.severity, values.resources.score)
 
 
 @app.command("base_model")
@@ -99,7 +122,7 @@ def base_model(model: ModelName, params: ParamsFile = DEFAULT) -> None:
 @app.command()
 def finetune(
     model: Annotated[str | None, typer.Argument(help="A model of the registry in params.yaml.")] = None,
-    loss: Annotated[str | None, typer.Argument(help="uniform (plain cross-entropy) or weighting.")] = None,
+    arm: Annotated[str | None, typer.Argument(help="An arm of params.yaml, such as weighting.")] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say what it would take; without MODEL, for all `models`."),
@@ -111,21 +134,27 @@ def finetune(
     values = load(params)
     if dry_run:
         chosen = {name: _entry(values, name) for name in ([model] if model else values.models)}
-        _command("plan").run(chosen, values.seeds, finetune=values.finetune, weights=values.weighting)
+        _command("dry_run").run(
+            chosen,
+            values.seeds,
+            arms={name: values.arm_settings[name] for name in values.arms},
+            finetune=values.finetune,
+            resources=values.resources.finetune,
+        )
         return
-    if model is None or loss is None:
-        raise WaznError("finetune takes MODEL and LOSS, as in: wazn finetune tiny_gpt2 weighting")
+    if model is None or arm is None:
+        raise WaznError("finetune takes MODEL and ARM, as in: wazn finetune tiny_gpt2 weighting")
     entry = _entry(values, model)
-    weights = {"uniform": values.uniform, "weighting": values.weighting}
-    _one_of("LOSS", loss, tuple(weights))
+    _check_arm(arm, list(values.arm_settings))
     _launch()
     _stage("finetune").run(
         model,
-        loss,
-        _seed(values, seed),
+        arm,
+        _seed(values, arm, seed),
         finetune=values.finetune,
         entry=entry,
-        weights=weights[loss],
+        weights=values.arm_settings[arm],
+        resources=values.resources.finetune,
     )
 
 
@@ -134,54 +163,51 @@ def embed_references(params: ParamsFile = DEFAULT) -> None:
     """Encode the reference answers for BERTScore."""
     values = load(params)
     _stage("embed_references").run(
-        embed_references=values.embed_references, test_rows=values.evaluate.test_rows
+        embed_references=values.embed_references,
+        test_rows=values.evaluate.test_rows,
+        resources=values.resources.evaluate,
     )
 
 
 @app.command()
-def evaluate(
-    model: ModelName,
-    run: Annotated[str, typer.Argument(help="base, uniform or weighting.")],
-    seed: Seed = None,
-    params: ParamsFile = DEFAULT,
-) -> None:
+def evaluate(model: ModelName, arm: ArmName, seed: Seed = None, params: ParamsFile = DEFAULT) -> None:
     """Answer the test complaints and measure."""
     values = load(params)
     _entry(values, model)
-    _one_of("RUN", run, ("base", "uniform", "weighting"))
+    _check_arm(arm, [paths.BASE, *values.arm_settings])
     _stage("evaluate").run(
         model,
-        run,
-        _seed(values, seed),
+        arm,
+        _seed(values, arm, seed),
         evaluate=values.evaluate,
         embed_references=values.embed_references,
+        resources=values.resources.evaluate,
     )
 
 
 @app.command()
 def report(params: ParamsFile = DEFAULT) -> None:
     """Make the summary, the plots and the page."""
-    values = load(params)
-    _stage("report").run(values)
+    _stage("report").run(load(params))
 
 
 @app.command(rich_help_panel="Beside the stages")
 def ask(
     question: Annotated[str, typer.Argument(help="A complaint, in Arabic.")],
     model: Annotated[str, typer.Option(help="A model of the registry in params.yaml.")],
-    run: Annotated[str, typer.Option(help="base, uniform or weighting.")] = "weighting",
+    arm: Annotated[str, typer.Option(help="An arm of params.yaml, or base.")] = WEIGHTING,
     seed: Seed = None,
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Answer one question (research, not advice)."""
     values = load(params)
     _entry(values, model)
-    _one_of("--run", run, ("base", "uniform", "weighting"))
+    _check_arm(arm, [paths.BASE, *values.arm_settings])
     _command("ask").run(
         question,
         model,
-        run,
-        _seed(values, seed),
+        arm,
+        _seed(values, arm, seed),
         normalise=values.normalise,
         evaluate=values.evaluate,
     )
@@ -193,15 +219,7 @@ def inspect(
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Say what the data are: rows, rejections, languages, balance, weights."""
-    _command("inspection").run(load(params).weighting, text=text)
-
-
-@app.command(rich_help_panel="Beside the stages")
-def sweep(
-    queue: Annotated[bool, typer.Option("--queue", help="Hand them to DVC's queue instead.")] = False,
-) -> None:
-    """Run the presets as DVC experiments."""
-    _command("sweep").run(list(load(DEFAULT).presets), queue=queue, params=DEFAULT)
+    _command("inspect").run(load(params).arm_settings[WEIGHTING], text=text)
 
 
 @app.command(rich_help_panel="Beside the stages")
@@ -211,40 +229,23 @@ def table(
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Lay out the paper's table, ours beside the published."""
-    values = load(params).model_dump(exclude_unset=True)
-    _command("report.table").run(values, form=form, metric=metric)
+    _command("table").run(load(params), form=form, metric=metric)
+
+
+@app.command(rich_help_panel="Beside the stages")
+def profile(name: Annotated[str, typer.Argument(help="A file of profiles/, such as paper.")]) -> None:
+    """Write the complete params.yaml of a profile."""
+    _command("profile").run(name, DEFAULT)
 
 
 @app.command(rich_help_panel="Beside the stages")
 def where(params: ParamsFile = DEFAULT) -> None:
     """Say where the page and the summary are."""
     load(params)
-    for path in (Path("report/index.html"), Path("metrics/summary.json")):
+    for path in (paths.PAGE, paths.SUMMARY):
         if not path.is_file():
             raise WaznError(f"{path}: not there yet; run `dvc repro`")
         print(f"{path.stem:>8}: {path.resolve().as_uri() if path.suffix == '.html' else path}")
-
-
-def _launch() -> None:
-    """Run this very command through the launcher in WAZN_LAUNCH, say `accelerate launch`, if there is one.
-
-    It becomes this process, so whoever ends this process ends it.
-    """
-    # Taken out, so that the processes it starts do not launch again.
-    launcher = shlex.split(os.environ.pop("WAZN_LAUNCH", ""))
-    if not launcher:
-        return
-    program = shutil.which(launcher[0]) or shutil.which(launcher[0], path=str(Path(sys.executable).parent))
-    if program is None:
-        raise WaznError(
-            f"WAZN_LAUNCH: no program {launcher[0]}; write it as in: accelerate launch --num_processes 4"
-        )
-    sys.stdout.flush()
-    os.execv(program, [program, *launcher[1:], "-m", "pipeline", *sys.argv[1:]])
-
-
-def _command(name: str) -> Any:
-    return importlib.import_module(f"pipeline.{name}")
 
 
 def main() -> None:
