@@ -1,41 +1,43 @@
-"""dvc.yaml says the truth about what each stage depends on."""
+"""dvc.yaml says the truth about what each stage depends on, and fits on a few screens."""
 
-from pathlib import Path
+import ast
 
 import pytest
 import yaml
-from imports import ROOT, imported_files
+from imports import ROOT
 
+from pipeline.code_hashes import stage_names
 from pipeline.config.params import Params, load
 
-DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES = DVC["stages"]
+TEXT = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+DVC = yaml.safe_load(TEXT)
+STAGES = {name: stage for name, stage in DVC["stages"].items() if name != "code"}
 
 
 def command(stage: str) -> str:
-    """The command that a stage runs: its name, save that `evaluate_base` has no seeds to multiply by."""
+    """The command that a stage runs: its name, but `evaluate_base` has no arms and seeds."""
     return STAGES[stage]["cmd"].split()[3]
 
 
-def declared(stage: str) -> set[Path]:
-    """The code that a stage declares: Python files, and the folder of the plots' templates."""
-    paths = {Path(dep) for dep in STAGES[stage]["deps"] if dep.startswith("pipeline/")}
-    return {path / "__init__.py" if (ROOT / path).is_dir() else path for path in paths}
+def parameters(stage: str) -> set[str]:
+    """The keys of params.yaml that a stage depends on."""
+    return {item for item in STAGES[stage]["params"] if isinstance(item, str)}
+
+
+def test_it_is_short():
+    assert len(TEXT.splitlines()) <= 220
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_exactly_the_modules_it_imports(stage):
-    imported = imported_files(Path(f"pipeline/stages/{command(stage)}.py"))
-    assert {path for path in declared(stage) if path.suffix == ".py"} == imported
+def test_a_stage_depends_on_the_hash_of_its_own_code(stage):
+    code = [item["code.yaml"] for item in STAGES[stage]["params"] if isinstance(item, dict)]
+    assert code == [[command(stage)]]
+    assert not [path for path in STAGES[stage]["deps"] if path.startswith("pipeline")]
 
 
-def test_report_depends_on_its_template_and_its_plots():
-    assert "pipeline/report/page.html" in STAGES["report"]["deps"]
-    assert "pipeline/report/plots" in STAGES["report"]["deps"]
-
-
-def test_download_depends_on_the_terms_by_which_the_lexicon_labels():
-    assert "pipeline/severity/lexicon.yaml" in STAGES["download"]["deps"]
+def test_the_hashes_follow_from_all_of_the_code():
+    assert DVC["stages"]["code"]["deps"] == ["pipeline"]
+    assert DVC["stages"]["code"]["outs"] == [{"code.yaml": {"cache": False}}]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -47,41 +49,45 @@ def test_a_stage_is_a_module_a_command_and_described(stage):
 
 
 def test_every_stage_module_is_a_stage():
-    modules = {path.stem for path in (ROOT / "pipeline/stages").glob("*.py")} - {"__init__"}
-    assert modules == {command(stage) for stage in STAGES}
+    assert set(stage_names()) == {command(stage) for stage in STAGES}
 
 
 # What a stage's run() is given by the command line, in the words of dvc.yaml.
 PARAMETERS = {
-    "entry": "registry.${item.model}",
-    "weights": "${item.loss}",
-    "params": "params.yaml",
-    "test_rows": "evaluate.test_rows",
+    "entry": {"registry.${item.model}"},
+    "weights": {"${item.arm}"},
+    "test_rows": {"evaluate.test_rows"},
+    # Speed and memory only.
+    "resources": set(),
 }
+MATRIX = {"model", "arm", "seed"}
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "report"])
+def test_a_stage_declares_exactly_the_parameters_it_is_given(stage):
+    tree = ast.parse((ROOT / f"pipeline/stages/{command(stage)}.py").read_text(encoding="utf-8"))
+    run = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run")
+    given = {argument.arg for argument in (*run.args.args, *run.args.kwonlyargs)} - MATRIX
+    assert parameters(stage) == set().union(*(PARAMETERS.get(name, {name}) for name in given))
+
+
+def test_the_report_depends_on_all_parameters_but_resources():
+    """Those of the arms reach it by the results of the arms."""
+    assert parameters("report") == Params.model_fields.keys() - {"resources", "arm_settings"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_exactly_the_parameters_it_is_given(stage):
-    import ast
-
-    tree = ast.parse((ROOT / f"pipeline/stages/{command(stage)}.py").read_text(encoding="utf-8"))
-    run = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run")
-    given = {argument.arg for argument in (*run.args.args, *run.args.kwonlyargs)} - {
-        "model",
-        "loss",
-        "run",
-        "seed",
-    }
-    names = {next(iter(item)) if isinstance(item, dict) else item for item in STAGES[stage]["params"]}
-    assert names == {PARAMETERS.get(name, name) for name in given}
+def test_no_stage_depends_on_resources(stage):
+    assert not [name for name in parameters(stage) if name.startswith("resources")]
 
 
-@pytest.mark.parametrize("profile", ["params.yaml", "profiles/paper.yaml"])
-def test_every_section_of_the_parameters_belongs_to_a_stage_or_is_shared(profile):
-    params = load(ROOT / profile)
-    shared = {"models", "encoders", "seeds", "weighting", "uniform", "severity", "presets", "registry"}
-    assert set(Params.model_fields) - shared == {command(stage) for stage in STAGES}
-    assert set(params.models).isdisjoint(params.encoders)
+def test_every_section_of_the_parameters_belongs_to_a_stage_or_is_shared():
+    shared = {"models", "encoders", "arms", "arm_settings", "seeds", "severity", "resources", "registry"}
+    assert Params.model_fields.keys() - shared == {command(stage) for stage in STAGES}
+
+
+def test_resources_are_those_of_stages():
+    assert load(ROOT / "params.yaml").resources.model_dump().keys() <= set(STAGES)
 
 
 def test_whatever_a_stage_writes_is_the_output_of_that_stage_alone():
@@ -97,3 +103,11 @@ def test_the_small_metrics_stay_in_git():
     metrics = [output for stage in STAGES.values() for output in stage.get("metrics", [])]
     assert metrics
     assert all(settings == {"cache": False} for output in metrics for settings in output.values())
+
+
+def test_plots_are_drawn_from_what_the_stages_write():
+    outputs = {output for stage in STAGES.values() for output in stage.get("outs", [])}
+    for plot in DVC["plots"]:
+        for settings in plot.values():
+            assert set(settings["y"]) <= outputs
+            assert (ROOT / settings["template"]).is_file()

@@ -16,12 +16,14 @@ def sentence(problem: Any, schema: type[BaseModel]) -> str:
         schema: what was validated.
     """
     location = [part for part in problem["loc"] if part != "[key]"]
-    key = ".".join(str(part) for part in location)
+    # In the file every arm stands at the top level.
+    shown_location = location[1:] if location[:1] == ["arm_settings"] else location
+    key = ".".join(map(str, shown_location))
     given = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
             siblings = [
-                ".".join(map(str, [*location[:-1], name])) for name in _keys_beside(location, schema)
+                ".".join(map(str, [*shown_location[:-1], name])) for name in _keys_beside(location, schema)
             ]
             return f"unknown key {key}{nearest(key, siblings)}"
         case "missing":

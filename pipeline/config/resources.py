@@ -1,16 +1,25 @@
 """The section `resources`: what changes speed and memory only, so that no stage depends on it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import PlainValidator
 
 from pipeline.config.base import Positive, Section
 
-Auto = Literal["auto"] | Annotated[int, Field(gt=0)]
+
+def _check_auto(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value > 0):
+        return value
+    shown = f", found {value!r}" if isinstance(value, str | int | float) else ""
+    raise ValueError(f"expected auto or a whole number greater than 0{shown}")
+
+
+# A number, or `auto`: then the device decides (`models/microbatches.py`).
+Auto = Annotated[int | Literal["auto"], PlainValidator(_check_auto)]
 
 
 class ScoreResources(Section):
-    """Padded tokens that the classifier computes at once; `auto`: see `models/microbatches.py`."""
+    """Padded tokens that the classifier computes at once."""
 
     tokens_per_batch: Auto
 
@@ -19,8 +28,7 @@ class TrainResources(Section):
     """How a fine-tuning uses its device.
 
     Attributes:
-        tokens_per_microbatch: padded tokens that a process computes at once; `auto`: see
-            `models/microbatches.py`.
+        tokens_per_microbatch: padded tokens that a process computes at once.
         gradient_checkpointing: compute activations again in the backward pass instead of keeping them.
         checkpoint_every: optimiser steps between two checkpoints.
     """

@@ -4,18 +4,53 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config.params import Section, TableSource, load
+from pipeline.config.base import Section
+from pipeline.config.data import TableSource
+from pipeline.config.params import load
 from pipeline.errors import WaznError
 
-ROOT = Path(__file__).resolve().parents[1]
-FILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
+ROOT = Path(__file__).resolve().parents[2]
 VALUES = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 MODEL = VALUES["models"][0]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_parameter_file_of_the_project_loads_as_it_stands(path):
-    assert load(path).model_dump(exclude_unset=True) == yaml.safe_load(path.read_text(encoding="utf-8"))
+def test_the_parameters_of_the_project_load_as_they_stand():
+    assert load(ROOT / "params.yaml").file_values() == VALUES
+
+
+def test_arms_are_sections_at_the_top_level(tmp_path):
+    def change(values):
+        values["mine"] = {"alpha": 0.1, "beta": 1.0, "gamma": 2.0, "renormalise": True}
+        values["arms"].append("mine")
+
+    params = load(changed(tmp_path, change))
+    assert params.arms == [*VALUES["arms"], "mine"]
+    assert params.arm_settings["mine"].gamma == 2.0
+    assert set(params.arm_settings) >= {"uniform", "weighting", "mild", "strong", "mine"}
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path):
+    """By YAML 1.2, 017 is seventeen and `yes` is a word; by YAML 1.1 they would be 15 and true."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("seeds:\n  - 17", "seeds:\n  - 017"), encoding="utf-8")
+    assert load(path).seeds == [17]
+    path.write_text(text.replace("ngrams: true", "ngrams: yes"), encoding="utf-8")
+    assert "train_classifier.ngrams" in refused(path)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        (ROOT / "params.yaml").read_text(encoding="utf-8") + "seeds:\n  - 1\n", encoding="utf-8"
+    )
+    assert "seeds" in refused(path)
+
+
+def test_what_is_nested_too_deeply_ends_in_a_sentence(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: " + "[" * 5000 + "]" * 5000, encoding="utf-8")
+    refused(path)
 
 
 def schema():
@@ -120,21 +155,21 @@ def refused_change(tmp_path, change):
         (renamed("finetune", "optimiser", to="optimizer"), "finetune.optimizer", "finetune.optimiser"),
         (renamed("weighting", "renormalise", to="normalise"), "weighting.normalise", "renormalise"),
         (renamed("finetune", "lora", "dropout", to="drop_out"), "finetune.lora.drop_out", "dropout"),
-        (
-            renamed("normalise", "rules", "language_model", "tatweel", to="tatwil"),
-            "language_model.tatwil",
-            "language_model.tatweel",
-        ),
+        (renamed("normalise", "rules_off", "language_model", to="language_modell"), "language_modell", "language_model"),
         (renamed("download", "pairs", 0, "question", to="qestion"), "pairs.0.qestion", "question"),
         (
             renamed("download", "labelled", 0, "labels", "critical", to="critcal"),
             "critcal",
             "labels.critical",
         ),
-        (renamed("presets", "mild", "alpha", to="alhpa"), "presets.mild.alhpa", "alpha"),
+        (renamed("mild", "alpha", to="alhpa"), "mild.alhpa", "mild.alpha"),
         (renamed("registry", MODEL, "title", to="titel"), f"registry.{MODEL}.titel", "title"),
         (renamed("registry", MODEL, "lora_targets", to="lora_target"), "lora_target", "lora_targets"),
-        (at("score", "tokens_per_bach", to=8), "score.tokens_per_bach", "score.tokens_per_batch"),
+        (
+            at("resources", "score", "tokens_per_bach", to=8),
+            "resources.score.tokens_per_bach",
+            "resources.score.tokens_per_batch",
+        ),
         (at("train_classifier", "word_dropuot", to=0.1), "word_dropuot", "train_classifier.word_dropout"),
         (renamed("severity", "source", to="sorce"), "severity.sorce", "severity.source"),
         (at("download", "pairs", 0, "tabel", to="Sheet1"), "pairs.0.tabel", "pairs.0.table"),
@@ -157,38 +192,43 @@ def test_a_key_like_no_other_is_named_without_a_guess(tmp_path):
 
 # Each mistake: what is done to the file, the key that must be named, what must be said of it.
 MISTAKES = {
-    "missing key": (without("score", "shard_rows"), "score.shard_rows", "is missing"),
+    "missing key": (without("score", "dtype"), "score.dtype", "is missing"),
     "missing section": (without("evaluate"), "evaluate", "is missing"),
     "text for a number": (at("weighting", "alpha", to="a lot"), "weighting.alpha", "valid number"),
     "true for a number": (at("weighting", "alpha", to=True), "weighting.alpha", "valid number"),
     "number in quotes": (at("finetune", "epochs", to="3"), "finetune.epochs", "valid integer"),
     "fraction for a count": (at("finetune", "epochs", to=2.5), "finetune.epochs", "valid integer"),
     "number for a switch": (
-        at("normalise", "rules", "classifier", "ya", to=1),
-        "normalise.rules.classifier.ya",
+        at("train_classifier", "ngrams", to=1),
+        "train_classifier.ngrams",
         "valid boolean",
     ),
-    "nothing for a section": (at("weighting", to=None), "weighting", "valid dictionary"),
+    "unknown rule": (
+        at("normalise", "rules_off", "classifier", to=["alif"]),
+        "normalise.rules_off.classifier.0",
+        "'alef'",
+    ),
+    "nothing for a section": (at("finetune", to=None), "finetune", "valid dictionary"),
     "text for a list": (at("models", to=MODEL), "models", "valid list"),
     "negative weight": (at("weighting", "gamma", to=-0.5), "weighting.gamma", "greater than or equal to 0"),
     "infinite weight": (at("weighting", "gamma", to=float("inf")), "weighting.gamma", "finite"),
     "weight not a number": (at("weighting", "gamma", to=float("nan")), "weighting.gamma", "finite"),
     "no weight at all": (
-        at("presets", "none", to={"alpha": 0, "beta": 0, "gamma": 0, "renormalise": False}),
-        "presets.none",
+        at("none", to={"alpha": 0, "beta": 0, "gamma": 0, "renormalise": False}),
+        "none",
         "all 0",
     ),
     "uniform not uniform": (at("uniform", "alpha", to=2.0), "uniform", "are 1"),
     "uniform renormalised": (at("uniform", "renormalise", to=True), "uniform", "renormalise is false"),
     "renormalise left out": (
-        without("presets", "mild", "renormalise"),
-        "presets.mild.renormalise",
+        without("mild", "renormalise"),
+        "mild.renormalise",
         "missing",
     ),
     "unknown method": (at("finetune", "method", to="dora"), "finetune.method", "'lora', 'qlora' or 'full'"),
-    "unknown mean": (
-        at("finetune", "loss_mean", to="batch"),
-        "finetune.loss_mean",
+    "unknown reduction": (
+        at("finetune", "loss_reduction", to="batch"),
+        "finetune.loss_reduction",
         "'sequence' or 'token'",
     ),
     "unknown optimiser": (
@@ -197,19 +237,37 @@ MISTAKES = {
         "'adamw' or 'adafactor'",
     ),
     "unknown schedule": (
-        at("finetune", "schedule", to="step"),
-        "finetune.schedule",
+        at("finetune", "lr_scheduler", to="step"),
+        "finetune.lr_scheduler",
         "'linear', 'cosine' or 'constant'",
     ),
-    "unknown weights to keep": (at("finetune", "keep", to="first"), "finetune.keep", "'last' or 'best'"),
+    "unknown weights to keep": (
+        at("finetune", "checkpoint_selection", to="first"),
+        "finetune.checkpoint_selection",
+        "'last' or 'best'",
+    ),
     "no window": (at("finetune", "length_window", to=0), "finetune.length_window", "greater than 0"),
     "never evaluated": (at("finetune", "evaluate_every", to=0.0), "finetune.evaluate_every", "than 0"),
-    "no checkpoints": (at("finetune", "checkpoint_every", to=0), "finetune.checkpoint_every", "than 0"),
+    "no checkpoints": (
+        at("resources", "finetune", "checkpoint_every", to=0),
+        "resources.finetune.checkpoint_every",
+        "than 0",
+    ),
+    "a micro-batch of nothing": (
+        at("resources", "finetune", "tokens_per_microbatch", to=0),
+        "resources.finetune.tokens_per_microbatch",
+        "expected auto or a whole number greater than 0, found 0",
+    ),
+    "a micro-batch of words": (
+        at("resources", "finetune", "tokens_per_microbatch", to="many"),
+        "resources.finetune.tokens_per_microbatch",
+        "expected auto or a whole number greater than 0, found 'many'",
+    ),
     "no validation rows": (at("finetune", "valid_rows", to=0), "finetune.valid_rows", "greater than 0"),
     "decay above 1": (at("finetune", "weight_decay", to=1.5), "finetune.weight_decay", "equal to 1"),
     "number for whether to recompute": (
-        at("finetune", "gradient_checkpointing", to=1),
-        "finetune.gradient_checkpointing",
+        at("resources", "finetune", "gradient_checkpointing", to=1),
+        "resources.finetune.gradient_checkpointing",
         "valid boolean",
     ),
     "split above 1": (
@@ -300,11 +358,25 @@ MISTAKES = {
         "models",
         "letters, digits, - and _ only",
     ),
-    "dot in a preset": (
-        lambda values: values["presets"].update({"a.b": values["weighting"]}),
-        "presets.a.b",
+    "dot in an arm": (
+        lambda values: values.update({"a.b": values["weighting"]}),
+        "a.b",
         "letters, digits, - and _ only",
     ),
+    "arm that is nowhere": (
+        lambda values: values["arms"].append("mld"),
+        "arms",
+        "with alpha, beta and gamma; the nearest known one is mild",
+    ),
+    "arm listed twice": (lambda values: values["arms"].append("weighting"), "arms", "twice"),
+    "arm that is the base": (
+        lambda values: values["arms"].append("base") or values.update(base=values["mild"]),
+        "arms",
+        "before fine-tuning",
+    ),
+    "no uniform": (lambda values: values["arms"].remove("uniform"), "arms", "always run"),
+    "no weighting": (lambda values: values["arms"].remove("weighting"), "arms", "always run"),
+    "uniform nowhere": (without("uniform"), "arms", "'uniform' is not in the file"),
     "key that is no text": (at("registry", 7, to={}), "registry.7", "string"),
 }
 
@@ -349,7 +421,7 @@ def test_a_value_over_several_lines_does_not_break_the_sentence(tmp_path):
 
 def test_of_several_mistakes_one_is_told_and_the_rest_counted(tmp_path):
     def change(values):
-        values["score"]["shard_rows"] = 0
+        values["score"]["dtype"] = 0
         values["finetune"]["epochs"] = 0
         values["report"]["examples"] = -1
 
