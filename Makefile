@@ -1,11 +1,13 @@
 # make run    set up, run the whole pipeline on the embedded default, say where the results are
-# make test   set up, run the tests (those marked slow are left to .ci/run)
+# make test   set up, run the quick tests (minutes)
+# make test-all   all tests: with DVC, in a browser, killed, on every architecture
+# make check  format, lint, types
 # make lock   resolve pyproject.toml anew into requirements.lock
 PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test check lock clean
+.PHONY: run test test-all check lock clean
 
 run: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
@@ -13,6 +15,9 @@ run: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto
+
+test-all: test
+	$(BIN)/python -m pytest -n auto -m slow
 
 # What .ci/run holds besides the tests: format, lint, types.
 check: .venv/installed

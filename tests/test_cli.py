@@ -26,7 +26,7 @@ STAGES = [
     "evaluate",
     "report",
 ]
-BESIDE = ["ask", "inspect", "sweep", "table", "where"]
+BESIDE = ["code", "ask", "inspect", "table", "profile", "where"]
 MODEL = load(ROOT / "params.yaml").models[0]
 
 
@@ -64,7 +64,7 @@ def test_help_lists_the_stages_in_the_order_of_the_pipeline_and_the_rest(tmp_pat
     done = wazn("--help", folder=tmp_path)
     assert done.returncode == 0
     listed = done.stdout.split("Commands:\n")[1].splitlines()
-    assert [line.split()[0] for line in listed if line] == [*STAGES, *BESIDE]
+    assert [line.split()[0] for line in listed if line] == ["code", *STAGES, *BESIDE[1:]]
     assert all(len(line.split()) > 2 for line in listed if line), "each with a line of its own"
 
 
@@ -78,7 +78,7 @@ def test_every_command_has_help(command, tmp_path):
     done = wazn(command, "--help", folder=tmp_path)
     assert done.returncode == 0
     assert f"pipeline {command} " in done.stdout
-    assert ("--params" in done.stdout) == (command != "sweep"), "DVC knows the project's file only"
+    assert ("--params" in done.stdout) == (command not in ("code", "profile")), "they read no parameters"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -87,9 +87,9 @@ def test_every_stage_is_a_module_that_says_how_it_is_run(stage):
     assert f"python -m pipeline {stage}" in ast.get_docstring(ast.parse(text))
 
 
-@pytest.mark.parametrize("module", ["ask", "inspection", "report.table", "sweep"])
-def test_every_command_beside_the_stages_has_its_module(module):
-    assert importlib.util.find_spec(f"pipeline.{module}")
+@pytest.mark.parametrize("command", sorted({*BESIDE, "dry_run"} - {"where"}))
+def test_every_command_beside_the_stages_has_its_module(command):
+    assert importlib.util.find_spec(f"pipeline.commands.{command}")
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
@@ -131,27 +131,42 @@ def test_an_unknown_model_lists_the_registry(arguments, folder):
     assert MODEL in text
 
 
-def test_an_unknown_loss_lists_both(folder):
+def test_an_unknown_arm_lists_those_of_the_file(folder):
     text = refused("finetune", MODEL, "focal", folder=folder)
-    assert all(word in text for word in ("uniform", "weighting", "'focal'"))
+    assert all(word in text for word in ("uniform", "weighting", "mild", "strong", "'focal'"))
 
 
-@pytest.mark.parametrize("loss", ["base", "Uniform"])
-def test_what_is_no_loss_is_refused(loss, folder):
-    assert f"'{loss}'" in refused("finetune", MODEL, loss, folder=folder)
+@pytest.mark.parametrize("arm", ["base", "Uniform"])
+def test_what_is_no_arm_is_not_trained(arm, folder):
+    assert f"'{arm}'" in refused("finetune", MODEL, arm, folder=folder)
 
 
-def test_an_unknown_run_lists_all_three(folder):
+def test_an_arm_that_a_user_adds_is_known(folder):
+    path = folder / "params.yaml"
+    mine = "\nmine:\n  alpha: 0.0\n  beta: 1.0\n  gamma: 3.0\n  renormalise: false\n"
+    path.write_text(path.read_text(encoding="utf-8") + mine, encoding="utf-8")
+    assert f"models/base/{MODEL}" in refused("finetune", MODEL, "mine", folder=folder)
+
+
+def test_base_is_evaluated_but_not_an_unknown_arm(folder):
     text = refused("evaluate", MODEL, "focal", folder=folder)
     assert all(word in text for word in ("base", "uniform", "weighting", "'focal'"))
 
 
-def test_ask_refuses_an_unknown_model_and_run(folder):
+def test_ask_refuses_an_unknown_model_and_arm(folder):
     assert "'unheard'" in refused("ask", "صداع", "--model", "unheard", folder=folder)
-    assert "'focal'" in refused("ask", "صداع", "--model", MODEL, "--run", "focal", folder=folder)
+    assert "'focal'" in refused("ask", "صداع", "--model", MODEL, "--arm", "focal", folder=folder)
 
 
-@pytest.mark.parametrize("command", ["download", "sweep", "where"])
+def test_code_refuses_an_unknown_stage(folder):
+    assert "finetune" in refused("code", "training", folder=folder)
+
+
+def test_profile_refuses_an_unknown_name(folder):
+    assert "no profile 'papr'" in refused("profile", "papr", folder=folder)
+
+
+@pytest.mark.parametrize("command", ["download", "where"])
 def test_outside_the_project_the_folder_is_named_as_the_reason(command, tmp_path):
     assert "project's folder" in refused(command, folder=tmp_path)
 
@@ -174,27 +189,27 @@ def test_a_stage_whose_input_is_missing_says_what_to_run(arguments, missing, fol
 def test_a_missing_argument_is_a_usage_error_without_traceback(folder):
     done = wazn("evaluate", MODEL, folder=folder)
     assert done.returncode == 2
-    assert "missing argument 'run'" in done.stderr.lower()
+    assert "missing argument 'arm'" in done.stderr.lower()
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), (MODEL,)])
-def test_finetune_without_model_or_loss_says_how_it_is_called(arguments, folder):
-    assert "finetune takes MODEL and LOSS" in refused("finetune", *arguments, folder=folder)
+def test_finetune_without_model_or_arm_says_how_it_is_called(arguments, folder):
+    assert "finetune takes MODEL and ARM" in refused("finetune", *arguments, folder=folder)
 
 
-def test_dry_run_needs_neither_and_takes_a_profile(folder):
+def test_dry_run_needs_neither_model_nor_arm(folder):
     """Of all the profile's models none is there: each is said so, and nothing is written."""
-    profile = ROOT / "profiles" / "paper.yaml"
-    done = wazn("finetune", "--dry-run", "--params", str(profile), folder=folder)
+    shutil.copytree(ROOT / "profiles", folder / "profiles")
+    assert wazn("profile", "paper", folder=folder).returncode == 0
+    before = sorted(path.name for path in folder.iterdir())
+    done = wazn("finetune", "--dry-run", folder=folder)
     assert done.returncode == 2
-    models = load(profile).models
-    said = [
-        f"{name:<22} models/base/{name}: no model there; run `dvc repro`, which makes it" for name in models
-    ]
-    assert done.stdout.splitlines()[3:] == said
-    assert done.stderr == f"wazn: {said[0].split(maxsplit=1)[1]}\n"
-    assert [path.name for path in folder.iterdir()] == ["params.yaml"]
+    for name in load(folder / "params.yaml").models:
+        line = f"{name:<22} models/base/{name}: no model there; run `dvc repro`, which makes it"
+        assert line in done.stdout.splitlines()
+    assert done.stderr.startswith("wazn: models/base/")
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_stage_goes_through_the_launcher_with_its_own_arguments(folder):
