@@ -90,7 +90,7 @@ class Task:
     def rows(self, grouped: bool = False) -> list[Example]:
         """The first step's rows to warm up on, then all: shuffled, or grouped by length as Trainer does."""
         generator = torch.Generator().manual_seed(0)
-        lengths = [len(example.tokens) for example in self.examples]
+        lengths = [len(example.input_ids) for example in self.examples]
         order = torch.randperm(len(lengths), generator=generator).tolist()
         if grouped:
             # Sorted within 50 steps: what it does with many rows, also where there are few.
@@ -190,8 +190,8 @@ def contestants(options: argparse.Namespace) -> dict[str, tuple[str, Contestant]
 
 def compare(task: Task, todo: dict[str, tuple[str, Contestant]], rounds: int) -> None:
     """Measure `todo` on one model and print the table."""
-    tokens = sum(len(example.tokens) for example in task.examples)
-    answers = sum(len(example.tokens) - example.answer_start for example in task.examples)
+    tokens = sum(len(example.input_ids) for example in task.examples)
+    answers = sum(len(example.input_ids) - example.prompt_length for example in task.examples)
     print(
         f"{task.model}, {task.method}, {task.dtype}, {device().type}, {torch.get_num_threads()} threads: "
         f"{len(task.examples)} rows of {tokens} tokens, {answers} of answers"
@@ -261,9 +261,9 @@ def notebook(model: Any, task: Task, watch: Watch) -> None:
     """The authors' recipe: one row at a time, padded to 512 tokens, padding and prompt in the loss."""
     rows = []
     for example in task.rows()[: 3 * task.batch_size]:
-        padding = LONGEST - len(example.tokens)
-        tokens = [*example.tokens, *[task.tokenizer.pad_token_id] * padding]
-        mask = [1] * len(example.tokens) + [0] * padding
+        padding = LONGEST - len(example.input_ids)
+        tokens = [*example.input_ids, *[task.tokenizer.pad_token_id] * padding]
+        mask = [1] * len(example.input_ids) + [0] * padding
         rows.append({"input_ids": tokens, "attention_mask": mask, "labels": tokens})
     with_trainer(Trainer, TrainingArguments, task, 1, rows, model=model, callbacks=[watch])
 
@@ -272,7 +272,7 @@ def of_transformers(model: Any, task: Task, watch: Watch) -> None:
     """The Trainer of transformers: a step at once, padded to its longest row, loss on answers."""
     rows = []
     for example in task.rows():
-        tokens, start = list(example.tokens), example.answer_start
+        tokens, start = list(example.input_ids), example.prompt_length
         rows.append({"input_ids": tokens, "labels": [-100] * start + tokens[start:]})
     collator = DataCollatorForSeq2Seq(task.tokenizer)
     more = {"model": model, "callbacks": [watch], "data_collator": collator}
@@ -287,8 +287,8 @@ def of_trl(
 
     rows = []
     for example in task.rows(grouped):
-        mask = [0] * example.answer_start + [1] * (len(example.tokens) - example.answer_start)
-        rows.append({"input_ids": list(example.tokens), "completion_mask": mask})
+        mask = [0] * example.prompt_length + [1] * (len(example.input_ids) - example.prompt_length)
+        rows.append({"input_ids": list(example.input_ids), "completion_mask": mask})
     config = partial(
         SFTConfig,
         completion_only_loss=True,
@@ -371,8 +371,8 @@ def product_rate(dtype: torch.dtype) -> float:
 def useful_operations(model: Any, task: Task) -> float:
     """Floating-point operations that training on every row once needs, as said at the top."""
     config = model.config
-    lengths = [len(example.tokens) for example in task.examples]
-    answers = sum(len(example.tokens) - example.answer_start for example in task.examples)
+    lengths = [len(example.input_ids) for example in task.examples]
+    answers = sum(len(example.input_ids) - example.prompt_length for example in task.examples)
     tables = [module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding)]
     body = sum(
         parameter.numel() * (6 if parameter.requires_grad else 4)

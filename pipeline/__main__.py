@@ -31,7 +31,9 @@ DEFAULT = Path("params.yaml")
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 Seed = Annotated[int | None, typer.Option(help="A seed; without it, the first of `seeds`.")]
 ModelName = Annotated[str, typer.Argument(help="A model of the registry in params.yaml.")]
-ArmName = Annotated[str, typer.Argument(help="An arm of params.yaml, such as uniform or weighting; or base.")]
+ArmName = Annotated[
+    str, typer.Argument(help="An arm of params.yaml, such as uniform or weighting; or base.")
+]
 
 
 def _stage(name: str) -> Any:
@@ -68,7 +70,9 @@ def _launch() -> None:
 
 @app.command(rich_help_panel="Beside the stages")
 def code(
-    stage: Annotated[str | None, typer.Argument(help="A stage: list the files that its hash covers.")] = None,
+    stage: Annotated[
+        str | None, typer.Argument(help="A stage: list the files that its hash covers.")
+    ] = None,
 ) -> None:
     """Hash the code of every stage into code.yaml, on which the stages depend."""
     if stage is None:

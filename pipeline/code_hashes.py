@@ -1,8 +1,8 @@
 """One hash for each stage, over the code that its result depends on.
 
 A stage depends on the modules that it imports, directly or not, and on the data files that these name in
-`DATA_FILES`. Of a module the syntax tree counts, without docstrings and comments, so that a hash changes only
-where what runs changes. What stands under `if TYPE_CHECKING:` is not imported and does not count.
+`DATA_FILES`. Of a module the syntax tree counts, without docstrings and comments, so that a hash changes
+only where what runs changes. What stands under `if TYPE_CHECKING:` is not imported and does not count.
 """
 
 import ast
@@ -21,17 +21,22 @@ def stage_names() -> list[str]:
 
 
 def stage_files(stage: str) -> list[Path]:
-    """What the hash of a stage covers: files of this package, in the order of their names.
+    """The files of this package that the hash of a stage covers, in the order of their names.
 
     An empty module holds nothing that could change a result, and is left out.
     """
-    return sorted(path for path in _reachable(STAGES / f"{stage}.py") if path.stat().st_size)
+    return _covered_files(STAGES / f"{stage}.py")
 
 
 def code_hash(stage: str) -> str:
     """SHA-256 over names and content of `stage_files`, in hexadecimal digits."""
+    return module_hash(STAGES / f"{stage}.py")
+
+
+def module_hash(module: Path) -> str:
+    """As `code_hash`, for what a module of this package depends on."""
     state = hashlib.sha256()
-    for path in stage_files(stage):
+    for path in _covered_files(module):
         content = _tree(path) if path.suffix == ".py" else path.read_bytes()
         state.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode() + content)
     return state.hexdigest()
@@ -45,6 +50,10 @@ def imported_modules(path: Path, *, types: bool = False) -> set[Path]:
     """
     tree = _parsed(path) if types else _without_types(_parsed(path))
     return {file for name in _imported_names(tree) for file in _module_files(name)}
+
+
+def _covered_files(module: Path) -> list[Path]:
+    return sorted(path for path in _reachable(module) if path.stat().st_size)
 
 
 def _reachable(module: Path) -> set[Path]:

@@ -17,8 +17,23 @@ from pipeline.errors import WaznError
 
 
 @contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """Turn what a missing or damaged Parquet file raises in the block into one sentence.
+
+    Raises:
+        WaznError: the file is missing or is not Parquet.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (OSError, ValueError) as error:
+        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Make one sentence of a disk's refusal in the block.
+    """Turn a refused write in the block into one sentence.
 
     Raises:
         WaznError: the disk refused a write (full, read-only, no permission).
@@ -26,11 +41,12 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Libraries in Rust (safetensors, tokenizers) have errors of their own for what the system said.
-        said = re.search(r"\(os error (\d+)\)", str(error))
-        if isinstance(error, WaznError) or not (isinstance(error, OSError) or said):
+        # Libraries in Rust (safetensors, tokenizers) raise kinds of their own that quote the system's
+        # error.
+        quoted = re.search(r"\(os error (\d+)\)", str(error))
+        if isinstance(error, WaznError) or not (isinstance(error, OSError) or quoted):
             raise
-        reason = os.strerror(int(said[1])) if said else getattr(error, "strerror", None) or error
+        reason = os.strerror(int(quoted[1])) if quoted else getattr(error, "strerror", None) or error
         raise WaznError(
             f"{path}: could not be written ({reason}); "
             "free some space or check the folder's permissions, then run the stage again"
@@ -119,12 +135,8 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     Raises:
         WaznError: the file is missing or is not Parquet.
     """
-    try:
+    with parquet_errors(path):
         return pd.read_parquet(path, columns=columns)
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (OSError, ValueError) as error:
-        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
 
 
 def read_batches(path: Path, columns: list[str] | None = None, rows: int = 10_000) -> Iterator[pa.Table]:
@@ -133,29 +145,27 @@ def read_batches(path: Path, columns: list[str] | None = None, rows: int = 10_00
     Raises:
         WaznError: the file is missing or is not Parquet.
     """
-    try:
+    with parquet_errors(path):
         # pre_buffer would read the whole file ahead.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(rows, columns=columns):
-                yield pa.Table.from_batches([batch])
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (OSError, ValueError) as error:
-        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
+        file = pq.ParquetFile(path, pre_buffer=False)
+    with file:
+        batches = file.iter_batches(rows, columns=columns)
+        while True:
+            with parquet_errors(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield pa.Table.from_batches([batch])
 
 
 def parquet_note(path: Path) -> dict[str, Any]:
-    """What the stage that wrote a Parquet file noted in its metadata, under the key `wazn`.
+    """The note that a stage left in the metadata of a Parquet file, under the key `wazn`; empty if none.
 
     Raises:
         WaznError: the file is missing or is not Parquet.
     """
-    try:
+    with parquet_errors(path):
         metadata = pq.read_schema(path).metadata or {}
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (OSError, ValueError) as error:
-        raise WaznError(f"{path}: not readable as Parquet; run `dvc repro` to make it again") from error
     note: dict[str, Any] = json.loads(metadata.get(b"wazn", b"{}"))
     return note
 

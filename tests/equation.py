@@ -5,9 +5,9 @@ import torch
 
 def answer_nlls(model, example):
     """-log P(y_t | y_<t, X) of every answer token, each a scalar with gradient."""
-    tokens = torch.tensor(example.tokens)
+    tokens = torch.tensor(example.input_ids)
     logits = model(input_ids=tokens[None]).logits[0]
-    answer = range(example.answer_start, len(tokens))
+    answer = range(example.prompt_length, len(tokens))
     return [-logits[t - 1].log_softmax(dim=0)[tokens[t]] for t in answer]
 
 

@@ -1,42 +1,43 @@
-"""A base model: fetched from the Hub or a folder, or built on the spot."""
+"""A model before fine-tuning: fetched from the Hub or a folder, or built from the user's text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from pipeline import paths
 from pipeline.base_models.fetch import fetch
-from pipeline.base_models.tiny import Shape, build
+from pipeline.base_models.tiny import build_tiny
 from pipeline.models.runtime import deterministic
+
+if TYPE_CHECKING:
+    from pipeline.config.models import BaseModelConfig, ModelEntry
 
 
 def fetch_or_build(
-    source: str,
-    folder: Path,
-    local: Path,
+    model: str,
+    config: "BaseModelConfig",
+    entry: "ModelEntry",
     texts: Callable[[], list[str]],
-    shape: Mapping[str, Any],
-    seed: int,
+    *,
     decoder: bool,
 ) -> None:
-    """Put the model that `source` names into `folder`.
+    """Write models/base/<model>/.
 
     Args:
-        source: `hub:…` or `path:…` (see `fetch`), or `tiny:<architecture>`.
-        folder: must not exist or be empty.
-        local: the folder that DVC watches for `path:` models.
-        texts: gives the text that a tiny model is trained on.
-        shape: of a tiny model, see `Shape`.
-        seed: of a tiny model.
+        model: a model of the registry; config: where `path:` models are, and how tiny ones are built.
+        entry: names the source: `hub:…`, `path:…` (see `fetch`) or `tiny:<architecture>`.
+        texts: returns the text that a tiny model is trained on; called only where it is needed.
         decoder: whether it is a causal language model, else an encoder.
 
     Raises:
         WaznError: it cannot be fetched, or the text is missing.
     """
-    scheme, _, architecture = source.partition(":")
+    folder = paths.base_model(model)
+    scheme, _, architecture = entry.source.partition(":")
     if scheme != "tiny":
-        fetch(source, folder, local, decoder)
+        fetch(entry.source, folder, Path(config.folder), decoder)
         return
-    deterministic(seed)
-    found = texts()
-    print(f"building {folder.name} on {len(found)} training texts")
-    build(architecture, found, Shape(**shape), seed, folder)
+    deterministic(config.seed)
+    training_texts = texts()
+    print(f"building {model} on {len(training_texts)} training texts")
+    build_tiny(architecture, training_texts, config.tiny, config.seed, folder)

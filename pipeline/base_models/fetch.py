@@ -33,60 +33,61 @@ def fetch(source: str, folder: Path, local: Path, decoder: bool) -> None:
     scheme, _, name = source.partition(":")
     if scheme == "hub":
         repository, _, revision = name.partition("@")
-        found = _from_hub(repository, revision)
-        # The Hub's cache names the snapshot's folder by its commit.
-        described = {"source": source, "commit": found.name}
+        original = _from_hub(repository, revision)
+        # The Hub's cache names the folder of a snapshot by its commit.
+        note = {"source": source, "commit": original.name}
     else:
-        found = _from_path(source, name, local)
-        described = {"source": source}
+        original = _from_path(source, name, local)
+        note = {"source": source}
     folder.mkdir(parents=True, exist_ok=True)
-    for path in _matching(found, _SMALL):
+    for path in _matching(original, _SMALL):
         shutil.copyfile(path, folder / path.name)
-    tensors = _matching(found, _TENSORS)
+    tensors = _matching(original, _TENSORS)
     for path in tensors:
         shutil.copyfile(path, folder / path.name)
     if not tensors:
-        _resave(source, found, folder, decoder)
-    write_json(folder / "source.json", described)
+        _resave(source, original, folder, decoder)
+    write_json(folder / "source.json", note)
 
 
 def _from_hub(repository: str, revision: str) -> Path:
     try:
         # Small files and safetensors first; only a repository without those gives its pickles.
-        found = Path(snapshot_download(repository, revision=revision, allow_patterns=_SMALL + _TENSORS))
-        if not _matching(found, _TENSORS):
+        snapshot = Path(snapshot_download(repository, revision=revision, allow_patterns=_SMALL + _TENSORS))
+        if not _matching(snapshot, _TENSORS):
             snapshot_download(repository, revision=revision, allow_patterns=_PICKLES)
     except RepositoryNotFoundError as error:
         raise WaznError(f"hub:{repository}: no such model, or it asks for an account") from error
     except Exception as error:
-        # The Hub's library, its HTTP library and the sockets below each have errors of their own.
+        # The Hub's library, its HTTP library and the sockets below it each have their own kinds of errors.
         raise WaznError(
             f"hub:{repository}@{revision}: could not be fetched ({type(error).__name__}); "
             "check the network and the revision, then run the stage again"
         ) from error
-    return found
+    return snapshot
 
 
 def _from_path(source: str, name: str, local: Path) -> Path:
-    found = next((path for path in (local / name, Path(name)) if (path / "config.json").is_file()), None)
-    if found is None:
+    candidates = (local / name, Path(name))
+    folder = next((path for path in candidates if (path / "config.json").is_file()), None)
+    if folder is None:
         raise WaznError(f"{source}: no folder with a config.json there, nor in {local}")
-    if not found.resolve().is_relative_to(local.resolve()):
+    if not folder.resolve().is_relative_to(local.resolve()):
         raise WaznError(
             f"{source}: lies outside {local}, so DVC would not notice when it changes; "
             "move it there, or set base_model.folder and base_encoder.folder to the folder it is in"
         )
-    return found
+    return folder
 
 
-def _resave(source: str, found: Path, folder: Path, decoder: bool) -> None:
+def _resave(source: str, original: Path, folder: Path, decoder: bool) -> None:
     """Read pickled weights with torch's weights-only loader and write safetensors."""
-    pickles = _matching(found, _PICKLES)
+    pickles = _matching(original, _PICKLES)
     if not pickles:
         raise WaznError(f"{source}: holds neither safetensors nor pytorch_model.bin")
     kind = AutoModelForCausalLM if decoder else AutoModel
     with tempfile.TemporaryDirectory() as scratch:
-        for path in [*_matching(found, ["*.json"]), *pickles]:
+        for path in [*_matching(original, ["*.json"]), *pickles]:
             (Path(scratch) / path.name).symlink_to(path.resolve())
         try:
             model, info = kind.from_pretrained(
@@ -102,7 +103,7 @@ def _resave(source: str, found: Path, folder: Path, decoder: bool) -> None:
                 f"{source}: its pickled weights could not be read by the weights-only loader "
                 f"({type(error).__name__})"
             ) from error
-        # transformers fills in what is not there at random, and says so in a log only.
+        # transformers initialises missing weights at random, and says so in a log only.
         if decoder and info["missing_keys"]:
             raise WaznError(
                 f"{source}: its weights lack {len(info['missing_keys'])} that config.json asks for, such "

@@ -1,13 +1,13 @@
-"""Tiny models built on the spot: a tokenizer trained on the user's text, then brief pre-training.
+"""Tiny models: a tokenizer trained on the user's text, then brief pre-training.
 
-They stand in for nothing: they are real models of the paper's families, as small as a laptop
-needs, so that the whole pipeline runs without a download.
+They are real models of the paper's families, small enough for a laptop, so that the whole pipeline runs
+without a download. They show that the pipeline works, and nothing about what large models do.
 """
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,53 +31,37 @@ from transformers import (
 
 from pipeline.files import write_json
 
+if TYPE_CHECKING:
+    from pipeline.config.models import TinyConfig
+
 END, PAD = "<|endoftext|>", "<|pad|>"
-# Standard deviation of embeddings that come from analysis: ten times that of random ones, so that the
-# first steps of training do not wash them away.
+# Standard deviation of embeddings from latent semantic analysis: ten times that of random ones, so that the
+# first steps of training do not overwrite them.
 _LSA_SCALE = 0.2
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Size of a tiny model and of its pre-training.
-
-    Attributes:
-        vocabulary: tokens of the tokenizer at most.
-        hidden, layers, heads: width, depth and attention heads.
-        context: most tokens of a sequence.
-        steps, batch_size, learning_rate: of pre-training (AdamW, linear decay); steps may be 0.
-    """
-
-    vocabulary: int
-    hidden: int
-    layers: int
-    heads: int
-    context: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-
-
-def build(architecture: str, texts: Sequence[str], shape: Shape, seed: int, folder: Path) -> None:
+def build_tiny(
+    architecture: str, texts: Sequence[str], config: "TinyConfig", seed: int, folder: Path
+) -> None:
     """Train a tokenizer and a model on `texts` and save both in `folder`.
 
     Args:
         architecture: `gpt2` or `qwen2`, pre-trained by causal language modelling; or `modernbert`, an
             encoder that starts from latent semantic analysis and goes on with masked language modelling.
         texts: training text, nothing of validation or test.
-        shape: size and schedule.
+        config: size and pre-training.
         seed: of weights, order and masking; the same seed gives the same bytes on one machine.
-        folder: where it goes.
+        folder: is written to.
     """
     torch.manual_seed(seed)
     masked = architecture == "modernbert"
-    tokenizer = _character_bpe(texts, shape) if masked else _byte_level_bpe(texts, shape)
-    model = _model(architecture, tokenizer, shape)
+    tokenizer = _character_bpe(texts, config) if masked else _byte_level_bpe(texts, config)
+    model = _model(architecture, tokenizer, config)
     encoded = tokenizer([_closed(text, masked) for text in texts], truncation=True)["input_ids"]
     if masked:
         _start_from_lsa(model, encoded, seed)
-    if shape.steps:
-        _pretrain(model, tokenizer, encoded, shape, seed, masked)
+    if config.steps:
+        _pretrain(model, tokenizer, encoded, config, seed, masked)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(folder / "source.json", {"source": f"tiny:{architecture}"})
@@ -87,7 +71,7 @@ def _pretrain(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     encoded: Sequence[list[int]],
-    shape: Shape,
+    config: "TinyConfig",
     seed: int,
     masked: bool,
 ) -> None:
@@ -96,10 +80,10 @@ def _pretrain(
             model=model,
             args=TrainingArguments(
                 output_dir=scratch,
-                max_steps=shape.steps,
-                per_device_train_batch_size=shape.batch_size,
-                learning_rate=shape.learning_rate,
-                warmup_steps=shape.steps // 10,
+                max_steps=config.steps,
+                per_device_train_batch_size=config.batch_size,
+                learning_rate=config.learning_rate,
+                warmup_steps=config.steps // 10,
                 train_sampling_strategy="group_by_length",
                 seed=seed,
                 save_strategy="no",
@@ -113,10 +97,10 @@ def _pretrain(
 
 
 def _start_from_lsa(model: PreTrainedModel, encoded: Sequence[list[int]], seed: int) -> None:
-    """Set the token embeddings to those of latent semantic analysis (Deerwester et al. 1990) of the texts.
+    """Set the token embeddings by latent semantic analysis (Deerwester et al. 1990) of the texts.
 
-    A few thousand texts are too few for masked language modelling to teach which words are alike; the
-    singular vectors of the matrix of texts and tokens say it at once.
+    A few thousand texts are too few to learn by masked language modelling which words are alike. The
+    singular vectors of the matrix of texts and tokens contain it.
     """
     embeddings = model.get_input_embeddings().weight
     count, width = embeddings.shape
@@ -125,8 +109,8 @@ def _start_from_lsa(model: PreTrainedModel, encoded: Sequence[list[int]], seed: 
     counts = coo_array((np.ones(len(tokens)), (documents, tokens)), shape=(len(encoded), count)).tocsr()
     matrix = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
     rank = min(width, len(encoded) - 1)
-    found = TruncatedSVD(rank, random_state=seed).fit(matrix)
-    vectors = found.components_.T * np.sqrt(found.singular_values_)
+    svd = TruncatedSVD(rank, random_state=seed).fit(matrix)
+    vectors = svd.components_.T * np.sqrt(svd.singular_values_)
     with torch.no_grad():
         embeddings[:, :rank] = torch.from_numpy(_LSA_SCALE * vectors / vectors.std()).float()
 
@@ -135,7 +119,7 @@ def _closed(text: str, masked: bool) -> str:
     return text if masked else text + END
 
 
-def _byte_level_bpe(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFast:
+def _byte_level_bpe(texts: Sequence[str], config: "TinyConfig") -> PreTrainedTokenizerFast:
     core = Tokenizer(models.BPE())
     core.normalizer = normalizers.NFC()
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -143,18 +127,18 @@ def _byte_level_bpe(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFa
     core.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=shape.vocabulary,
+            vocab_size=config.vocabulary,
             special_tokens=[END, PAD],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token=END, pad_token=PAD, model_max_length=shape.context
+        tokenizer_object=core, eos_token=END, pad_token=PAD, model_max_length=config.context
     )
 
 
-def _character_bpe(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFast:
+def _character_bpe(texts: Sequence[str], config: "TinyConfig") -> PreTrainedTokenizerFast:
     special = {
         "pad_token": "[PAD]",
         "unk_token": "[UNK]",
@@ -162,7 +146,7 @@ def _character_bpe(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFas
         "sep_token": "[SEP]",
         "mask_token": "[MASK]",
     }
-    # Not BERT's own WordPiece: its trainer numbers the ## pieces in the order of a hash map, so that
+    # BERT's own WordPiece is not used: its trainer numbers the ## pieces in the order of a hash map, so
     # each process would give another vocabulary.
     core = Tokenizer(models.BPE(unk_token="[UNK]"))
     core.normalizer = normalizers.NFC()
@@ -173,15 +157,15 @@ def _character_bpe(texts: Sequence[str], shape: Shape) -> PreTrainedTokenizerFas
     core.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=shape.vocabulary, special_tokens=list(special.values()), show_progress=False
+            vocab_size=config.vocabulary, special_tokens=list(special.values()), show_progress=False
         ),
     )
     ids = {name: index for name, index in core.get_vocab().items() if name in special.values()}
     core.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
-    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=shape.context, **special)
+    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=config.context, **special)
 
 
-def _model(architecture: str, tokenizer: PreTrainedTokenizerFast, shape: Shape) -> PreTrainedModel:
+def _model(architecture: str, tokenizer: PreTrainedTokenizerFast, config: "TinyConfig") -> PreTrainedModel:
     common = {
         "vocab_size": len(tokenizer),
         "eos_token_id": tokenizer.eos_token_id,
@@ -192,22 +176,22 @@ def _model(architecture: str, tokenizer: PreTrainedTokenizerFast, shape: Shape) 
         return GPT2LMHeadModel(
             GPT2Config(
                 **common,
-                n_positions=shape.context,
-                n_embd=shape.hidden,
-                n_layer=shape.layers,
-                n_head=shape.heads,
+                n_positions=config.context,
+                n_embd=config.hidden,
+                n_layer=config.layers,
+                n_head=config.heads,
             )
         )
     if architecture == "qwen2":
         return Qwen2ForCausalLM(
             Qwen2Config(
                 **common,
-                max_position_embeddings=shape.context,
-                hidden_size=shape.hidden,
-                intermediate_size=4 * shape.hidden,
-                num_hidden_layers=shape.layers,
-                num_attention_heads=shape.heads,
-                num_key_value_heads=max(shape.heads // 2, 1),
+                max_position_embeddings=config.context,
+                hidden_size=config.hidden,
+                intermediate_size=4 * config.hidden,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=max(config.heads // 2, 1),
                 tie_word_embeddings=True,
             )
         )
@@ -219,11 +203,11 @@ def _model(architecture: str, tokenizer: PreTrainedTokenizerFast, shape: Shape) 
             sep_token_id=tokenizer.sep_token_id,
             bos_token_id=None,
             eos_token_id=None,
-            max_position_embeddings=shape.context,
-            hidden_size=shape.hidden,
-            intermediate_size=2 * shape.hidden,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
+            max_position_embeddings=config.context,
+            hidden_size=config.hidden,
+            intermediate_size=2 * config.hidden,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
             # A text's mean state, and much dropout: made to be fine-tuned on little data.
             classifier_pooling="mean",
             embedding_dropout=0.3,

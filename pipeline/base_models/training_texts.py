@@ -1,4 +1,4 @@
-"""Text of the training split, as much as a tiny model has use for."""
+"""Text of the training split, for building tiny models."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ import pyarrow as pa
 from pipeline.files import read_batches
 
 
-def training_rows(path: Path, columns: list[str], most: int, seed: int) -> pd.DataFrame:
+def training_rows(path: Path, columns: list[str], max_rows: int, seed: int) -> pd.DataFrame:
     """Rows of the training split, in their order: all of them, or a random choice where they are many.
 
-    The file is read in batches, so memory holds what is chosen only.
+    The file is read in batches, so memory holds only the rows that are chosen.
 
     Args:
         path: a Parquet file with a column `split`.
         columns: which columns to read.
-        most: rows at most.
+        max_rows: rows at most.
         seed: of the choice.
 
     Raises:
@@ -25,9 +25,9 @@ def training_rows(path: Path, columns: list[str], most: int, seed: int) -> pd.Da
     """
     count = sum(_in_training(table).sum() for table in read_batches(path, ["split"]))
     chosen = np.ones(count, dtype=bool)
-    if count > most:
+    if count > max_rows:
         chosen[:] = False
-        chosen[np.random.default_rng(seed).choice(count, most, replace=False)] = True
+        chosen[np.random.default_rng(seed).choice(count, max_rows, replace=False)] = True
     tables, seen = [], 0
     for table in read_batches(path, [*columns, "split"]):
         train = _in_training(table)

@@ -10,16 +10,20 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.models.lora import add_lora
 from pipeline.models.methods import count_trainable
+from pipeline.models.microbatches import resolve
 from pipeline.models.runtime import device, load_pretrained, load_tokenizer, torch_dtype
-from pipeline.stages.finetune import load_data
-from pipeline.training.batching import optimiser_steps, shares
-from pipeline.training.objective import LOGITS
+from pipeline.training.batching import optimiser_steps, split_across_ranks
+from pipeline.training.dataset import load_data
+from pipeline.training.objective import MAX_LOGITS
 
 if TYPE_CHECKING:
-    from pipeline.config.params import Finetune, Model, Weights
+    from pipeline.config.models import ModelEntry
+    from pipeline.config.resources import TrainResources
+    from pipeline.config.training import ArmConfig, TrainConfig
 
 # Share of the rate of large matrix products that training reaches (benchmarks/finetune.py).
 _EFFICIENCY = 0.5
@@ -60,84 +64,93 @@ class Size:
 
 
 def run(
-    models: Mapping[str, "Model"], seeds: Sequence[int], *, finetune: "Finetune", weights: "Weights"
+    models: Mapping[str, "ModelEntry"],
+    seeds: Sequence[int],
+    *,
+    arms: Mapping[str, "ArmConfig"],
+    finetune: "TrainConfig",
+    resources: "TrainResources",
 ) -> None:
     """Print steps, tokens, padding, trained parameters, memory and time of each model's fine-tuning.
 
-    Time and memory are estimates for this machine, of one run (one loss, one seed) on one process.
+    Time and memory are estimates for this machine, of one run (one arm, one seed) in one process.
 
     Raises:
         WaznError: the scored pairs are missing, or no model is there.
     """
     dtype = torch_dtype(finetune.dtype)
     rate = matrix_rate(dtype)
+    trainings = len(models) * len(arms) * len(seeds)
     print(
-        f"2 losses x {len(seeds)} seeds of each model, one run: "
-        f"{finetune.method}, {finetune.epochs} epochs, {finetune.batch_size} pairs a step, on "
-        f"{device().type} in {str(dtype).removeprefix('torch.')} ({rate / 1e12:.2f} TFLOP/s measured, half "
-        "of it assumed)\n"
+        f"{trainings} fine-tunings: {len(models)} models x {len(arms)} arms ({', '.join(arms)}) x "
+        f"{len(seeds)} seeds. One of them: {finetune.method}, {finetune.epochs} epochs, "
+        f"{finetune.batch_size} pairs a step, on {device().type} in {str(dtype).removeprefix('torch.')} "
+        f"({rate / 1e12:.2f} TFLOP/s measured, half of it assumed)\n"
     )
     print(_ROW.format("model", "steps", "tokens", "padding", "trained", "memory", "time"))
-    missing = []
+    errors = []
     for name, entry in models.items():
-        base = Path("models/base") / name
+        folder = paths.base_model(name)
         try:
-            tokenizer = load_tokenizer(base)
-            found = size(base, finetune, entry)
+            tokenizer = load_tokenizer(folder)
+            model_size = size(folder, finetune, entry)
         except WaznError as error:
-            missing.append(str(error))
+            errors.append(str(error))
             print(f"{name:<22} {error}")
             continue
-        data = load_data(tokenizer, finetune, weights)
-        lengths = [(len(e.tokens), len(e.tokens) - e.answer_start) for e in data.examples]
-        todo = work(lengths, finetune, seeds[0])
+        data = load_data(tokenizer, finetune, next(iter(arms.values())))
+        lengths = [(len(e.input_ids), len(e.input_ids) - e.prompt_length) for e in data.examples]
+        run_work = work(lengths, finetune, resources, seeds[0])
+        peak = memory(model_size, run_work, finetune, resources, dtype)
+        seconds = operations(model_size, run_work, finetune, resources) / (rate * _EFFICIENCY)
         print(
             _ROW.format(
                 name,
-                f"{todo.steps:,}",
-                f"{todo.tokens:,}",
-                f"{1 - todo.tokens / todo.padded:.1%}",
-                f"{found.trained:,}",
-                f"{memory(found, todo, finetune, dtype) / 2**30:.1f} GiB",
-                _duration(operations(found, todo, finetune) / (rate * _EFFICIENCY)),
+                f"{run_work.steps:,}",
+                f"{run_work.tokens:,}",
+                f"{1 - run_work.tokens / run_work.padded:.1%}",
+                f"{model_size.trained:,}",
+                f"{peak / 2**30:.1f} GiB",
+                _duration(seconds),
             )
         )
-    if len(missing) == len(models):
-        raise WaznError(missing[0])
+    if len(errors) == len(models):
+        raise WaznError(errors[0])
 
 
-def work(lengths: list[tuple[int, int]], finetune: "Finetune", seed: int) -> Work:
-    """The tokens of a run over sequences of these lengths: tokens, and of those the answer's."""
+def work(
+    lengths: list[tuple[int, int]], finetune: "TrainConfig", resources: "TrainResources", seed: int
+) -> Work:
+    """The tokens of a run over sequences of these lengths: all tokens, and of those the answer's."""
     tokens = [length for length, _ in lengths]
+    max_tokens = resolve(resources.tokens_per_microbatch, "microbatch_tokens")
     padded, largest, steps = 0, 0, 0
     for epoch in range(finetune.epochs):
         for step in optimiser_steps(tokens, finetune.batch_size, finetune.length_window, seed, epoch):
             steps += 1
-            for group in shares(step, tokens, finetune.tokens_per_microbatch, 1)[0]:
+            for group in split_across_ranks(step, tokens, max_tokens, 1)[0]:
                 computed = max(tokens[index] for index in group) * len(group)
                 padded, largest = padded + computed, max(largest, computed)
     answers = sum(answer for _, answer in lengths)
     return Work(steps, finetune.epochs * sum(tokens), finetune.epochs * answers, padded, largest)
 
 
-def size(base: Path, finetune: "Finetune", entry: "Model") -> Size:
-    """The size of a model and of what is trained of it, from its configuration; no weights are loaded.
+def size(folder: Path, finetune: "TrainConfig", entry: "ModelEntry") -> Size:
+    """The size of a model and of its trained part, from its configuration; no weights are loaded.
 
     Raises:
         WaznError: it is missing, or has no such modules as are to be adapted.
     """
-    config: Any = load_pretrained(AutoConfig, base)
+    config: Any = load_pretrained(AutoConfig, folder)
     with torch.device("meta"):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     embeddings = {id(p): p for m in _ends(model) for p in m.parameters()}
     total = sum(parameter.numel() for parameter in model.parameters())
     body = total - sum(parameter.numel() for parameter in embeddings.values())
-    model.name_or_path = str(base)
+    model.name_or_path = str(folder)
     with torch.device("meta"):
         trained: Any = (
-            model
-            if finetune.method == "full"
-            else add_lora(model, entry.lora_targets or [], **finetune.lora.model_dump())
+            model if finetune.method == "full" else add_lora(model, entry.lora_targets or [], finetune.lora)
         )
     return Size(
         total,
@@ -153,29 +166,34 @@ def _ends(model: PreTrainedModel) -> list[torch.nn.Module]:
     return [model.get_input_embeddings(), model.get_output_embeddings()]
 
 
-def operations(size: Size, work: Work, finetune: "Finetune") -> float:
+def operations(size: Size, work: Work, finetune: "TrainConfig", resources: "TrainResources") -> float:
     """Floating-point operations of a run's matrix products, attention's left out.
 
     Two a weight and token forward, two for the gradient of the activations, two for that of the weights
     where they are trained, and two to compute the activations anew where they are not kept.
     """
     full = 2 * (finetune.method == "full")
-    body = 4 + full + 2 * finetune.gradient_checkpointing
+    body = 4 + full + 2 * resources.gradient_checkpointing
     head = size.vocabulary * size.hidden * (4 + full)
     return float(body * size.body * work.padded + head * work.answers)
 
 
-def memory(size: Size, work: Work, finetune: "Finetune", dtype: torch.dtype) -> float:
+def memory(
+    size: Size, work: Work, finetune: "TrainConfig", resources: "TrainResources", dtype: torch.dtype
+) -> float:
     """Bytes at the peak: weights, gradients, optimiser, activations of the largest micro-batch, logits."""
     full = finetune.method == "full"
     frozen = {"lora": dtype.itemsize, "qlora": _NF4, "full": 4}[finetune.method]
     # Of a quantised model only the body is; what PEFT leaves out of it becomes float32.
     weights = frozen * size.body + (size.total - size.body) * (4 if finetune.method == "qlora" else frozen)
     states = 4 + (8 if finetune.optimiser == "adamw" else 0) + (0 if full else 4)
-    kept = _ACTIVATIONS + size.layers if finetune.gradient_checkpointing else _ACTIVATIONS * size.layers
+    kept = _ACTIVATIONS + size.layers if resources.gradient_checkpointing else _ACTIVATIONS * size.layers
     activations = kept * work.largest * size.hidden * dtype.itemsize
     return (
-        weights + states * size.trained + activations + 2 * 4 * min(LOGITS, work.largest * size.vocabulary)
+        weights
+        + states * size.trained
+        + activations
+        + 2 * 4 * min(MAX_LOGITS, work.largest * size.vocabulary)
     )
 
 

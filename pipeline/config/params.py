@@ -1,8 +1,8 @@
 """params.yaml as typed, validated values.
 
 The schema has no defaults and computes nothing: every value that a stage uses stands in params.yaml, where
-DVC sees it; what a data source may leave out is None, and is then found in its data. So a change of the schema
-can refuse a file but never change a result, and no stage depends on it.
+DVC sees it; what a data source may leave out is None, and is then found in its data. So a change of the
+schema can refuse a file but never change a result, and no stage depends on it.
 """
 
 from pathlib import Path

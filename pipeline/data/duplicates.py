@@ -1,10 +1,10 @@
 """Near-duplicate texts: MinHash sketches, locality-sensitive hashing, and groups, in flat memory.
 
 Two texts are near duplicates where the Jaccard similarity of their sets of 5-character shingles is at
-least `SIMILAR`, as their MinHash sketches estimate it (Broder 1997). Pairs worth a look are found by
-banding (Leskovec et al., Mining of Massive Datasets, ch. 3): 16 bands of 8 hashes see 95 % of the pairs of
-similarity 0.8, more than 99.9 % of those of 0.9, and 6 % of those of 0.5, which the estimate then sorts
-out. Sketches lie on disk, so memory holds a few numbers a row.
+least `SIMILAR`, as estimated by their MinHash sketches (Broder 1997). Candidate pairs are found by banding
+(Leskovec et al., Mining of Massive Datasets, ch. 3): 16 bands of 8 hashes find 95 % of the pairs of
+similarity 0.8, more than 99.9 % of those of 0.9, and 6 % of those of 0.5, which the estimate then rejects.
+Sketches lie on disk, so memory holds a few numbers a row.
 """
 
 import os
@@ -66,12 +66,12 @@ class Sketches:
         groups = np.arange(self._count, dtype=np.int32)
         for band in self._bands if self._count else []:
             for first, second in self._candidates(band):
-                one, other = _found(groups, first), _found(groups, second)
+                one, other = _first_of_group(groups, first), _first_of_group(groups, second)
                 apart = np.flatnonzero(one != other)
                 near = apart[self._similarity(first[apart], second[apart]) >= SIMILAR]
                 if len(near):
                     _join(groups, one[near], other[near])
-        return _found(groups, np.arange(self._count))
+        return _first_of_group(groups, np.arange(self._count))
 
     def _candidates(self, band: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Pairs of texts that agree in a band: each text with the one before and with the first."""
@@ -97,8 +97,8 @@ class Sketches:
     def _stored(self, texts: np.ndarray) -> np.ndarray:
         """The sketches of n texts, (n, 128), uint8; read one by one: a mapped file counts as memory."""
         with self._sketches.open("rb") as file:
-            found = [os.pread(file.fileno(), _HASHES, text * _HASHES) for text in texts.tolist()]
-        return np.frombuffer(b"".join(found), dtype=np.uint8).reshape(-1, _HASHES)
+            sketches = [os.pread(file.fileno(), _HASHES, text * _HASHES) for text in texts.tolist()]
+        return np.frombuffer(b"".join(sketches), dtype=np.uint8).reshape(-1, _HASHES)
 
 
 def _minhashes(texts: Sequence[str]) -> np.ndarray:
@@ -137,7 +137,7 @@ def _scrambled(values: np.ndarray) -> np.ndarray:
     return np.asarray(values ^ (values >> np.uint64(31)))
 
 
-def _found(groups: np.ndarray, texts: np.ndarray) -> np.ndarray:
+def _first_of_group(groups: np.ndarray, texts: np.ndarray) -> np.ndarray:
     """The first text of the group of each of n texts, (n,), in a forest (Tarjan 1975).
 
     `groups` leads from every text to an earlier one of its group; shortened on the way.

@@ -1,6 +1,6 @@
 """BERTScore (arXiv:1904.09675) by the functions of the package bert-score, with stored references.
 
-The references are the same for every run, so their states are computed once: `store`, then `References`.
+The references are the same for every arm, so their states are computed once: `store`, then `References`.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ from pipeline.models.runtime import device, require_model
 
 STATES, NOTE = "states.npy", "references.json"
 Embedded = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""States (B, T, hidden), mask (B, T) and what each token counts (B, T) of B texts."""
+"""Of B texts: states (B, T, hidden), mask (B, T) and the weight of each token (B, T)."""
 
 
 class Encoder:
     """An encoder up to one of its layers.
 
     Attributes:
-        note: what it is: `encoder` (its folder's name), `layer`, `sha256` of its folder, `bert_score`
+        note: describes it: `encoder` (name of its folder), `layer`, `sha256` of its folder, `bert_score`
             (version of the package).
     """
 
@@ -58,11 +58,11 @@ class Encoder:
                 f"embed_references.layer: {folder} has fewer than {layer} layers; name one that it has"
             ) from error
         self._tokenizer = get_tokenizer(str(folder))
-        # bert-score cuts texts where the tokenizer says, and not every tokenizer does.
+        # bert-score cuts texts where the tokenizer says so, and not every tokenizer does.
         limit = self._model.config.max_position_embeddings
         self._tokenizer.model_max_length = min(self._tokenizer.model_max_length, limit)
         self._batch_size = batch_size
-        # No idf: what opens or closes every text counts nothing, every other token 1.
+        # No idf: the tokens that open and close every text have weight 0, every other token 1.
         closing = (self._tokenizer.sep_token_id, self._tokenizer.cls_token_id)
         self._weights = defaultdict(lambda: 1.0, dict.fromkeys(closing, 0.0))
         self.note = {
@@ -80,7 +80,7 @@ class Encoder:
         return states, mask, weights
 
     def embed_stored(self, texts: Sequence[str], states: Sequence[np.ndarray]) -> Embedded:
-        """The same of B texts whose states (tokens, hidden) are there already."""
+        """As `embed`, for B texts whose states, (tokens, hidden) each, were computed before."""
         _, weights, _, mask = collate_idf(texts, self._tokenizer, self._weights, device=device())
         # bert-score's own padding: zeros could not be divided by their norm.
         padded = pad_sequence([torch.from_numpy(array) for array in states], True, padding_value=2.0)
@@ -90,10 +90,10 @@ class Encoder:
         """Tokens of each of n texts, after cutting."""
         return [len(sent_encode(self._tokenizer, text)) for text in texts]
 
-    def batches(self, texts: Sequence[str], chosen: Sequence[int], what: str) -> Iterator[list[int]]:
-        """Cut the indices `chosen` of `texts` into batches of texts of like length."""
+    def batches(self, texts: Sequence[str], chosen: Sequence[int], task: str) -> Iterator[list[int]]:
+        """Cut the indices `chosen` of `texts` into batches of texts of similar length."""
         order = sorted(chosen, key=lambda index: -len(texts[index]))
-        with tqdm(total=len(order), desc=what, unit="text") as bar:
+        with tqdm(total=len(order), desc=task, unit="text") as bar:
             for start in range(0, len(order), self._batch_size):
                 batch = order[start : start + self._batch_size]
                 yield batch
@@ -103,22 +103,22 @@ class Encoder:
 def store(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], folder: Path) -> None:
     """Write the states of n >= 1 references to `folder`, a batch at a time, in flat memory.
 
-    `states.npy` has (tokens of all, hidden) float32, reference after reference; `references.json` the
-    tokens of each and what the states are of.
+    `states.npy` has (tokens of all, hidden) float32, reference after reference; `references.json` has the
+    tokens of each, and says of which encoder and rows the states are.
     """
     lengths = encoder.lengths(texts)
     starts = np.cumsum([0, *lengths]).tolist()
     with replacing(folder / STATES) as temporary, temporary.open("wb") as file:
         origin = 0
         for batch in encoder.batches(texts, range(len(texts)), "embed references"):
-            found, _, _ = encoder.embed([texts[index] for index in batch])
-            hidden = found.shape[-1]
+            embedded, _, _ = encoder.embed([texts[index] for index in batch])
+            hidden = embedded.shape[-1]
             if not origin:
                 header = {"descr": "<f4", "fortran_order": False, "shape": (starts[-1], hidden)}
                 np.lib.format.write_array_header_1_0(file, header)
                 origin = file.tell()
-            # Not through a memory map: on a full disk that would end the process.
-            for index, states in zip(batch, found.cpu().numpy(), strict=True):
+            # A memory map would end the process on a full disk.
+            for index, states in zip(batch, embedded.cpu().numpy(), strict=True):
                 file.seek(origin + 4 * hidden * starts[index])
                 file.write(states[: lengths[index]].astype("<f4").tobytes())
     of_rows = {"rows": len(ids), "rows_sha256": _digest(ids, texts), "tokens": lengths}
@@ -155,18 +155,17 @@ class References:
             rows: the reference of each, an index, m.
         """
         scores = np.zeros((len(answers), 3))
-        spoken = [index for index, answer in enumerate(answers) if answer.strip()]
-        for batch in self._encoder.batches(answers, spoken, "compare"):
+        not_empty = [index for index, answer in enumerate(answers) if answer.strip()]
+        for batch in self._encoder.batches(answers, not_empty, "compare"):
             chosen = [rows[index] for index in batch]
-            # Opened for each batch, as what was read through a map would stay in memory with it.
+            # Opened for each batch: what is read through a memory map stays in memory as long as the map.
             states = self._open()
             reference = self._encoder.embed_stored(
                 [self._texts[row] for row in chosen],
                 [np.array(states[self._starts[row] : self._starts[row + 1]]) for row in chosen],
             )
             answer = self._encoder.embed([answers[index] for index in batch])
-            found = greedy_cos_idf(*reference, *answer)
-            scores[batch] = torch.stack(found, dim=1).cpu().numpy()
+            scores[batch] = torch.stack(greedy_cos_idf(*reference, *answer), dim=1).cpu().numpy()
         return scores
 
     def _open(self) -> np.ndarray:

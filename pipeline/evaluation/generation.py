@@ -9,17 +9,18 @@ from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.models.prompt import encode_prompt
+from pipeline.models.runtime import pad_token_id
 
-# What the authors' notebooks sample with; top-k of 50 was the default of transformers that they ran.
+# The sampling of the authors' notebooks; a top-k of 50 was the default of the transformers that they ran.
 TEMPERATURE, TOP_K = 0.7, 50
 
 
 class Sampler:
-    """Leaves of every distribution only the token that a given number draws, so that greedy takes it.
+    """Reduces every distribution to the one token that a given number draws; greedy decoding then takes it.
 
-    The distribution is that of sampling at `TEMPERATURE` among the `TOP_K` likeliest tokens. A token owns
-    the part of [0, 1) that its probability is long, in the order of token ids (inverse transform
-    sampling); the number says whose part it lies in. So nothing but its own row decides a draw.
+    The distribution is that of sampling at `TEMPERATURE` among the `TOP_K` likeliest tokens. The interval
+    [0, 1) is divided among the tokens, in the order of their ids, by their probabilities; the token in
+    whose part the number lies is drawn (inverse transform sampling). So a draw depends on its own row only.
     """
 
     def __init__(self, draws: torch.Tensor, start: int) -> None:
@@ -73,17 +74,17 @@ def generate(
         batch_size: questions answered at once.
         max_length: most tokens of a prompt; a longer one loses its beginning.
         max_new_tokens: most tokens of an answer.
-        name: what the progress bar calls the run.
+        name: what the progress bar calls the model.
         draws: see `Sampler`, (n, max_new_tokens); None for greedy decoding.
     """
     ends = end_tokens(model, tokenizer)
-    # What a model brings along (beams, penalties, sampling) would not be greedy decoding, and would fill
-    # in whatever the call leaves open.
+    # The model's own configuration (beams, penalties, sampling) would not be greedy decoding, and would set
+    # every option that the call leaves open.
     model.generation_config = GenerationConfig(eos_token_id=ends)
     prompts = [encode_prompt(tokenizer, question)[-max_length:] for question in questions]
-    # Longest first: what does not fit into memory is known at once.
+    # Longest first: if memory is too small, that is known at once.
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    padding = pad_token_id(tokenizer, model.get_input_embeddings().num_embeddings)
     answers = [""] * len(prompts)
     with tqdm(total=len(prompts), desc=f"answer {name}", unit="row") as bar:
         for start in range(0, len(order), batch_size):
@@ -112,12 +113,12 @@ def generate(
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids at which an answer ends: the tokenizer's end-of-text, and what else the model says ends one.
+    """Ids at which an answer ends: the tokenizer's end-of-text, and the model's own end tokens.
 
     Qwen3 closes a turn with <|im_end|> and a document with <|endoftext|>; before fine-tuning it may write
-    either. An id that is no special token of the tokenizer is left out: configurations that came with other
-    weights name one that is text here.
+    either. An id that is no special token of the tokenizer is left out: a configuration that was made for
+    other weights may name one that is ordinary text here.
     """
-    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    ids = named if isinstance(named, list) else [named]
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ids = own if isinstance(own, list) else [own]
     return sorted({tokenizer.eos_token_id, *(set(ids) & set(tokenizer.all_special_ids))})

@@ -1,4 +1,4 @@
-"""The metrics, each a ratio of sums over rows: what is measured, and what it is divided by."""
+"""The metrics: each is a ratio of sums over rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class Metric:
     """A metric of a set of rows: sum of `numerator` / sum of `denominator`, or `exp` of that.
 
     Attributes:
-        title: what tables call it.
-        better: which values are better; `neither` where a value alone says nothing.
+        title: its name in tables.
+        better: which values are better; `neither` where a value alone means nothing.
         numerator: columns whose product is summed.
-        denominator: a column that no run of a model changes; None for 1, so that the metric is a mean.
+        denominator: a column that is the same in every arm; None for 1, so that the metric is a mean.
         exp: whether the metric is the exponential of the ratio.
     """
 
@@ -50,7 +50,7 @@ COLUMNS = tuple(
         if column is not None
     )
 )
-# The perplexity's logarithm is the NLL, so the difference of the one says what that of the other does.
+# The logarithm of the perplexity is the NLL, so a difference of perplexities would say nothing new.
 COMPARED = tuple(name for name, metric in METRICS.items() if not metric.exp)
 
 

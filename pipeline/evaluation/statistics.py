@@ -1,108 +1,96 @@
-"""What each run of a model measures, by group of rows, and how surely runs differ."""
+"""The metrics of each arm of a model, by group of rows, and how surely arms differ."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test
 
+from pipeline.evaluation.groups import ALL, groups
 from pipeline.evaluation.metrics import COLUMNS, COMPARED, METRICS, terms, values
+from pipeline.evaluation.resampling import BLOCK, percentile_interval, resampled_sums
 from pipeline.severities import SEVERITIES
 
-ALL = "all"
-WEIGHTING, UNIFORM = "weighting−uniform", "uniform−base"
-COMPARISONS = {WEIGHTING: ("weighting", "uniform"), UNIFORM: ("uniform", "base")}
-# What one block of resamples may hold, so that memory stays flat however many rows there are.
-BLOCK = 2_000_000
+# The arm that the others are compared with, and the model before fine-tuning.
+UNIFORM, BASE = "uniform", "base"
 
-Runs = Mapping[str, Sequence[pd.DataFrame]]
+ArmTables = Mapping[str, Sequence[pd.DataFrame]]
+"""Of one model: arm (and `base`) to its evaluated rows, one table for each training seed. All tables have
+the same rows in the same order: `COLUMNS`, `severity` and perhaps `specialty`."""
 
 
-def measure(runs: Runs, *, resamples: int = 2000, seed: int = 17) -> pd.DataFrame:
-    """Every metric of every run of a model, with its 95 % percentile bootstrap interval.
-
-    With several training seeds a row counts with its mean over them; the interval tells of the choice of
-    test rows alone, `sd_seeds` of the training.
+def comparisons(arms: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Which arms are compared: each with `uniform`, and then `uniform` with `base`.
 
     Args:
-        runs: run to its tables, one a training seed, all with the same rows in the same order: `COLUMNS`,
-            `severity` and perhaps `specialty`.
+        arms: in the order in which they are shown.
+
+    Returns:
+        The name of a comparison, such as `weighting-uniform`, to the two arms; the first less the second.
+    """
+    pairs = [*((arm, UNIFORM) for arm in arms if arm not in (UNIFORM, BASE)), (UNIFORM, BASE)]
+    return {f"{one}-{other}": (one, other) for one, other in pairs}
+
+
+def measure(tables: ArmTables, *, resamples: int = 2000, seed: int = 17) -> pd.DataFrame:
+    """Every metric of every arm of a model, with its 95 % percentile bootstrap interval.
+
+    With several training seeds a row counts with its mean over them. The interval covers the choice of
+    test rows alone; `sd_seeds` shows how much the training varies.
+
+    Args:
+        tables: see `ArmTables`.
         resamples: of the rows, within each group.
         seed: of the resampling. Equal numbers of rows are resampled alike.
 
     Returns:
-        `run`, `metric`, `group` (`all`, a severity or a specialty), `rows` (those that count in the
+        `arm`, `metric`, `group` (`all`, a severity or a specialty), `rows` (those that count in the
         denominator), `value`, `low`, `high`, `sd_seeds` (standard deviation over the seeds, NaN for one
         seed) and `seeds`. A metric without such rows is absent.
     """
-    names, found = list(METRICS), []
-    for group, chosen, numerators, denominators in _parts(runs, names):
-        drawn = _bootstrap(list(numerators.values()), denominators, resamples, seed)
-        for (run, part), sums in zip(numerators.items(), drawn[:-1], strict=True):
-            each = [[part[chosen].sum(axis=0) for part in terms(table, names)] for table in runs[run]]
-            single = np.stack([values(above, below, names) for above, below in each])
-            for index, row in _figures(group, names, part, denominators, sums, drawn[-1]):
-                spread = single[:, index].std(ddof=1) if len(single) > 1 else np.nan
-                found.append({"run": run, **row, "sd_seeds": spread, "seeds": len(single)})
-    return pd.DataFrame(found)
+    names, rows = list(METRICS), []
+    for group, mask, numerators, denominators in _parts(tables, names):
+        resampled = _resampled(list(numerators.values()), denominators, resamples, seed)
+        for (arm, numerator), sums in zip(numerators.items(), resampled[:-1], strict=True):
+            totals = [[part[mask].sum(axis=0) for part in terms(table, names)] for table in tables[arm]]
+            by_seed = np.stack([values(above, below, names) for above, below in totals])
+            for index, row in _figures(group, names, numerator, denominators, sums, resampled[-1]):
+                spread = by_seed[:, index].std(ddof=1) if len(by_seed) > 1 else np.nan
+                rows.append({"arm": arm, **row, "sd_seeds": spread, "seeds": len(by_seed)})
+    return pd.DataFrame(rows)
 
 
-def compare(runs: Runs, *, resamples: int = 2000, permutations: int = 4999, seed: int = 17) -> pd.DataFrame:
-    """Paired differences between the runs of a model, with interval and p-value.
+def compare(
+    tables: ArmTables, *, resamples: int = 2000, permutations: int = 4999, seed: int = 17
+) -> pd.DataFrame:
+    """Paired differences between the arms of a model, with interval and p-value.
 
-    Both runs of a difference are measured on the same resampled rows, so what makes a row hard for both
-    does not widen its interval. The p-value is two-sided, of the hypothesis that a row's two values could
-    as well be exchanged (scipy's permutation test with sign flips); there is none for a specialty.
+    Both arms of a difference are measured on the same resampled rows, so a row that is hard for both
+    does not widen the interval. The p-value is two-sided, for the hypothesis that a row's two values could
+    be exchanged (scipy's permutation test with sign flips); there is none for a specialty.
 
     Args:
-        runs, resamples, seed: as of `measure`.
+        tables: see `ArmTables`; resamples, seed: as of `measure`.
         permutations: how many sign flips; all that there are, if they are fewer.
 
     Returns:
-        `comparison` (of `COMPARISONS`), `metric` (of `COMPARED`), `group`, `rows`, `value`, `low`, `high`
+        `comparison` (of `comparisons`), `metric` (of `COMPARED`), `group`, `rows`, `value`, `low`, `high`
         and `p` (NaN where there is none). A metric without rows in its denominator is absent.
     """
-    found = []
-    for group, _, numerators, denominators in _parts(runs, COMPARED):
-        differences = [numerators[a] - numerators[b] for a, b in COMPARISONS.values()]
-        drawn = _bootstrap(differences, denominators, resamples, seed)
+    pairs, rows = comparisons(tables), []
+    for group, _, numerators, denominators in _parts(tables, COMPARED):
+        differences = [numerators[one] - numerators[other] for one, other in pairs.values()]
+        resampled = _resampled(differences, denominators, resamples, seed)
         p = np.full((len(differences), len(COMPARED)), np.nan)
         if group in (ALL, *SEVERITIES):
             p = sign_flips(np.hstack(differences), permutations, seed).reshape(p.shape)
-        for number, comparison in enumerate(COMPARISONS):
-            rows = _figures(group, COMPARED, differences[number], denominators, drawn[number], drawn[-1])
-            found += [{"comparison": comparison, **row, "p": p[number, index]} for index, row in rows]
-    return pd.DataFrame(found)
-
-
-def groups(rows: pd.DataFrame, least_rows: int = 20) -> Iterator[tuple[str, np.ndarray]]:
-    """The groups of n rows that are measured, each as its name and its rows, (n,) bool.
-
-    All rows; each severity there is, critical first; each specialty, by falling rows and then name.
-
-    Args:
-        rows: with `severity` and perhaps `specialty` (null or empty where a row has none).
-        least_rows: specialties with fewer rows are pooled as `other`, with the rows that have none.
-    """
-    yield ALL, np.ones(len(rows), dtype=bool)
-    for severity in reversed(SEVERITIES):
-        chosen = (rows["severity"] == severity).to_numpy()
-        if chosen.any():
-            yield severity, chosen
-    names = (
-        rows["specialty"].astype(object).fillna("")
-        if "specialty" in rows
-        else pd.Series("", index=rows.index)
-    )
-    if not names.any():
-        return
-    # A specialty may be called what another group is.
-    names = names.where(~names.isin((ALL, *SEVERITIES)), names + " (specialty)")
-    names = names.where((names.map(names.value_counts()) >= least_rows) & (names != ""), "other")
-    counts = names.value_counts()
-    for name in sorted(counts.index, key=lambda name: (name == "other", -counts[name], name)):
-        yield name, (names == name).to_numpy()
+        for number, comparison in enumerate(pairs):
+            figures = _figures(
+                group, COMPARED, differences[number], denominators, resampled[number], resampled[-1]
+            )
+            rows += [{"comparison": comparison, **row, "p": p[number, index]} for index, row in figures]
+    return pd.DataFrame(rows)
 
 
 def sign_flips(differences: np.ndarray, permutations: int, seed: int) -> np.ndarray:
@@ -114,7 +102,7 @@ def sign_flips(differences: np.ndarray, permutations: int, seed: int) -> np.ndar
         seed: of the flips.
 
     Returns:
-        NaN where n is less than 2: no flip of one row tells anything.
+        NaN where n is less than 2, as nothing follows from flips of one row.
     """
     rows = len(differences)
     if rows < 2:
@@ -126,7 +114,7 @@ def sign_flips(differences: np.ndarray, permutations: int, seed: int) -> np.ndar
         # Rounded, so that sums which are equal but for the order of their terms are equal.
         return np.round(signs @ scaled, 12)
 
-    # What scipy flips are n ones: a matrix product then gives the sums of all m at once.
+    # scipy flips the signs of n ones; a matrix product then gives the sums of all m at once.
     result = permutation_test(
         (np.ones(rows),),
         sums,
@@ -155,14 +143,14 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def _parts(
-    runs: Runs, names: Sequence[str]
+    tables: ArmTables, names: Sequence[str]
 ) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray], np.ndarray]]:
-    """Each group's name and rows, and of those the numerators by run and the denominators (see `terms`)."""
-    means = {run: _mean(tables) for run, tables in runs.items()}
-    for group, chosen in groups(next(iter(means.values()))):
-        parts = {run: terms(mean[chosen], names) for run, mean in means.items()}
+    """Each group's name and rows, and of these the numerators by arm and the denominators (see `terms`)."""
+    means = {arm: _mean(of_seeds) for arm, of_seeds in tables.items()}
+    for group, mask in groups(next(iter(means.values()))):
+        parts = {arm: terms(mean[mask], names) for arm, mean in means.items()}
         denominators = next(iter(parts.values()))[1]
-        yield group, chosen, {run: numerators for run, (numerators, _) in parts.items()}, denominators
+        yield group, mask, {arm: numerators for arm, (numerators, _) in parts.items()}, denominators
 
 
 def _figures(
@@ -170,17 +158,17 @@ def _figures(
     names: Sequence[str],
     numerators: np.ndarray,
     denominators: np.ndarray,
-    drawn: np.ndarray,
-    drawn_denominators: np.ndarray,
+    resampled: np.ndarray,
+    resampled_denominators: np.ndarray,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Place in `names` and row of a result of each metric that has something to be divided by.
+    """Index in `names` and figures of each metric whose denominator is not 0.
 
     Args:
         numerators, denominators: (n, m).
-        drawn, drawn_denominators: their sums over resampled rows, (resamples, m).
+        resampled, resampled_denominators: their sums over resampled rows, (resamples, m).
     """
     exact = values(numerators.sum(axis=0), denominators.sum(axis=0), names)
-    low, high = _ends(values(drawn, drawn_denominators, names))
+    low, high = percentile_interval(values(resampled, resampled_denominators, names))
     for index, name in enumerate(names):
         if not np.isnan(exact[index]):
             yield (
@@ -197,12 +185,12 @@ def _figures(
 
 
 def _mean(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The first table with the mean over all of each row's figures."""
+    """The first table, with the mean over all tables of each row's figures."""
     figures = np.mean([table[list(COLUMNS)].to_numpy(dtype="float64") for table in tables], axis=0)
     return tables[0].assign(**dict(zip(COLUMNS, figures.T, strict=True)))
 
 
-def _bootstrap(
+def _resampled(
     numerators: Sequence[np.ndarray], denominators: np.ndarray, resamples: int, seed: int
 ) -> np.ndarray:
     """Sums over resampled rows, (k + 1, resamples, m): of each of k numerators, then of the denominators.
@@ -210,26 +198,6 @@ def _bootstrap(
     Args:
         numerators: k times (n, m); all are summed over the same resamples.
         denominators: (n, m).
-        resamples, seed: see `measure`.
     """
-    summed = np.hstack([*numerators, denominators])
-    rows, generator = len(summed), np.random.default_rng(seed)
-    found, block = [], max(1, BLOCK // rows)
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        drawn = generator.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)
-        found.append(times.astype("float64") @ summed)
-    shape = (resamples, len(numerators) + 1, denominators.shape[1])
-    return np.vstack(found).reshape(shape).swapaxes(0, 1)
-
-
-def _ends(resampled: np.ndarray) -> np.ndarray:
-    """Ends of the 95 % intervals of m metrics, (2, m), from (resamples, m); NaN where all are.
-
-    A resample without a row in the denominator has no value, and does not count.
-    """
-    ends = np.full((2, resampled.shape[1]), np.nan)
-    there = ~np.isnan(resampled).all(axis=0)
-    ends[:, there] = np.nanquantile(resampled[:, there], [0.025, 0.975], axis=0)
-    return ends
+    sums = resampled_sums(np.hstack([*numerators, denominators]), resamples, seed)
+    return sums.reshape(resamples, len(numerators) + 1, denominators.shape[1]).swapaxes(0, 1)

@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
-from pipeline.text.normalise import RULES, Normaliser
+from pipeline.text.normalise import Normaliser
 
+DATA_FILES = ("urgency.yaml",)
 # Folding is for matching only and does not depend on the rules that a user switches on: the same answer
 # counts the same under every setting. White space stays, as a line break ends a sentence.
-_KEPT = {"links", "emails", "phones", "ids", "whitespace"}
+_RULES_OFF = {"links", "emails", "phones", "ids", "whitespace"}
 _LETTERS = str.maketrans("ئؤ", "يو", "ء")
 # "If": where the hamza tells it from "that", or after "and". Before a noun it means "indeed".
 _IF = re.compile(r"(?<!\w)(?:([وف]?)إن|(و)ان)(?= (?!ال|هذ|ذلك|ما |شاء|علي|من |كل |لدي|كان هذ))")
@@ -38,7 +39,7 @@ def urgent(texts: Sequence[str]) -> list[bool]:
     expressions = _expressions()
     bare = [_HAMZA.search(text) is None for text in texts]
     return [
-        any(expressions.found(sentence, without) for sentence in _sentences(text))
+        any(expressions.occur_in(sentence, without) for sentence in _sentences(text))
         for text, without in zip(_folded(texts), bare, strict=True)
     ]
 
@@ -47,7 +48,7 @@ class _Expressions:
     """What `urgency.yaml` says, as regular expressions over words that each have a space after them."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
-        words = {name: _folded(found) for name, found in content["words"].items()}
+        words = {name: _folded(forms) for name, forms in content["words"].items()}
         lists = {name: _any(content[name]) for name in content if name != "words"}
         self._urgent = [
             re.compile(r"(?<= )" + _pattern(text, words)) for text in _folded(content["urgent"])
@@ -68,7 +69,7 @@ class _Expressions:
             rf"|{this} [وف]?{lists['calls_for']}(?: \w+)?) $"
         )
 
-    def found(self, sentence: str, bare: bool) -> bool:
+    def occur_in(self, sentence: str, bare: bool) -> bool:
         """Whether one stands in a folded sentence, a space around every word, and counts.
 
         `bare` if the text was written without hamza, so that ان may be "if".
@@ -80,13 +81,13 @@ class _Expressions:
             for match in expression.finditer(sentence)
         )
 
-    def _counts(self, before: str, found: str, after: str, bare: bool) -> bool:
+    def _counts(self, before: str, expression: str, after: str, bare: bool) -> bool:
         near = " ".join(["", *before.split()[-_BEFORE:], ""])
         # "if … then go", and not "that … go".
-        if bare and found.startswith("ف") and re.search(" [وف]?ان ", near):
+        if bare and expression.startswith("ف") and re.search(" [وف]?ان ", near):
             return False
         # "if you have it, give it, and go": a clause of its own.
-        apart = before.endswith((", ", "، ")) and found.startswith("و")
+        apart = before.endswith((", ", "، ")) and expression.startswith("و")
         return not (
             self._not_after.search(before)
             or (self._condition.search(near) and not apart)
@@ -125,8 +126,8 @@ def _any(words: Sequence[str]) -> str:
 
 def _folded(texts: Sequence[str]) -> list[str]:
     """Texts as they are matched: one spelling of each letter, and "if" told from "that"."""
-    found = _normaliser()([_IF.sub(r"\1\2اذا", text) for text in texts])
-    return [text.translate(_LETTERS) for text in found]
+    normalised = _normaliser()([_IF.sub(r"\1\2اذا", text) for text in texts])
+    return [text.translate(_LETTERS) for text in normalised]
 
 
 def _sentences(text: str) -> list[str]:
@@ -137,7 +138,7 @@ def _sentences(text: str) -> list[str]:
 
 @functools.cache
 def _normaliser() -> Normaliser:
-    return Normaliser({rule: rule not in _KEPT for rule in RULES})
+    return Normaliser(off=_RULES_OFF)
 
 
 @functools.cache

@@ -1,9 +1,9 @@
-"""What of a base model is trained: low-rank adapters, those on 4-bit weights, or all of it."""
+"""Which weights of a base model are trained: low-rank adapters, adapters on 4-bit weights, or all."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import prepare_model_for_kbit_training
@@ -13,50 +13,43 @@ from pipeline.errors import WaznError
 from pipeline.models.lora import add_lora
 from pipeline.models.runtime import device, load_decoder
 
+if TYPE_CHECKING:
+    from pipeline.config.training import TrainConfig
+
 
 def load_trainable(
-    base: Path,
-    method: str,
-    *,
-    targets: Sequence[str],
-    lora: Mapping[str, Any],
-    dtype: torch.dtype,
-    tokens: int,
-    gradient_checkpointing: bool,
+    folder: Path, config: "TrainConfig", targets: Sequence[str], dtype: torch.dtype
 ) -> torch.nn.Module:
-    """The model in `base`, with what is to be trained requiring a gradient.
+    """The model in `folder`; what is to be trained requires a gradient.
 
     Args:
-        base: a folder as `base_model` writes it.
-        method: `lora`; `qlora`, on weights in 4-bit nf4 (arXiv:2305.14314); `full`, every weight, kept in
-            float32 whatever `dtype` is, as updates are too small for bfloat16.
-        targets, lora: see `add_lora`.
+        folder: as `base_model` writes it.
+        config: `method` is `lora`; `qlora`, on weights in 4-bit nf4 (arXiv:2305.14314); or `full`, every
+            weight, kept in float32 whatever `dtype` is, as updates are too small for bfloat16.
+        targets: see `add_lora`.
         dtype: of frozen weights.
-        tokens: the longest sequence it will be given.
-        gradient_checkpointing: compute activations anew in the backward pass rather than keep them.
 
     Raises:
-        WaznError: see `load_decoder` and `add_lora`; or `qlora` cannot be had here.
+        WaznError: see `load_decoder` and `add_lora`; or `qlora` needs what is not here.
     """
     options: dict[str, Any] = {}
-    if method == "qlora":
-        _needs_cuda()
+    if config.method == "qlora":
+        _check_qlora()
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    model = load_decoder(base, torch.float32 if method == "full" else dtype, tokens, **options)
-    if method == "qlora":
+    weights_dtype = torch.float32 if config.method == "full" else dtype
+    model = load_decoder(folder, weights_dtype, config.max_length, **options)
+    if config.method == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    if gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    trained: torch.nn.Module = model if method == "full" else add_lora(model, targets, **lora)
-    return trained
+    trainable: torch.nn.Module = model if config.method == "full" else add_lora(model, targets, config.lora)
+    return trainable
 
 
-def _needs_cuda() -> None:
+def _check_qlora() -> None:
     if device().type != "cuda":
         raise WaznError(
             "finetune.method: qlora keeps weights in 4 bits, which takes an NVIDIA GPU, and there is none; "

@@ -1,6 +1,27 @@
-"""How sequences are put together so that little is padding."""
+"""How much is computed at once, and how sequences are grouped so that little is padding."""
 
 from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+# What `auto` in the section `resources` stands for: on a CPU, on a GPU. A CPU gains nothing from large
+# matrices and loses time by moving them through memory; a GPU needs them (docs/training.md has figures).
+_AUTO = {
+    "microbatch_tokens": (256, 16_384),
+    "scoring_tokens": (512, 16_384),
+    "questions": (32, 128),
+    "bertscore_texts": (64, 256),
+}
+Resource = Literal["microbatch_tokens", "scoring_tokens", "questions", "bertscore_texts"]
+
+
+def resolve(value: int | Literal["auto"], resource: Resource) -> int:
+    """The number that a value of `resources` means on this machine."""
+    if value != "auto":
+        return value
+    cpu, gpu = _AUTO[resource]
+    return gpu if torch.cuda.is_available() else cpu
 
 
 def microbatches(

@@ -16,14 +16,14 @@ class Example:
 
     Attributes:
         id: the row's id.
-        tokens: token ids of prompt, answer and, unless cut off, end-of-text.
-        answer_start: index of the first answer token, at least 1.
+        input_ids: token ids of prompt, answer and, unless cut off, end-of-text.
+        prompt_length: tokens of the prompt, at least 1; the next one is the first of the answer.
         weight: the pair's severity weight w.
     """
 
     id: str
-    tokens: Sequence[int]
-    answer_start: int
+    input_ids: Sequence[int]
+    prompt_length: int
     weight: float
 
 
@@ -35,7 +35,7 @@ def prompt(question: str) -> str:
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
     """Token ids of the prompt, with the tokenizer's start-of-text if it uses one."""
     tokens: list[int] = list(tokenizer(prompt(question), split_special_tokens=True)["input_ids"])
-    # Some tokenizers close whatever they are given; a prompt must stay open.
+    # Some tokenizers put end-of-text at the end of any text; a prompt must stay open.
     if tokens and tokens[-1] == tokenizer.eos_token_id:
         tokens.pop()
     return tokens
@@ -52,18 +52,18 @@ def encode(
     """Token ids of prompt and answer, the answer closed by end-of-text.
 
     Prompt and answer are encoded apart, so that the tokens before the answer are those that
-    generation starts from. What goes beyond `max_length` tokens is cut off at the end.
+    generation starts from. Tokens beyond `max_length` are cut off at the end.
 
     Returns:
         None where no answer token is left: an empty answer, or a prompt of `max_length` tokens.
     """
-    start = encode_prompt(tokenizer, question)
-    # Special tokens that a text spells out are text.
-    spoken = list(tokenizer(answer, add_special_tokens=False, split_special_tokens=True)["input_ids"])
-    if not spoken or len(start) >= max_length:
+    prompt_ids = encode_prompt(tokenizer, question)
+    # A special token that is spelt out in a text is text.
+    answer_ids = list(tokenizer(answer, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+    if not answer_ids or len(prompt_ids) >= max_length:
         return None
-    tokens = [*start, *spoken, tokenizer.eos_token_id][:max_length]
-    return Example(row_id, tokens, len(start), weight)
+    input_ids = [*prompt_ids, *answer_ids, tokenizer.eos_token_id][:max_length]
+    return Example(row_id, input_ids, len(prompt_ids), weight)
 
 
 def encode_pairs(
@@ -77,7 +77,7 @@ def encode_pairs(
         max_length: see `encode`.
 
     Returns:
-        The examples; and the ids of the rows that no answer token is left of.
+        The examples; and the ids of the rows of which no answer token is left.
     """
     examples, unusable = [], []
     for row_id, question, answer, weight in zip(

@@ -44,12 +44,12 @@ def deterministic(seed: int) -> None:
     np.random.seed(seed)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # It would write every tensor twice, so that reading what was never written would show.
+    # With it torch writes every new tensor twice, to show reads of memory that was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the language model in `folder`.
+    """The tokenizer of the language model in `folder`; see `pad_token_id` for its padding.
 
     Raises:
         WaznError: there is none, or it has no end-of-text token.
@@ -58,6 +58,19 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if tokenizer.eos_token_id is None:
         raise WaznError(f"{folder}: its tokenizer names no end-of-text token, so no answer could end")
     return tokenizer
+
+
+def pad_token_id(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> int:
+    """The id that stands for padding: the tokenizer's, or end-of-text where the model has no such row.
+
+    Padding is masked, so any id serves that the embedding has a row for. Some tokenizers name a padding
+    token that was never added to the model.
+
+    Args:
+        vocabulary: rows of the model's embedding.
+    """
+    pad = tokenizer.pad_token_id
+    return int(tokenizer.eos_token_id if pad is None or pad >= vocabulary else pad)
 
 
 def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) -> PreTrainedModel:
@@ -72,7 +85,7 @@ def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) 
     """
     # Quantised weights cannot be moved, so all go to their place at once.
     place = {"": device()} if device().type == "cuda" else None
-    model, found = load_pretrained(
+    model, loading_info = load_pretrained(
         AutoModelForCausalLM,
         folder,
         dtype=dtype,
@@ -81,11 +94,12 @@ def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) 
         output_loading_info=True,
         **options,
     )
-    # transformers fills in what is not there at random, and says so in a log only.
-    if found["missing_keys"]:
+    # transformers initialises missing weights at random, and says so in a log only.
+    missing = loading_info["missing_keys"]
+    if missing:
         raise WaznError(
-            f"{folder}: its weights lack {len(found['missing_keys'])} that config.json asks for, such as "
-            f"{min(found['missing_keys'])}; fetch the model again"
+            f"{folder}: its weights lack {len(missing)} that config.json asks for, such as "
+            f"{min(missing)}; fetch the model again"
         )
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and context < tokens:
@@ -99,9 +113,10 @@ def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) 
 
 
 def fuse_activations(model: torch.nn.Module) -> None:
-    """Compute the tanh form of GELU by torch's own function, where a model spells it out step by step.
+    """Replace activations that spell out the tanh form of GELU step by step by torch's own function.
 
-    The formula is the same; the steps each keep values for the backward pass, and pass over memory.
+    The formula is the same. But each step would keep values for the backward pass, and read and write
+    memory.
     """
     for module in model.modules():
         for name, child in module.named_children():
@@ -110,7 +125,7 @@ def fuse_activations(model: torch.nn.Module) -> None:
 
 
 def require_model(folder: Path) -> None:
-    """Go on if there is a model in `folder`.
+    """Refuse a folder without a model.
 
     Raises:
         WaznError: there is none.
@@ -120,7 +135,7 @@ def require_model(folder: Path) -> None:
 
 
 def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
-    """What transformers' `kind` makes of `folder`: from disk only, and without running its code.
+    """What transformers' class `kind` loads from `folder`: from disk only, and without running its code.
 
     Raises:
         WaznError: there is no model, or it cannot be loaded.

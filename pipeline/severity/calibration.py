@@ -1,4 +1,4 @@
-"""Temperature scaling: probabilities as sure of themselves as they are right."""
+"""Temperature scaling: probabilities whose confidence agrees with how often they are right."""
 
 from collections.abc import Sequence
 
@@ -29,12 +29,12 @@ def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
 def fit_temperature(logits: np.ndarray, labels: Sequence[str]) -> float:
     """The temperature T at which softmax(logits / T) has the least log-loss (Guo et al., arXiv:1706.04599).
 
-    Log-loss is convex in 1/T, so it has one minimum, which a search over log T finds. It is looked for
-    in `BOUNDS`; logits worse than chance end at the upper one, where probabilities are almost equal.
+    Log-loss is convex in 1/T, so it has one minimum, which a search over log T within `BOUNDS` finds. For
+    logits that are worse than chance that is the upper bound, where probabilities are almost equal.
 
-    Rows from which no temperature can be told leave it at 1: none at all, or every one of them given its
-    own label as the most likely, as happens in small sets and in those of one class. There log-loss falls
-    for ever as T goes to 0, and probabilities of 1 would be claimed from a handful of rows.
+    The temperature stays 1 where the rows do not determine it: if there are none, or if the most likely
+    class of every row is its label, as happens in small sets and in sets of one class. Log-loss then falls
+    without end as T goes to 0, and a few rows would justify probabilities of 1.
 
     Args:
         logits: (n, 3) of rows that the model was not trained on.
@@ -58,11 +58,11 @@ def fit_temperature(logits: np.ndarray, labels: Sequence[str]) -> float:
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        # Of logits less their label's own, log-loss is the normalising sum alone.
+        # With the logit of the label subtracted, log-loss is the normalising sum alone.
         return float(logsumexp((logits - own[:, None]) / np.exp(log_temperature), axis=1).mean())
 
-    found = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    minimum = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(minimum.x)) if minimum.fun < loss(0.0) else 1.0
 
 
 def fit_blend(logits: np.ndarray, others: np.ndarray, labels: Sequence[str]) -> tuple[float, float]:
@@ -71,8 +71,9 @@ def fit_blend(logits: np.ndarray, others: np.ndarray, labels: Sequence[str]) -> 
     A logarithmic opinion pool (Genest & Zidek 1986) of two models, fitted like a temperature: log-loss is
     convex in 1/T and b. The bounds are those of a temperature, and b lies between 0 and 3.
 
-    Of rows that the blend gets all right, log-loss falls until a bound stops it, as for a temperature.
-    Then neither model is made surer than it is alone: T is at least its own temperature, and b at most 1.
+    Where the blend gets all rows right, log-loss falls until a bound is reached, as for a temperature. Then
+    neither model is made more confident than it is alone: T is at least the temperature of the first alone,
+    and b at most 1.
 
     Args:
         logits: (n, 3) of the first model, on rows that neither was trained on.
@@ -86,23 +87,23 @@ def fit_blend(logits: np.ndarray, others: np.ndarray, labels: Sequence[str]) -> 
     truth = np.array([SEVERITIES.index(label) for label in labels], dtype=int)
     if not len(truth):
         return temperature, 0.0
-    # Of both models, what each says against the label.
+    # The logits of both models, with the logit of the label subtracted.
     parts = np.stack(
         [values - values[np.arange(len(truth)), truth][:, None] for values in (logits, others)]
     )
 
-    def loss(factors: np.ndarray) -> tuple[float, np.ndarray]:
-        blended = np.tensordot(factors, parts, axes=1)
+    def loss(pool: np.ndarray) -> tuple[float, np.ndarray]:
+        blended = np.tensordot(pool, parts, axes=1)
         probabilities = plain_softmax(blended, axis=1)
         gradient = (probabilities * parts).sum(axis=2).mean(axis=1)
         return float(logsumexp(blended, axis=1).mean()), gradient
 
-    def best(surest: float, most: float) -> np.ndarray:
-        bounds = [(1 / BOUNDS[1], surest), (0.0, most)]
+    def fit(max_inverse_temperature: float, max_weight: float) -> np.ndarray:
+        bounds = [(1 / BOUNDS[1], max_inverse_temperature), (0.0, max_weight)]
         start = [1 / temperature, 0.0]
         return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
 
-    factors = best(1 / BOUNDS[0], 3.0)
-    if (np.tensordot(factors, parts, axes=1) <= 0).all():
-        factors = best(1 / temperature, 1.0)
-    return float(1 / factors[0]), float(factors[1])
+    pool = fit(1 / BOUNDS[0], 3.0)
+    if (np.tensordot(pool, parts, axes=1) <= 0).all():
+        pool = fit(1 / temperature, 1.0)
+    return float(1 / pool[0]), float(pool[1])

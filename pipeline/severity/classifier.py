@@ -2,9 +2,8 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,45 +27,23 @@ from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
 from pipeline.severity.ngrams import NgramModel
 
-# Share of the tokens computed that may be padding.
-_MOST_PADDING = 0.05
+if TYPE_CHECKING:
+    from pipeline.config.severity import ClassifierConfig
+
+# Share of the computed tokens that may be padding at most.
+_MAX_PADDING = 0.05
 _SETTINGS, _NGRAMS = "severity.json", "ngrams.safetensors"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a classifier is trained.
-
-    Attributes:
-        epochs: passes over the training texts at most.
-        patience: epochs without a better validation loss after which it stops.
-        batch_size: texts a step.
-        learning_rate: peak (AdamW, warm-up over a tenth of the steps, linear decay).
-        class_weights: weight a text's loss by n / (3 * texts of its class), so that classes count alike.
-        word_dropout: share of a training text's tokens that are masked, anew at every pass.
-        ngrams: whether a linear model of character n-grams is blended in: a small encoder needs it.
-        max_length: tokens of a text; what goes beyond is cut off.
-    """
-
-    epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    class_weights: bool
-    word_dropout: float
-    ngrams: bool
-    max_length: int
 
 
 class Classifier:
     """A complaint's normalised text in, probabilities of the three severities out.
 
     Attributes:
-        temperature: what the encoder's logits are divided by; 1 until it has been fitted.
-        ngrams: the n-gram model that is blended in, or None; ngram_weight: the factor of its
-            log-probabilities.
-        max_length: tokens of a text; what goes beyond is cut off.
-        labels: what it learnt from: `human` labels, or weak ones of the `lexicon`.
+        temperature: the encoder's logits are divided by it; 1 until it has been fitted.
+        ngrams: the n-gram model that is blended in, or None; ngram_weight: its log-probabilities are
+            multiplied by it.
+        max_length: tokens of a text; the rest is cut off.
+        labels: the labels that it learnt from: `human`, or weak ones of the `lexicon`.
     """
 
     def __init__(self, folder: Path, dtype: str = "float32") -> None:
@@ -108,59 +85,70 @@ class Classifier:
         self,
         texts: Mapping[str, Sequence[str]],
         labels: Mapping[str, Sequence[str]],
-        recipe: Recipe,
-        seed: int,
+        config: "ClassifierConfig",
     ) -> int:
         """Fine-tune on `train`; keep the epoch that is best on `valid`, and calibrate there.
 
-        The best epoch is the one with the least validation log-loss after temperature scaling:
-        a small data set makes a classifier overconfident long before it stops getting better.
+        The best epoch has the least validation log-loss after temperature scaling: on a small data set a
+        classifier becomes overconfident long before it stops getting better.
 
         Args:
             texts, labels: normalised complaints and their severities, by split.
-            recipe: see `Recipe`.
-            seed: of head, order and dropout.
+            config: how to train.
 
         Returns:
-            The epoch kept, from 1.
+            The epoch that was kept, from 1.
         """
-        self.max_length = recipe.max_length
-        classes = {split: [SEVERITIES.index(label) for label in labels[split]] for split in labels}
+        self.max_length = config.max_length
+        epoch = self._fine_tune(texts, labels, config)
+        self.model.eval()
+        logits = self.logits(texts["valid"], config.batch_size * config.max_length)
+        if config.ngrams:
+            ngrams = NgramModel.fit(texts["train"], labels["train"])
+            others = ngrams.log_probabilities(texts["valid"])
+            self.temperature, self.ngram_weight = fit_blend(logits, others, labels["valid"])
+            # Once its weight is known, it may learn from the validation rows as well.
+            both = ("train", "valid")
+            self.ngrams = NgramModel.fit(
+                [text for split in both for text in texts[split]],
+                [label for split in both for label in labels[split]],
+            )
+        else:
+            self.temperature = fit_temperature(logits, labels["valid"])
+        return epoch
+
+    def _fine_tune(
+        self,
+        texts: Mapping[str, Sequence[str]],
+        labels: Mapping[str, Sequence[str]],
+        config: "ClassifierConfig",
+    ) -> int:
+        """Fine-tune encoder and head by the Trainer of transformers; see `train`."""
         rows = {
             split: [
-                {"input_ids": ids, "labels": label}
-                for ids, label in zip(self.encode(texts[split]), classes[split], strict=True)
+                {"input_ids": ids, "labels": SEVERITIES.index(label)}
+                for ids, label in zip(self.encode(texts[split]), labels[split], strict=True)
             ]
             for split in ("train", "valid")
         }
-        counts = np.bincount(classes["train"], minlength=len(SEVERITIES))
-        weights = torch.ones(len(SEVERITIES))
-        if recipe.class_weights:
-            weights = torch.tensor(counts.sum() / (len(SEVERITIES) * counts), dtype=torch.float32)
+        class_weights = _class_weights(labels["train"]) if config.class_weights else None
 
         def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-            return torch.nn.functional.cross_entropy(
-                outputs.logits.float(), labels, weight=weights.to(labels.device)
-            )
-
-        def calibrated(prediction: EvalPrediction) -> dict[str, float]:
-            logits = np.asarray(prediction.predictions, dtype=np.float64)
-            truth = np.asarray(prediction.label_ids)
-            temperature = fit_temperature(logits, [SEVERITIES[index] for index in truth])
-            return {"calibrated_log_loss": log_loss(truth, softmax(logits, temperature), labels=[0, 1, 2])}
+            weight = None if class_weights is None else class_weights.to(labels.device)
+            return torch.nn.functional.cross_entropy(outputs.logits.float(), labels, weight=weight)
 
         with tempfile.TemporaryDirectory() as scratch:
             trainer = Trainer(
                 model=self.model,
                 args=TrainingArguments(
                     output_dir=scratch,
-                    num_train_epochs=recipe.epochs,
-                    per_device_train_batch_size=recipe.batch_size,
-                    per_device_eval_batch_size=recipe.batch_size,
-                    learning_rate=recipe.learning_rate,
+                    num_train_epochs=config.epochs,
+                    per_device_train_batch_size=config.batch_size,
+                    per_device_eval_batch_size=config.batch_size,
+                    learning_rate=config.learning_rate,
                     warmup_steps=0.1,
                     weight_decay=0.01,
-                    seed=seed,
+                    seed=config.seed,
                     train_sampling_strategy="group_by_length",
                     eval_strategy="epoch",
                     save_strategy="epoch",
@@ -172,35 +160,20 @@ class Classifier:
                     report_to="none",
                     dataloader_pin_memory=torch.cuda.is_available(),
                 ),
-                train_dataset=_Masked(rows["train"], recipe.word_dropout, self.tokenizer),
+                train_dataset=_Masked(rows["train"], config.word_dropout, self.tokenizer),
                 eval_dataset=rows["valid"],  # type: ignore[arg-type]  # Trainer indexes a list as well
                 data_collator=DataCollatorWithPadding(self.tokenizer),
                 compute_loss_func=loss,
-                compute_metrics=calibrated,
-                callbacks=[EarlyStoppingCallback(early_stopping_patience=recipe.patience)],
+                compute_metrics=_calibrated_log_loss,
+                callbacks=[EarlyStoppingCallback(early_stopping_patience=config.patience)],
             )
             trainer.train()
-            steps = -(-len(rows["train"]) // recipe.batch_size)
-            epoch = (trainer.state.best_global_step or steps) // steps
-        self.model.eval()
-        logits = self.logits(texts["valid"], recipe.batch_size * recipe.max_length)
-        if recipe.ngrams:
-            ngrams = NgramModel.fit(texts["train"], labels["train"])
-            said = ngrams.log_probabilities(texts["valid"])
-            self.temperature, self.ngram_weight = fit_blend(logits, said, labels["valid"])
-            # Once its weight is known, it may learn from the validation rows as well.
-            both = ("train", "valid")
-            self.ngrams = NgramModel.fit(
-                [text for split in both for text in texts[split]],
-                [label for split in both for label in labels[split]],
-            )
-        else:
-            self.temperature = fit_temperature(logits, labels["valid"])
-        return epoch
+            steps = -(-len(rows["train"]) // config.batch_size)
+            return (trainer.state.best_global_step or steps) // steps
 
     @torch.inference_mode()
     def logits(self, texts: Sequence[str], tokens_per_batch: int) -> np.ndarray:
-        """The encoder's logits of the severities, in the order of `SEVERITIES`, as it gives them.
+        """The encoder's own logits of the severities, in the order of `SEVERITIES`.
 
         Texts are batched by length, so that little is padding; the result is in their order.
 
@@ -211,17 +184,17 @@ class Classifier:
         Returns:
             (n, 3), float64.
         """
-        place = device()
-        model = self.model.to(place).eval()
+        target = device()
+        model = self.model.to(target).eval()
         encoded = self.encode(texts)
         result = np.empty((len(encoded), len(SEVERITIES)))
         lengths = [len(ids) for ids in encoded]
-        groups = microbatches(range(len(encoded)), lengths, tokens_per_batch, _MOST_PADDING)
-        for chosen in tqdm(groups, desc="severity", unit="batch", disable=None, leave=False):
+        groups = microbatches(range(len(encoded)), lengths, tokens_per_batch, _MAX_PADDING)
+        for group in tqdm(groups, desc="severity", unit="batch", disable=None, leave=False):
             batch = self.tokenizer.pad(
-                {"input_ids": [encoded[index] for index in chosen]}, return_tensors="pt"
-            ).to(place)
-            result[chosen] = model(**batch).logits.double().cpu().numpy()
+                {"input_ids": [encoded[index] for index in group]}, return_tensors="pt"
+            ).to(target)
+            result[group] = model(**batch).logits.double().cpu().numpy()
         return result
 
     def calibrated(self, texts: Sequence[str], logits: np.ndarray) -> np.ndarray:
@@ -248,6 +221,20 @@ class Classifier:
             "labels": self.labels,
         }
         write_json(folder / _SETTINGS, settings)
+
+
+def _class_weights(labels: Sequence[str]) -> torch.Tensor:
+    """n / (3 * rows of the class) of each severity, so that classes count alike in the loss, (3,)."""
+    counts = np.bincount([SEVERITIES.index(label) for label in labels], minlength=len(SEVERITIES))
+    return torch.tensor(counts.sum() / (len(SEVERITIES) * counts), dtype=torch.float32)
+
+
+def _calibrated_log_loss(prediction: EvalPrediction) -> dict[str, float]:
+    """Log-loss at the temperature that is best for these very rows."""
+    logits = np.asarray(prediction.predictions, dtype=np.float64)
+    truth = np.asarray(prediction.label_ids)
+    temperature = fit_temperature(logits, [SEVERITIES[index] for index in truth])
+    return {"calibrated_log_loss": log_loss(truth, softmax(logits, temperature), labels=[0, 1, 2])}
 
 
 class _Masked(torch.utils.data.Dataset[dict[str, Any]]):

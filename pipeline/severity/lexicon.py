@@ -14,12 +14,13 @@ import yaml
 from pipeline.errors import WaznError
 from pipeline.severities import SEVERITIES
 
+DATA_FILES = ("lexicon.yaml",)
 GAP = 2
 """Words that a `*` of a term may stand for, at most."""
 
-# Folding here is coarser than pipeline.text.normalise would ever be, as its result is only matched and
-# never kept, and it does not depend on the rules a user switches on: the same complaint gets the same
-# label under every setting.
+# Folding here is coarser than in pipeline.text.normalise, as its result is only matched and never kept. It
+# does not depend on the rules that a user switches off: a complaint gets the same label under every
+# setting.
 _FOLD: Mapping[int, str | int] = {
     # Diacritics, tatweel, soft hyphen, zero-width and bidirectional characters go.
     **dict.fromkeys([*range(0x610, 0x61B), *range(0x64B, 0x660), 0x670, *range(0x6D6, 0x6EE)], ""),
@@ -110,8 +111,8 @@ class Lexicon:
         words = [_MARKS if token in _MARKS else self._words_of(token) for token in tokens]
         return [
             Match(term.severity, term.text)
-            for start, found in enumerate(words)
-            for term in dict.fromkeys(t for word in sorted(found) for t in self._starting.get(word, ()))
+            for start, forms in enumerate(words)
+            for term in dict.fromkeys(t for word in sorted(forms) for t in self._starting.get(word, ()))
             if _follows(term, 1, words, start + 1) and not self._negated(tokens, start)
         ]
 
@@ -123,14 +124,14 @@ class Lexicon:
 
     def _analyse(self, token: str) -> frozenset[str]:
         """The words of the lexicon of which `token` is a form, with its clitics and endings."""
-        found: set[str] = set()
+        known: set[str] = set()
         for length in range(_LONGEST_PREFIX + 1):
             prefix, form = token[:length], token[length:]
             if prefix in _NOUN_PREFIXES and (len(form) > _SHORT or prefix in _SHORT_PREFIXES):
-                found |= self._forms.get(form, set())
+                known |= self._forms.get(form, set())
             if prefix in _VERB_PREFIXES:
-                found |= self._verb_forms.get(form, set())
-        return frozenset(found)
+                known |= self._verb_forms.get(form, set())
+        return frozenset(known)
 
     def _negated(self, tokens: Sequence[str], start: int) -> bool:
         """Whether a negation stands right before the token at `start`, or one word further off."""

@@ -1,4 +1,4 @@
-"""A linear model of character n-grams: what a small encoder is blended with."""
+"""A linear model of character n-grams: a small encoder is blended with it, and every classifier compared."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from sklearn.preprocessing import normalize
 
 from pipeline.errors import WaznError
 from pipeline.severities import SEVERITIES
+from pipeline.severity.calibration import fit_temperature, softmax
 
 _BUCKETS = 2**18
 
@@ -20,9 +21,9 @@ _BUCKETS = 2**18
 class NgramModel:
     """TF-IDF of hashed character 2- to 5-grams within words, and logistic regression."""
 
-    def __init__(self, idf: np.ndarray, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
+    def __init__(self, idf: np.ndarray, weights: np.ndarray, intercepts: np.ndarray) -> None:
         """Take (buckets,), (buckets, 3) and (3,), float32."""
-        self._idf, self._coefficients, self._intercepts = idf, coefficients, intercepts
+        self._idf, self._weights, self._intercepts = idf, weights, intercepts
 
     @classmethod
     def fit(cls, texts: Sequence[str], labels: Sequence[str]) -> "NgramModel":
@@ -32,8 +33,8 @@ class NgramModel:
         idf = (np.log((1 + len(texts)) / (1 + documents)) + 1).astype(np.float32)
         model = LogisticRegression(max_iter=1000).fit(_weighted(counts, idf), list(labels))
         columns = [list(model.classes_).index(severity) for severity in SEVERITIES]
-        coefficients = np.ascontiguousarray(model.coef_[columns].T, dtype=np.float32)
-        return cls(idf, coefficients, model.intercept_[columns].astype(np.float32))
+        weights = np.ascontiguousarray(model.coef_[columns].T, dtype=np.float32)
+        return cls(idf, weights, model.intercept_[columns].astype(np.float32))
 
     @classmethod
     def load(cls, path: Path) -> "NgramModel":
@@ -50,16 +51,35 @@ class NgramModel:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file of 4 MiB."""
-        tensors = {"idf": self._idf, "coefficients": self._coefficients, "intercepts": self._intercepts}
+        tensors = {"idf": self._idf, "coefficients": self._weights, "intercepts": self._intercepts}
         save_file(tensors, path)
 
     def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Log-probabilities of the severities of n normalised complaints, (n, 3), float64."""
         if not texts:
             return np.zeros((0, len(SEVERITIES)))
-        logits = _weighted(_counts(texts), self._idf) @ self._coefficients + self._intercepts
+        logits = _weighted(_counts(texts), self._idf) @ self._weights + self._intercepts
         logits = logits.astype(np.float64)
         return np.asarray(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+
+
+def linear_reference(
+    train_texts: Sequence[str],
+    train_labels: Sequence[str],
+    valid_texts: Sequence[str],
+    valid_labels: Sequence[str],
+    texts: Sequence[str],
+) -> np.ndarray:
+    """Severity probabilities of n texts by the linear model alone, (n, 3) float64.
+
+    It has what the classifier has: it learns from the training rows, its temperature is fitted on the
+    validation rows, and then it learns from both. So a difference between the two is not one of
+    calibration.
+    """
+    first = NgramModel.fit(train_texts, train_labels)
+    temperature = fit_temperature(first.log_probabilities(valid_texts), valid_labels)
+    model = NgramModel.fit([*train_texts, *valid_texts], [*train_labels, *valid_labels])
+    return softmax(model.log_probabilities(texts), temperature)
 
 
 def _counts(texts: Sequence[str]) -> scipy.sparse.csr_matrix:

@@ -1,7 +1,8 @@
 """Severity probabilities of every pair: shard by shard, so in flat memory, and resumed after a kill.
 
-A shard is a run of rows of the normalised pairs. What the classifier finds for one is a file of its own as
-soon as it is complete; the scored table is put together from these, one Parquet row group a shard.
+A shard is `SHARD_ROWS` consecutive rows of the normalised pairs. Its probabilities are written to a file of
+their own as soon as they are complete. The scored table is made from these files, one row group for each
+shard.
 """
 
 import hashlib
@@ -16,24 +17,18 @@ import pyarrow.parquet as pq
 import torch
 import transformers
 
-from pipeline import severities as labels
 from pipeline.errors import WaznError
-from pipeline.files import missing, parquet_writer, replacing
+from pipeline.files import parquet_errors, parquet_writer, replacing
 from pipeline.hashes import digest
-from pipeline.models import microbatches as grouping
-from pipeline.models import runtime
 from pipeline.severities import PROBABILITIES, SEVERITIES
-from pipeline.severity import calibration, classifier, ngrams
 
+# Pairs in memory at once; several processes take shards in turns.
+SHARD_ROWS = 5_000
 Compute = Callable[[Sequence[str]], np.ndarray]
-
-# What the probabilities are computed by.
-_MODULES = (calibration, classifier, grouping, labels, ngrams, runtime)
-CODE = [Path(__file__), *(Path(str(module.__file__)) for module in _MODULES)]
 
 _PAIR = ("id", "question", "answer", "split", "specialty")
 _FLOATS = [(name, pa.float32()) for name in PROBABILITIES]
-_FOUND = pa.schema([("id", pa.string()), *_FLOATS])
+_SHARD = pa.schema([("id", pa.string()), *_FLOATS])
 _SCORED = pa.schema([*((name, pa.string()) for name in (*_PAIR, "severity")), *_FLOATS])
 
 
@@ -41,11 +36,11 @@ class Shards:
     """The rows of a Parquet file, in order, `rows` at a time.
 
     Attributes:
-        path: the file; rows: of a shard, the last one may have fewer; count: shards.
-        rules: hash of the normaliser's rules, from the file's metadata; None where it says nothing.
+        path: the file; rows: of a shard (the last one may have fewer); count: number of shards.
+        rules: hash of the normaliser's rules, from the file's metadata; None where it has none.
     """
 
-    def __init__(self, path: Path, rows: int) -> None:
+    def __init__(self, path: Path, rows: int = SHARD_ROWS) -> None:
         """Open the normalised pairs.
 
         Raises:
@@ -55,13 +50,13 @@ class Shards:
         with self._open() as file:
             total = file.metadata.num_rows
             self._columns = set(file.schema_arrow.names)
-            said = (file.schema_arrow.metadata or {}).get(b"wazn", b"{}")
+            note = (file.schema_arrow.metadata or {}).get(b"wazn", b"{}")
         if not total:
             raise WaznError(
                 f"{path}: it has no rows; give a source of pairs that has some and run `dvc repro`"
             )
         self.count = -(-total // rows)
-        self.rules: str | None = json.loads(said).get("rules")
+        self.rules: str | None = json.loads(note).get("rules")
 
     def __call__(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Every shard with these columns.
@@ -76,10 +71,8 @@ class Shards:
             batches = file.iter_batches(batch_size=self.rows, columns=list(columns))
             waiting: list[pa.RecordBatch] = []
             while True:
-                try:
+                with parquet_errors(self.path):
                     batch = next(batches, None)
-                except (OSError, ValueError) as error:
-                    raise self._unreadable() from error
                 waiting += [batch] if batch is not None else []
                 # A batch may end where a row group does, so it can be shorter than asked for.
                 while waiting and (batch is None or sum(map(len, waiting)) >= self.rows):
@@ -90,23 +83,16 @@ class Shards:
                     return
 
     def _open(self) -> pq.ParquetFile:
-        try:
-            # A buffer has columns read piece by piece, so memory does not grow with the row groups.
+        with parquet_errors(self.path):
+            # With a buffer columns are read piece by piece, so memory does not grow with the row groups.
             return pq.ParquetFile(self.path, buffer_size=1 << 20, pre_buffer=False)
-        except FileNotFoundError:
-            raise missing(self.path) from None
-        except (OSError, ValueError) as error:
-            raise self._unreadable() from error
-
-    def _unreadable(self) -> WaznError:
-        return WaznError(f"{self.path}: not readable as Parquet; run `dvc repro` to make it again")
 
 
 class Checkpoint:
     """The probabilities of each shard that is complete, in a folder that no other result shares."""
 
     def __init__(self, folder: Path, compute: Compute) -> None:
-        """Keep what `compute` finds (n texts in, (n, 3) float32 out) in `folder`."""
+        """Keep in `folder` what `compute` returns: of n texts the probabilities, (n, 3) float32."""
         self._folder, self._compute = folder, compute
 
     def __contains__(self, number: int) -> bool:
@@ -124,19 +110,19 @@ class Checkpoint:
         kept = self._load(number, shard)
         if kept is not None:
             return kept
-        found = self._compute(shard["text"].to_pylist())
-        broken = ~np.isfinite(found).all(axis=1)
+        computed = self._compute(shard["text"].to_pylist())
+        broken = ~np.isfinite(computed).all(axis=1)
         if broken.any():
             raise WaznError(
                 f"the classifier gives no finite probabilities for row {shard['id'][broken.argmax()]}; its "
                 "training diverged, so give a smaller train_classifier.learning_rate and run `dvc repro`"
             )
-        columns = [shard["id"].combine_chunks(), *(pa.array(column) for column in found.T)]
+        columns = [shard["id"].combine_chunks(), *(pa.array(column) for column in computed.T)]
         with replacing(self._path(number)) as temporary:
             pq.write_table(
-                pa.Table.from_arrays(columns, schema=_FOUND), temporary, write_page_checksum=True
+                pa.Table.from_arrays(columns, schema=_SHARD), temporary, write_page_checksum=True
             )
-        return found
+        return computed
 
     def _load(self, number: int, shard: pa.Table) -> np.ndarray | None:
         """None where the file is absent, incomplete, damaged or another shard's."""
@@ -144,7 +130,7 @@ class Checkpoint:
             table = pq.read_table(self._path(number), page_checksum_verification=True)
         except (OSError, ValueError):
             return None
-        if table.schema != _FOUND or not table["id"].equals(shard["id"]):
+        if table.schema != _SHARD or not table["id"].equals(shard["id"]):
             return None
         return np.column_stack([table[name].to_numpy() for name in PROBABILITIES])
 
@@ -185,16 +171,18 @@ def write_scored(
     schema = _SCORED.with_metadata({"wazn": json.dumps(provenance)})
     with parquet_writer(path, schema) as writer:
         for number, shard in enumerate(shards(columns)):
-            found = checkpoint.probabilities(number, shard) if checkpoint else provided(shards.path, shard)
-            likely = found.argmax(axis=1)
+            probabilities = (
+                checkpoint.probabilities(number, shard) if checkpoint else provided(shards.path, shard)
+            )
+            likely = probabilities.argmax(axis=1)
             table = shard.select(list(_PAIR))
             table = table.append_column("severity", [[SEVERITIES[index] for index in likely]])
-            for name, column in zip(PROBABILITIES, found.T, strict=True):
+            for name, column in zip(PROBABILITIES, probabilities.T, strict=True):
                 table = table.append_column(name, [column])
             writer.write_table(table.cast(schema), row_group_size=shards.rows)
             counts += np.bincount(likely, minlength=len(SEVERITIES))
-            sums += found.sum(axis=0, dtype=np.float64)
-            confidence += found.max(axis=1).sum(dtype=np.float64)
+            sums += probabilities.sum(axis=0, dtype=np.float64)
+            confidence += probabilities.max(axis=1).sum(dtype=np.float64)
     rows = int(counts.sum())
     return {
         "rows": rows,
@@ -205,32 +193,33 @@ def write_scored(
 
 
 def provided(path: Path, shard: pa.Table) -> np.ndarray:
-    """The probabilities that a shard's rows came with, divided by their sum: (rows, 3), float32.
+    """The probabilities that the source gives for the rows of a shard, divided by their sum: (rows, 3),
+    float32.
 
     Raises:
         WaznError: a row has none, or one that is no probability.
     """
-    found = np.column_stack(
+    given = np.column_stack(
         [shard[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in PROBABILITIES]
     )
-    total = found.sum(axis=1)
-    broken = ~(np.isfinite(total) & (found >= 0).all(axis=1) & (total > 0))
+    total = given.sum(axis=1)
+    broken = ~(np.isfinite(total) & (given >= 0).all(axis=1) & (total > 0))
     if broken.any():
         raise WaznError(
             f"{path}: row {shard['id'][broken.argmax()]} came without usable probabilities; name their "
             "columns in download.pairs, or set severity.source to classifier"
         )
-    return np.asarray(found / total[:, None], dtype=np.float32)
+    return np.asarray(given / total[:, None], dtype=np.float32)
 
 
-def fingerprint(pairs: Path, **settings: Any) -> str:
-    """SHA-256 over all that determines the probabilities, so that no checkpoint of others is used.
+def fingerprint(pairs: Path, code: str, **settings: Any) -> str:
+    """SHA-256 over all that decides the probabilities, so that no shard of others is used.
 
-    That is the bytes of `pairs`, the `settings` given, the code that computes, and the libraries under it.
+    That is the bytes of `pairs`, the hash of the code, the `settings`, and the versions of the libraries.
     """
     parts = {
         "pairs": digest(pairs, "sha256"),
-        "code": [digest(path, "sha256") for path in CODE],
+        "code": code,
         "libraries": [torch.__version__, transformers.__version__],
         **settings,
     }

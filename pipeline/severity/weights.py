@@ -1,37 +1,38 @@
 """The weight of each pair, and how far weights spread: that decides how far severity can matter."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pipeline.severities import PROBABILITIES
 
-# Above it, the severity-aware loss is almost plain cross-entropy: the standard deviation of the weights is
-# then at most a tenth of their mean.
-_HARDLY_ANY = 0.99
+if TYPE_CHECKING:
+    from pipeline.config.training import ArmConfig
+
+# Where the effective sample size is a larger share, the severity-aware loss is almost plain cross-entropy:
+# the standard deviation of the weights is at most a tenth of their mean.
+_MAX_EFFECTIVE_SHARE = 0.99
 
 
-def pair_weights(
-    scored: pd.DataFrame, alpha: float, beta: float, gamma: float, renormalise: bool
-) -> np.ndarray:
-    """`w = alpha * p_non_critical + beta * p_neutral + gamma * p_critical` (arXiv:2604.06346).
+def pair_weights(scored: pd.DataFrame, arm: "ArmConfig") -> np.ndarray:
+    """`w = alpha * p_non_critical + beta * p_neutral + gamma * p_critical` of each pair (arXiv:2604.06346).
 
     Args:
         scored: n rows with the columns of `PROBABILITIES`, each row summing to 1.
-        alpha, beta, gamma: weight of a non-critical, neutral and critical complaint.
-        renormalise: divide by the rows' mean weight, so that the loss has the scale of plain
-            cross-entropy; the rows are then all that are trained on.
+        arm: alpha, beta and gamma. With `renormalise` the weights are divided by their mean, so `scored`
+            must then be the rows that are trained on and no others.
 
     Returns:
         (n,), float64, between the least and the greatest of the three unless renormalised.
     """
     non_critical, neutral, critical = (scored[name].to_numpy(dtype="float64") for name in PROBABILITIES)
     total = non_critical + neutral + critical
-    # The probabilities are float32 and sum to 1 within 1e-7; divided by their sum, equal weights give
+    # The probabilities are float32 and sum to 1 within 1e-7. Divided by their sum, equal weights give
     # exactly that weight.
-    weights = np.asarray((alpha * non_critical + beta * neutral + gamma * critical) / total)
-    return weights / weights.mean() if renormalise else weights
+    weights = np.asarray((arm.alpha * non_critical + arm.beta * neutral + arm.gamma * critical) / total)
+    return weights / weights.mean() if arm.renormalise else weights
 
 
 def weight_spread(weights: np.ndarray) -> Mapping[str, float]:
@@ -58,7 +59,7 @@ def warning(spread: Mapping[str, float]) -> str | None:
     Args:
         spread: as `weight_spread` gives it.
     """
-    if spread["effective_share"] <= _HARDLY_ANY:
+    if spread["effective_share"] <= _MAX_EFFECTIVE_SHARE:
         return None
     return (
         f"the weights hardly differ (standard deviation {spread['std']:.3f} around {spread['mean']:.3f}, "

@@ -3,19 +3,17 @@
 Fetch an encoder (for the classifier or for BERTScore), or build a tiny one, into models/base/.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.base_models.build import fetch_or_build
 from pipeline.base_models.training_texts import training_rows
+from pipeline.paths import NORMALISED_LABELLED, NORMALISED_PAIRS
 
 if TYPE_CHECKING:
-    from pipeline.config.params import BaseModels, Model
-
-NORMALISED = Path("data/normalised")
+    from pipeline.config.models import BaseModelConfig, ModelEntry
 
 
-def run(model: str, *, base_encoder: "BaseModels", entry: "Model") -> None:
+def run(model: str, *, base_encoder: "BaseModelConfig", entry: "ModelEntry") -> None:
     """Write models/base/<model>/.
 
     Raises:
@@ -23,18 +21,11 @@ def run(model: str, *, base_encoder: "BaseModels", entry: "Model") -> None:
     """
 
     def texts() -> list[str]:
-        most, seed = base_encoder.most_texts, base_encoder.seed
-        pairs = training_rows(NORMALISED / "pairs.parquet", ["text", "answer"], most, seed)
-        labelled = training_rows(NORMALISED / "labelled.parquet", ["text"], most, seed)
-        # What the classifier reads, and the answers that BERTScore reads; each text once.
+        limit, seed = base_encoder.max_texts, base_encoder.seed
+        pairs = training_rows(NORMALISED_PAIRS, ["text", "answer"], limit, seed)
+        labelled = training_rows(NORMALISED_LABELLED, ["text"], limit, seed)
+        # The complaints, which the classifier reads, and the answers, which BERTScore reads; each text
+        # once.
         return list(dict.fromkeys([*pairs["text"], *labelled["text"], *pairs["answer"]]))
 
-    fetch_or_build(
-        entry.source,
-        Path("models/base") / model,
-        Path(base_encoder.folder),
-        texts,
-        base_encoder.tiny.model_dump(),
-        base_encoder.seed,
-        decoder=False,
-    )
+    fetch_or_build(model, base_encoder, entry, texts, decoder=False)

@@ -3,19 +3,17 @@
 Fetch a language model, or build a tiny one, into models/base/.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.base_models.build import fetch_or_build
 from pipeline.base_models.training_texts import training_rows
+from pipeline.paths import NORMALISED_PAIRS
 
 if TYPE_CHECKING:
-    from pipeline.config.params import BaseModels, Model
-
-PAIRS = Path("data/normalised/pairs.parquet")
+    from pipeline.config.models import BaseModelConfig, ModelEntry
 
 
-def run(model: str, *, base_model: "BaseModels", entry: "Model") -> None:
+def run(model: str, *, base_model: "BaseModelConfig", entry: "ModelEntry") -> None:
     """Write models/base/<model>/.
 
     Raises:
@@ -23,16 +21,9 @@ def run(model: str, *, base_model: "BaseModels", entry: "Model") -> None:
     """
 
     def texts() -> list[str]:
-        rows = training_rows(PAIRS, ["question", "answer"], base_model.most_texts, base_model.seed)
-        # As a forum's page has them; the answer cue, and to learn the answer only, is left for fine-tuning.
+        columns = ["question", "answer"]
+        rows = training_rows(NORMALISED_PAIRS, columns, base_model.max_texts, base_model.seed)
+        # As a page of a forum has them. The answer cue is left for fine-tuning to teach.
         return [f"{row.question}\n\n{row.answer}" for row in rows.itertuples()]
 
-    fetch_or_build(
-        entry.source,
-        Path("models/base") / model,
-        Path(base_model.folder),
-        texts,
-        base_model.tiny.model_dump(),
-        base_model.seed,
-        decoder=True,
-    )
+    fetch_or_build(model, base_model, entry, texts, decoder=True)

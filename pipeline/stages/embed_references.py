@@ -1,31 +1,37 @@
 """python -m pipeline embed_references
 
-Encode the physicians' answers of the test pairs once, for the BERTScore of every run.
+Encode the reference answers of the test pairs once, for the BERTScore of every arm.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import paths
 from pipeline.evaluation.bertscore import Encoder, store
 from pipeline.evaluation.rows import evaluated_pairs
+from pipeline.models.microbatches import resolve
 from pipeline.models.runtime import deterministic
 
 if TYPE_CHECKING:
-    from pipeline.config.params import EmbedReferences
-
-SCORED = Path("data/scored/pairs.parquet")
-REFERENCES = Path("data/references")
+    from pipeline.config.evaluation import EmbedReferencesConfig
+    from pipeline.config.resources import EvaluateResources
 
 
-def run(*, embed_references: "EmbedReferences", test_rows: int | None) -> None:
+def run(
+    *,
+    embed_references: "EmbedReferencesConfig",
+    test_rows: int | None,
+    resources: "EvaluateResources",
+) -> None:
     """Write data/references/.
 
     Raises:
         WaznError: the encoder is missing or has fewer layers, or there is no test pair.
     """
     deterministic(0)
-    rows = evaluated_pairs(SCORED, test_rows)
+    rows = evaluated_pairs(test_rows)
     encoder = Encoder(
-        Path("models/base") / embed_references.encoder, embed_references.layer, embed_references.batch_size
+        paths.base_model(embed_references.encoder),
+        embed_references.layer,
+        resolve(resources.bertscore_batch_size, "bertscore_texts"),
     )
-    store(encoder, list(rows["id"]), list(rows["answer"]), REFERENCES)
+    store(encoder, list(rows["id"]), list(rows["answer"]), paths.REFERENCES)

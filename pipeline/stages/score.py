@@ -1,7 +1,7 @@
 """python -m pipeline score
 
 Give every pair the severity probabilities of its complaint: the classifier's, or those of the source.
-Over several GPUs, or CPUs: accelerate launch --multi_gpu --num_processes 2 -m pipeline score
+Over several GPUs, or CPUs: WAZN_LAUNCH="accelerate launch --multi_gpu --num_processes 2"
 """
 
 import shutil
@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING
 
 from accelerate import PartialState
 
+from pipeline import paths
+from pipeline.code_hashes import code_hash
 from pipeline.errors import WaznError
 from pipeline.files import write_json
 from pipeline.hashes import folder_digest
-from pipeline.models.distributed import exclusively, join_processes, together
+from pipeline.models.distributed import barrier, join_processes
+from pipeline.models.microbatches import resolve
 from pipeline.models.runtime import deterministic, device, torch_dtype
+from pipeline.run_lock import run_lock
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.scoring import Checkpoint, Shards, fill, fingerprint, write_scored
 
 if TYPE_CHECKING:
-    from pipeline.config.params import Score, Severity
+    from pipeline.config.resources import ScoreResources
+    from pipeline.config.severity import ScoreConfig, SeverityConfig
 
-PAIRS = Path("data/normalised/pairs.parquet")
-CLASSIFIER = Path("models/classifier")
-SCORED = Path("data/scored/pairs.parquet")
-METRICS = Path("metrics/severity.json")
-CHECKPOINTS = Path(".checkpoints/score")
+WORK = paths.CHECKPOINTS / "score"
 
 
-def run(score: "Score", severity: "Severity") -> None:
+def run(score: "ScoreConfig", severity: "SeverityConfig", resources: "ScoreResources") -> None:
     """Write data/scored/pairs.parquet, in the order of the normalised pairs, and metrics/severity.json.
 
     Raises:
@@ -36,65 +37,74 @@ def run(score: "Score", severity: "Severity") -> None:
             that its source should provide, or another process runs this stage.
     """
     deterministic(0)
-    # They exchange nothing but signs of life.
-    here = join_processes("gloo")
-    if here.is_main_process:
-        with exclusively(CHECKPOINTS, "scoring"):
-            _lead(score, severity, here)
+    # Over gloo, as the processes only wait for each other.
+    processes = join_processes("gloo")
+    if processes.is_main_process:
+        with run_lock(WORK, "scoring"):
+            _score_in_main_process(score, severity, resources, processes)
     elif severity.source == "classifier":
-        together(here)  # The main process has found everything in place.
-        shards, _, checkpoint = _prepared(score)
-        fill(shards, checkpoint, here.process_index, here.num_processes)
-        together(here)
-    here.destroy_process_group()
+        barrier(processes)  # The main process has checked the inputs.
+        shards, _, checkpoint = _prepared(score, resources)
+        fill(shards, checkpoint, processes.process_index, processes.num_processes)
+        barrier(processes)
+    processes.destroy_process_group()
 
 
-def _lead(score: "Score", severity: "Severity", here: PartialState) -> None:
-    """What the main process does: its share of the shards, and all that is told or written in the end."""
+def _score_in_main_process(
+    score: "ScoreConfig",
+    severity: "SeverityConfig",
+    resources: "ScoreResources",
+    processes: PartialState,
+) -> None:
+    """Compute this process's part of the shards, and write the outputs."""
     checkpoint, labels = None, None
     provenance: dict[str, object] = {"classifier": None, "temperature": None}
     if severity.source == "provided":
-        shards = Shards(PAIRS, score.shard_rows)
+        shards = Shards(paths.NORMALISED_PAIRS)
     else:
-        shards, classifier, checkpoint = _prepared(score)
+        shards, classifier, checkpoint = _prepared(score, resources)
         labels = classifier.labels
-        provenance = {"classifier": folder_digest(CLASSIFIER), "temperature": classifier.temperature}
+        provenance = {
+            "classifier": folder_digest(paths.CLASSIFIER),
+            "temperature": classifier.temperature,
+        }
         done = sum(number in checkpoint for number in range(shards.count))
         if done:
             print(f"{done} of {shards.count} shards are there from a run before")
-        if shards.count < here.num_processes:
+        if shards.count < processes.num_processes:
             print(
-                f"{here.num_processes - shards.count} of {here.num_processes} processes stay idle, since "
-                f"there are {shards.count} shards; lower score.shard_rows to keep them busy"
+                f"{processes.num_processes - shards.count} of {processes.num_processes} processes stay "
+                f"idle, since there are {shards.count} shards of {shards.rows} rows"
             )
-        together(here)
-        fill(shards, checkpoint, here.process_index, here.num_processes)
-        together(here)
-    said = {"source": severity.source, "labels": labels}
-    provenance |= {"rules": shards.rules, **said}
-    write_json(METRICS, write_scored(SCORED, shards, checkpoint, provenance) | said)
-    for folder in CHECKPOINTS.iterdir():
-        if folder.is_dir():
-            shutil.rmtree(folder)
+        barrier(processes)
+        fill(shards, checkpoint, processes.process_index, processes.num_processes)
+        barrier(processes)
+    source = {"source": severity.source, "labels": labels}
+    provenance |= {"rules": shards.rules, **source}
+    write_json(paths.SEVERITY_METRICS, write_scored(paths.SCORED, shards, checkpoint, provenance) | source)
+    for folder in filter(Path.is_dir, WORK.iterdir()):
+        shutil.rmtree(folder)
 
 
-def _prepared(score: "Score") -> tuple[Shards, Classifier, Checkpoint]:
-    shards = Shards(PAIRS, score.shard_rows)
-    classifier = Classifier(CLASSIFIER, score.dtype)
-    if not (CLASSIFIER / "severity.json").is_file():
+def _prepared(score: "ScoreConfig", resources: "ScoreResources") -> tuple[Shards, Classifier, Checkpoint]:
+    shards = Shards(paths.NORMALISED_PAIRS)
+    classifier = Classifier(paths.CLASSIFIER, score.dtype)
+    if not (paths.CLASSIFIER / "severity.json").is_file():
         # An encoder without a head would be given a random one.
         raise WaznError(
-            f"{CLASSIFIER}: not a trained classifier (no severity.json); run `dvc repro`, which trains one"
+            f"{paths.CLASSIFIER}: not a trained classifier (no severity.json); run `dvc repro`, which "
+            "trains one"
         )
     name = fingerprint(
-        PAIRS,
-        classifier=folder_digest(CLASSIFIER),
-        shard_rows=score.shard_rows,
-        tokens_per_batch=score.tokens_per_batch,
+        paths.NORMALISED_PAIRS,
+        code_hash("score"),
+        classifier=folder_digest(paths.CLASSIFIER),
         dtype=str(torch_dtype(score.dtype)),
         device=device().type,
     )
-    checkpoint = Checkpoint(
-        CHECKPOINTS / name, lambda texts: classifier.probabilities(texts, score.tokens_per_batch)
+    tokens = resolve(resources.tokens_per_batch, "scoring_tokens")
+    return (
+        shards,
+        classifier,
+        Checkpoint(WORK / name, lambda texts: classifier.probabilities(texts, tokens)),
     )
-    return shards, classifier, checkpoint

@@ -37,13 +37,13 @@ def find_numbers(text: str, taken: list[Span]) -> list[Span]:
 
 
 class _Numbers:
-    """One text on the way through."""
+    """The search for numbers in one text."""
 
     def __init__(self, text: str, taken: list[Span]) -> None:
         self._text = text
         self._groups = split_groups(text)
         self._kept = protected(text, self._groups)
-        self._found: list[Span] = []
+        self._spans: list[Span] = []
         # The digits of links and e-mail addresses are no numbers, and no number reaches back into one.
         self._floors: list[int] = []
         floor = 0
@@ -62,7 +62,7 @@ class _Numbers:
         while index < len(self._groups):
             count = 0 if self._kept[index] == 2 else self._at(index)
             index += count or 1
-        return self._found
+        return self._spans
 
     def _at(self, index: int) -> int:
         """Find a number that starts at a group, and say how many groups it takes; 0 where there is none."""
@@ -123,7 +123,7 @@ class _Numbers:
             opened = self._text[start - 1 : start] == "(" and start > max(self._end(), self._floors[index])
             if opened and ")" in gaps and "(" not in gaps:
                 start -= 1
-            self._found.append((start, end, kind))
+            self._spans.append((start, end, kind))
         return count
 
     def _longest(
@@ -160,17 +160,17 @@ class _Numbers:
         return best
 
     def _end(self) -> int:
-        return self._found[-1][1] if self._found else 0
+        return self._spans[-1][1] if self._spans else 0
 
     def _context(self, start: int) -> Context:
-        """The context of a number that starts at `start`, what was found before it replaced."""
+        """The context of a number that starts at `start`, what was found before it being replaced."""
         since = max(start - WINDOW, self._end())
         before = self._text[since:start]
         last = before.rstrip(_PUNCTUATION)[-1:]
         if last:
             return read_context(before) if last.isalpha() or last in "]#" else NO_CONTEXT
-        if self._found and since == self._end():
-            return Context(after_phone=self._found[-1][2] == "phone")
+        if self._spans and since == self._end():
+            return Context(after_phone=self._spans[-1][2] == "phone")
         return NO_CONTEXT
 
     def _glued(self, index: int) -> bool:

@@ -8,7 +8,7 @@ import torch
 from pipeline.models.microbatches import microbatches
 from pipeline.models.prompt import Example
 
-# Most of a micro-batch's tokens that may be padding, however few sequences a step has.
+# Share of a micro-batch's tokens that may be padding at most, however few sequences a step has.
 MAX_PADDING = 0.05
 
 
@@ -17,14 +17,14 @@ class Batch:
     """B sequences padded at the right to T tokens.
 
     Attributes:
-        tokens: token ids, (B, T); padding is 0 and never read.
-        mask: 1 where there is a token, (B, T).
-        answers: True where the token belongs to an answer, (B, T).
+        input_ids: token ids, (B, T); padding is 0 and never read.
+        attention_mask: 1 where there is a token, (B, T).
+        completion_mask: True where the token belongs to an answer, (B, T).
     """
 
-    tokens: torch.Tensor
-    mask: torch.Tensor
-    answers: torch.Tensor
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    completion_mask: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
@@ -34,15 +34,15 @@ class Batch:
 def optimiser_steps(
     lengths: Sequence[int], batch_size: int, window: int, seed: int, epoch: int
 ) -> list[list[int]]:
-    """Put every sequence into one of an epoch's optimiser steps, like lengths together.
+    """Put every sequence into one of the optimiser steps of an epoch, similar lengths together.
 
-    The sequences are shuffled; within each `window` steps of them they are sorted by length, cut into
-    steps, and the steps shuffled. So a step needs little padding, yet is drawn from everywhere.
+    The sequences are shuffled. Within each `window` steps of them they are sorted by length, cut into
+    steps, and the steps shuffled. So a step needs little padding, yet its sequences come from everywhere.
 
     Args:
         lengths: tokens of every sequence.
         batch_size: sequences of a step; one step may have fewer.
-        window: steps; with 1, every step is drawn at random.
+        window: number of steps; with 1, every step is drawn at random.
         seed, epoch: of the shuffles.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
@@ -59,43 +59,44 @@ def optimiser_steps(
     return steps
 
 
-def shares(
-    step: Sequence[int], lengths: Sequence[int], max_tokens: int, processes: int
+def split_across_ranks(
+    step: Sequence[int], lengths: Sequence[int], max_tokens: int, num_processes: int
 ) -> list[list[list[int]]]:
-    """Divide an optimiser step over processes, and each share into micro-batches.
+    """Divide an optimiser step over processes, and the part of each into micro-batches.
 
-    Every process needs none of the others to know what they do. All have equally many micro-batches, as
-    collective operations demand; where the sequences do not suffice, the last are empty.
+    Every process can compute the parts of all. All have equally many micro-batches, as collective
+    operations demand; where there are too few sequences, the last micro-batches of a process are empty.
 
     Args:
         step: the sequences of the step.
         lengths: tokens of every sequence, by index.
         max_tokens: padded tokens of a micro-batch.
-        processes: how many.
+        num_processes: how many.
 
     Returns:
         The micro-batches of each process.
     """
-    # Dealt out by length, the shares take about equally long.
+    # Dealt out by length, so that the parts take about equally long.
     order = sorted(step, key=lambda index: (-lengths[index], index))
-    dealt = [
-        microbatches(order[rank::processes], lengths, max_tokens, MAX_PADDING) for rank in range(processes)
+    parts = [
+        microbatches(order[rank::num_processes], lengths, max_tokens, MAX_PADDING)
+        for rank in range(num_processes)
     ]
-    most = max(map(len, dealt))
-    return [groups + [[]] * (most - len(groups)) for groups in dealt]
+    most = max(map(len, parts))
+    return [groups + [[]] * (most - len(groups)) for groups in parts]
 
 
 def collate(examples: Sequence[Example]) -> Batch:
     """Pad examples to the longest of them."""
-    longest = max(len(example.tokens) for example in examples)
-    tokens = torch.zeros(len(examples), longest, dtype=torch.long)
-    mask = torch.zeros_like(tokens)
-    answers = torch.zeros_like(tokens, dtype=torch.bool)
+    longest = max(len(example.input_ids) for example in examples)
+    input_ids = torch.zeros(len(examples), longest, dtype=torch.long)
+    attention_mask = torch.zeros_like(input_ids)
+    completion_mask = torch.zeros_like(input_ids, dtype=torch.bool)
     for row, example in enumerate(examples):
-        # Labels go by position, so it does not matter which id padding has, and an end-of-text
-        # that is the padding token too stays a label.
-        length = len(example.tokens)
-        tokens[row, :length] = torch.as_tensor(example.tokens)
-        mask[row, :length] = 1
-        answers[row, example.answer_start : length] = True
-    return Batch(tokens, mask, answers)
+        # Labels go by position. So it does not matter which id padding has, and an end-of-text that
+        # is the padding token too stays a label.
+        length = len(example.input_ids)
+        input_ids[row, :length] = torch.as_tensor(example.input_ids)
+        attention_mask[row, :length] = 1
+        completion_mask[row, example.prompt_length : length] = True
+    return Batch(input_ids, attention_mask, completion_mask)

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# The arm whose weights are all 1.
+UNIFORM = "uniform"
+
 _CARD = """\
 ---
 language: ar
@@ -13,7 +16,7 @@ library_name: {library}
 - wazn
 ---
 
-# {title}, fine-tuned by wazn ({loss})
+# {title}, fine-tuned by wazn (arm {arm})
 
 **Research software. Not a medical device. What this model writes must not be used as medical advice.**
 
@@ -72,7 +75,7 @@ def write_card(
     folder: Path,
     title: str,
     base: str,
-    loss: str,
+    arm: str,
     weights: Mapping[str, Any],
     facts: Mapping[str, Any],
     scored: Mapping[str, Any],
@@ -81,12 +84,12 @@ def write_card(
 
     Args:
         folder: from where the model is loaded.
-        title, base: what the registry calls the base model, and its source.
-        loss: `uniform` or `weighting`.
+        title, base: title and source of the base model in the registry.
+        arm: its name.
         weights: `alpha`, `beta`, `gamma` and `renormalise`.
         facts: of the run, as metrics/finetune has them.
-        scored: the note of the scored pairs; `labels` is what the severity classifier learnt from,
-            `human` or `lexicon`, None where there was none.
+        scored: the note in the metadata of the scored pairs; `labels` says what the severity classifier
+            learnt from, `human` or `lexicon`, and is None where there was no classifier.
     """
     whole = facts["method"] == "full"
     valid = facts["valid"]
@@ -102,8 +105,8 @@ def write_card(
             base_id=f"base_model: {base[4:].partition('@')[0]}\n" if base.startswith("hub:") else "",
             library="transformers" if whole else "peft",
             what="All weights of" if whole else "A LoRA adapter for",
-            loss=loss,
-            kind="plain cross-entropy" if loss == "uniform" else "severity-aware loss",
+            arm=arm,
+            kind="plain cross-entropy" if arm == UNIFORM else "severity-aware loss",
             renormalised=", divided by its mean" if weights["renormalise"] else "",
             kept=""
             if facts["kept_step"] == facts["steps"]
@@ -122,5 +125,5 @@ def write_card(
 
 
 def _named(valid: Mapping[str, Any]) -> list[str]:
-    """The severities of which there is a validation NLL."""
+    """The severities that have a validation NLL."""
     return [k.removeprefix("nll_") for k, v in valid.items() if k.startswith("nll_") and v is not None]

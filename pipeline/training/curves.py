@@ -15,19 +15,19 @@ from pipeline.training.trainer import Step
 def curves(folder: Path) -> Iterator[Callable[[Step], None]]:
     """Write each value of each step to `folder`/plots/metrics/{train,valid}/<name>.tsv.
 
-    DVCLive does, at every step, so that a run under way can be looked at. Where it is not installed or
-    cannot start, the same files are written in the end.
+    DVCLive writes them at every step, so that a run can be watched. Where it is not installed or
+    cannot start, the same files are written at the end.
     """
     try:
         from dvclive import Live  # noqa: PLC0415
 
         live = Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None)
     except Exception as error:
-        # Not installed; or, inside, DVC cannot make sense of a repository, for which it has many errors.
-        print(f"without DVCLive ({type(error).__name__}), so curves are written in the end only")
+        # It is not installed; or DVC cannot read the repository, for which it has many kinds of errors.
+        print(f"without DVCLive ({type(error).__name__}), so curves are written at the end only")
         steps: list[Step] = []
         yield steps.append
-        # Nor may a curve of an earlier run stay.
+        # A curve of an earlier run must not stay.
         shutil.rmtree(folder, ignore_errors=True)
         _write(folder, steps)
         return
@@ -43,10 +43,10 @@ def curves(folder: Path) -> Iterator[Callable[[Step], None]]:
 
 
 def _values(step: Step) -> dict[str, float]:
-    """What is plotted of a step, by a path."""
+    """The values of a step that are plotted, by the path of their curve."""
     names = ("loss", "mean_weight", "learning_rate", "gradient_norm")
-    found = {f"train/{name}": getattr(step, name) for name in names}
-    return found | {f"valid/{k}": v for k, v in (step.valid or {}).items() if v is not None}
+    values = {f"train/{name}": getattr(step, name) for name in names}
+    return values | {f"valid/{k}": v for k, v in (step.valid or {}).items() if v is not None}
 
 
 def _write(folder: Path, steps: list[Step]) -> None:

@@ -6,47 +6,53 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from pipeline.models.distributed import all_reduce_sum
 from pipeline.models.prompt import Example
 from pipeline.severities import SEVERITIES
-from pipeline.training.batching import collate, shares
-from pipeline.training.parallel import summed
+from pipeline.training.batching import collate, split_across_ranks
 
 
 @torch.no_grad()
 def score_answers(
-    model: torch.nn.Module, examples: Sequence[Example], max_tokens: int, here: PartialState
+    model: torch.nn.Module, examples: Sequence[Example], max_tokens: int, processes: PartialState
 ) -> tuple[np.ndarray, np.ndarray]:
     """Negative log-likelihood of each example's answer, unweighted.
 
     Args:
-        model: an `AnswerLoss`, perhaps shared by processes, in evaluation mode.
+        model: an `AnswerLoss`, perhaps wrapped by DDP or FSDP, in evaluation mode.
         examples: n encoded pairs, at least one.
         max_tokens: padded tokens computed at once.
-        here: the processes that divide the work; each gets all of the result.
+        processes: divide the work; each gets all of the result.
 
     Returns:
-        Its sum over the answer's tokens in nats, (n,) float64; the number of tokens, (n,).
+        Its sum over the answer's tokens in nats, (n,) float64; the number of these tokens, (n,).
     """
-    sums = torch.zeros(len(examples), dtype=torch.float64, device=here.device)
-    counts = np.array([len(example.tokens) - example.answer_start for example in examples])
-    lengths = [len(example.tokens) for example in examples]
-    for group in shares(range(len(examples)), lengths, max_tokens, here.num_processes)[here.process_index]:
-        # A process that has none left computes along, as the others may be waiting for its weights.
-        batch = collate([examples[index] for index in group or [0]]).to(here.device)
-        _, nll = model(batch, torch.zeros(len(batch.tokens), device=here.device))
+    device = processes.device
+    sums = torch.zeros(len(examples), dtype=torch.float64, device=device)
+    counts = np.array([len(example.input_ids) - example.prompt_length for example in examples])
+    lengths = [len(example.input_ids) for example in examples]
+    parts = split_across_ranks(range(len(examples)), lengths, max_tokens, processes.num_processes)
+    for group in parts[processes.process_index]:
+        # A process that has none left computes one along, as the others may be waiting for its weights.
+        batch = collate([examples[index] for index in group or [0]]).to(device)
+        _, nll = model(batch, torch.zeros(len(batch.input_ids), device=device))
         sums[group] = nll[: len(group)].double()
-    return summed(sums, here).cpu().numpy(), counts
+    return all_reduce_sum(sums, processes).cpu().numpy(), counts
 
 
 def mean_nll(sums: np.ndarray, counts: np.ndarray, severity: Sequence[str]) -> Mapping[str, float | None]:
-    """NLL per answer token in nats: `nll` over all rows, `nll_<severity>` over each severity's.
+    """NLL per answer token in nats: `nll` over all rows, `nll_<severity>` over the rows of each severity.
 
-    None where a severity has no row.
+    A severity without rows has None.
+
+    Args:
+        sums, counts: as `score_answers` gives them, (n,) each.
+        severity: of each row.
     """
     severities = np.asarray(severity)
-    chosen = {"nll": np.ones(len(sums), dtype=bool)}
-    chosen |= {f"nll_{name}": severities == name for name in reversed(SEVERITIES)}
+    groups = {"nll": np.ones(len(sums), dtype=bool)}
+    groups |= {f"nll_{name}": severities == name for name in reversed(SEVERITIES)}
     return {
         name: float(sums[rows].sum() / counts[rows].sum()) if rows.any() else None
-        for name, rows in chosen.items()
+        for name, rows in groups.items()
     }

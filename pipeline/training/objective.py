@@ -9,17 +9,17 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from pipeline.training.batching import Batch
-from pipeline.training.loss import Project, chunked_nll
+from pipeline.training.loss import LmHead, chunked_linear_cross_entropy
 
-# Logits that exist at once: a chunk has this many over the vocabulary's size, in tokens. Two buffers of
-# this many float32 are the peak: logits and their log-softmax, which becomes their gradient (0.3 GB).
-LOGITS = 1 << 25
+# Logits that exist at once: a chunk of tokens has at most this many. The peak is two buffers of so many
+# float32: the logits, and their log-softmax, which becomes their gradient (0.3 GB).
+MAX_LOGITS = 1 << 25
 
 
 class AnswerLoss(torch.nn.Module):
-    """A causal language model with the loss of a micro-batch on top, as one module.
+    """A causal language model with the loss of a micro-batch on top.
 
-    One module, so that whatever is wrapped around it (DDP, FSDP) sees the whole computation.
+    It is one module, so that DDP or FSDP around it see the whole computation.
     """
 
     def __init__(self, model: torch.nn.Module, *, in_place: bool = False) -> None:
@@ -28,8 +28,8 @@ class AnswerLoss(torch.nn.Module):
         Args:
             model: a causal language model or a PeftModel around one.
             in_place: add the gradients of matrices of the vocabulary's size to their `.grad`, which must
-                be there, without a tensor of that size in between. For one process: DDP and FSDP see to
-                gradients themselves. The loss must be differentiated once, with 1.
+                be there, without a tensor of that size in between. For one process only: DDP and FSDP
+                handle gradients themselves. The loss must be differentiated once, with 1.
         """
         super().__init__()
         self.model = model
@@ -40,67 +40,67 @@ class AnswerLoss(torch.nn.Module):
 
     @property
     def decoder(self) -> PreTrainedModel:
-        """The causal language model, with whatever layers PEFT put in place."""
+        """The causal language model, with the layers that PEFT has replaced."""
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
-    def forward(self, batch: Batch, coefficient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, batch: Batch, token_weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `answer_loss`."""
-        return answer_loss(self.decoder, batch, coefficient, in_place=self.in_place)
+        return answer_loss(self.decoder, batch, token_weight, in_place=self.in_place)
 
 
 def answer_loss(
-    model: PreTrainedModel, batch: Batch, coefficient: torch.Tensor, *, in_place: bool = False
+    model: PreTrainedModel, batch: Batch, token_weight: torch.Tensor, *, in_place: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The teacher-forced loss of a micro-batch's answers.
 
-    The hidden states of all positions are computed, logits at answer positions only.
+    The hidden states of all positions are computed, the logits at answer positions only.
 
     Args:
-        model: a causal language model; layers that PEFT put in place are run.
+        model: a causal language model; layers that PEFT has replaced are run.
         batch: B sequences of T tokens.
-        coefficient: of each pair, see `coefficients`, (B,).
+        token_weight: of the answer tokens of each pair, see `token_weights`, (B,).
         in_place: see `AnswerLoss`.
 
     Returns:
-        Sum over the pairs of coefficient times negative log-likelihood, a scalar with gradient; and
-        the negative log-likelihood of each pair's answer in nats, (B,), without one.
+        Sum over the pairs of token weight times negative log-likelihood, a scalar with gradient; and
+        the negative log-likelihood of each pair's answer in nats, (B,), without gradient.
     """
     decoder = model.base_model
-    options: dict[str, Any] = {"attention_mask": batch.mask, "use_cache": False}
+    options: dict[str, Any] = {"attention_mask": batch.attention_mask, "use_cache": False}
     if "position_ids" in inspect.signature(decoder.forward).parameters:
-        # Counted from a sequence's first token, whichever side its padding is on.
-        options["position_ids"] = (batch.mask.cumsum(dim=1) - 1).clamp(min=0)
-    hidden = decoder(batch.tokens, **options)[0]
+        # Counted from a sequence's first token, on whichever side its padding is.
+        options["position_ids"] = (batch.attention_mask.cumsum(dim=1) - 1).clamp(min=0)
+    hidden = decoder(batch.input_ids, **options)[0]
     # The state at a position predicts the token after it.
-    predicts = batch.answers[:, 1:]
+    predicts = batch.completion_mask[:, 1:]
     rows = torch.nonzero(predicts)[:, 0]
-    head = model.get_output_embeddings()
-    trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
-    # PEFT may have put something else there.
-    in_place = in_place and type(head) is torch.nn.Linear and head.bias is None and bool(trained)
-    loss, nll = chunked_nll(
+    lm_head = model.get_output_embeddings()
+    trained = [parameter for parameter in lm_head.parameters() if parameter.requires_grad]
+    # PEFT may have replaced it by a layer of another type.
+    in_place = in_place and type(lm_head) is torch.nn.Linear and lm_head.bias is None and bool(trained)
+    loss, nll = chunked_linear_cross_entropy(
         hidden[:, :-1][predicts],
-        batch.tokens[:, 1:][predicts],
-        coefficient[rows],
-        own_projection(model, in_place=in_place),
+        batch.input_ids[:, 1:][predicts],
+        token_weight[rows],
+        own_lm_head(model, in_place=in_place),
         [] if in_place else trained,
-        max(1, LOGITS // model.config.vocab_size),
+        max(1, MAX_LOGITS // model.config.vocab_size),
     )
-    sums = torch.zeros(len(batch.tokens), dtype=nll.dtype, device=nll.device)
+    sums = torch.zeros(len(batch.input_ids), dtype=nll.dtype, device=nll.device)
     return loss, sums.index_add(0, rows, nll)
 
 
-def own_projection(model: PreTrainedModel, *, in_place: bool) -> Project:
-    """What `model` itself makes of hidden states: (M, H) to logits (M, V).
+def own_lm_head(model: PreTrainedModel, *, in_place: bool) -> LmHead:
+    """The function by which `model` itself turns hidden states into logits: (M, H) to (M, V).
 
-    That is its output layer and whatever its `forward` does around it (scaling, soft-capping); its decoder
-    is made to hand on the states it is given.
+    That is its lm_head and what its `forward` does around it (scaling, soft-capping). For the call its
+    decoder is replaced by a function that returns the given states.
 
     Args:
-        in_place: its output layer, a `Linear` without bias, adds the gradient to its weight's `.grad`.
+        in_place: the lm_head, a `Linear` without bias, adds its gradient to its weight's `.grad`.
     """
-    decoder, head = model.base_model, model.get_output_embeddings()
-    weight, kind = head.weight, head.weight.device.type
+    decoder, lm_head = model.base_model, model.get_output_embeddings()
+    weight, kind = lm_head.weight, lm_head.weight.device.type
     if in_place and torch.is_autocast_enabled(kind):
         weight = weight.to(torch.get_autocast_dtype(kind))
 
@@ -109,15 +109,15 @@ def own_projection(model: PreTrainedModel, *, in_place: bool) -> Project:
             last_hidden_state=hidden[None]
         )
         if in_place:
-            head.forward = lambda states: _AddingLinear.apply(  # type: ignore[no-untyped-call]
-                states.to(weight.dtype), weight.detach(), head.weight.grad
+            lm_head.forward = lambda states: _AddingLinear.apply(  # type: ignore[no-untyped-call]
+                states.to(weight.dtype), weight.detach(), lm_head.weight.grad
             )
         try:
             logits: torch.Tensor = model.forward().logits.squeeze(0)
         finally:
             del decoder.forward
             if in_place:
-                del head.forward
+                del lm_head.forward
         return logits
 
     return project
@@ -134,9 +134,9 @@ class _AddingLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (hidden, weight), slope = ctx.saved_tensors, upstream[0]
-        if ctx.total.dtype == slope.dtype:
-            ctx.total.addmm_(slope[0].T, hidden[0])
+        (hidden, weight), gradient = ctx.saved_tensors, upstream[0]
+        if ctx.total.dtype == gradient.dtype:
+            ctx.total.addmm_(gradient[0].T, hidden[0])
         else:
-            ctx.total.add_(slope[0].T @ hidden[0])
-        return slope @ weight, None, None
+            ctx.total.add_(gradient[0].T @ hidden[0])
+        return gradient @ weight, None, None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,68 +14,42 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from torch.distributed.tensor import DTensor
 from tqdm import tqdm
-from transformers import get_scheduler
 
 from pipeline.errors import WaznError
+from pipeline.models.distributed import all_reduce_sum
+from pipeline.models.microbatches import resolve
 from pipeline.models.prompt import Example
-from pipeline.training.batching import collate, optimiser_steps, shares
+from pipeline.training.batching import collate, optimiser_steps, split_across_ranks
 from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.dropout import PairDropout
 from pipeline.training.likelihood import mean_nll, score_answers
-from pipeline.training.loss import coefficients
+from pipeline.training.loss import token_weights
 from pipeline.training.objective import AnswerLoss
-from pipeline.training.parallel import accumulating, restore_trained, shared, summed, trained_state
+from pipeline.training.optimisation import create_lr_scheduler, create_optimiser
+from pipeline.training.parallel import (
+    restore_trained,
+    trained_state,
+    without_all_reduce,
+    wrap_for_processes,
+)
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes:
-        epochs: passes over the examples.
-        batch_size: sequences of one optimiser step, over all processes.
-        length_window: steps within which sequences of like length are put together.
-        tokens_per_microbatch: padded tokens computed at once by a process; speed and memory only.
-        loss_mean: `sequence` or `token`, see `loss.py`.
-        optimiser: `adamw` or `adafactor`.
-        learning_rate: its peak, reached after warm-up.
-        weight_decay: decoupled from the gradient.
-        schedule: `linear` or `cosine` to 0 after warm-up, or `constant`.
-        warmup: share of all steps over which the rate rises.
-        max_grad_norm: the gradient's norm is clipped to this.
-        evaluate_every: epochs between evaluations on the validation pairs.
-        keep: `last`, or `best` to end with the weights of the least validation NLL.
-        checkpoint_every: optimiser steps between checkpoints.
-        seed: of the order and of dropout.
-    """
-
-    epochs: int
-    batch_size: int
-    length_window: int
-    tokens_per_microbatch: int
-    loss_mean: str
-    optimiser: str
-    learning_rate: float
-    weight_decay: float
-    schedule: str
-    warmup: float
-    max_grad_norm: float
-    evaluate_every: float
-    keep: str
-    checkpoint_every: int
-    seed: int
+if TYPE_CHECKING:
+    from pipeline.config.resources import TrainResources
+    from pipeline.config.training import TrainConfig
+    from pipeline.training.dataset import Validation
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step done.
+    """One optimiser step that is done.
 
     Attributes:
-        number: from 1; epoch: so far.
-        loss: of the step, the mean that `Recipe.loss_mean` names, weighted.
+        number: from 1; epoch: passes over the pairs so far.
+        loss: of the step, weighted and averaged as `TrainConfig.loss_reduction` says.
         mean_weight: of the step's pairs.
-        learning_rate: with which it was made; gradient_norm: before clipping.
+        learning_rate: of the step; gradient_norm: before clipping.
         tokens: of its sequences, without padding.
-        valid: after it, where there was an evaluation: NLL per answer token, see `mean_nll`.
+        valid: NLL per answer token after the step, where there was an evaluation; see `mean_nll`.
     """
 
     number: int
@@ -88,175 +62,190 @@ class Step:
     valid: dict[str, float | None] | None
 
 
-@dataclass(frozen=True)
-class Validation:
-    """Pairs that are not trained on, and their severities, for evaluation during training."""
-
-    examples: Sequence[Example]
-    severities: Sequence[str]
-
-
 def train(
     model: torch.nn.Module,
     examples: Sequence[Example],
-    recipe: Recipe,
-    name: str,
+    config: "TrainConfig",
+    resources: "TrainResources",
+    seed: int,
     *,
-    valid: Validation | None = None,
+    name: str,
+    valid: "Validation | None" = None,
     checkpoints: Checkpoints | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Generator[Step, None, None]:
     """Train `model` in place and yield each step once it is done.
 
-    Where there is a checkpoint the steps before it are yielded as they were, and training goes on after it:
-    dropout and order follow from the seed and the step's number, so the result is the same.
+    Where there is a checkpoint, the steps before it are yielded as they were, and training goes on after
+    it. Order and dropout follow from the seed and the number of the step, so the result is the same.
 
     Args:
         model: a causal language model or a PeftModel around one; what requires a gradient is trained.
         examples: at least one.
-        recipe: how.
+        config: how to train.
+        resources: what changes speed and memory only.
+        seed: of order and dropout.
         name: what messages call the run.
         valid: evaluated on; None for no evaluation.
-        checkpoints: where to keep them; None for none.
-        dtype: that matrix products are computed in; weights keep their own.
+        checkpoints: where they are kept; None for none.
+        dtype: of matrix products; weights keep their own.
 
     Raises:
         WaznError: the loss or the gradient is not finite; names step, rows and learning rate.
     """
-    run = _Run(model, examples, recipe, name, dtype)
+    run = _Run(model, examples, config, resources, seed, name, dtype)
     history, best = run.resume(checkpoints) if checkpoints else ([], {})
     yield from (Step(**step) for step in history)
     with tqdm(
-        total=recipe.epochs * sum(run.lengths),
+        total=config.epochs * sum(run.lengths),
         initial=sum(step["tokens"] for step in history),
         desc=name,
         unit="token",
         unit_scale=True,
-        disable=not run.here.is_main_process,
+        disable=not run.processes.is_main_process,
     ) as bar:
         for number, indices in enumerate(run.steps(), start=1):
             if number <= len(history):
                 continue
             step = run.step(number, indices)
-            due = _is_due(number / run.per_epoch, 1 / run.per_epoch, recipe.evaluate_every)
-            if valid and (due or number == run.total):
-                found = run.evaluate(valid, number)
-                step = dataclasses.replace(step, valid=found)
-                if recipe.keep == "best" and found["nll"] < best.get("nll", math.inf):
+            due = _is_due(number / run.steps_per_epoch, 1 / run.steps_per_epoch, config.evaluate_every)
+            if valid and (due or number == run.total_steps):
+                nll = run.evaluate(valid, number)
+                step = dataclasses.replace(step, valid=nll)
+                if config.checkpoint_selection == "best" and nll["nll"] < best.get("nll", math.inf):
                     # On a CPU the state is the very weights, which go on changing.
-                    best = {"nll": found["nll"]} | copy.deepcopy(run.state(with_optimiser=False))
+                    best = {"nll": nll["nll"]} | copy.deepcopy(run.state(with_optimiser=False))
             history.append(dataclasses.asdict(step))
-            bar.set_postfix_str(f"step {number}/{run.total}, loss {step.loss:.3f}", refresh=False)
+            bar.set_postfix_str(f"step {number}/{run.total_steps}, loss {step.loss:.3f}", refresh=False)
             bar.update(step.tokens)
-            if checkpoints and number % checkpoints.every == 0 and number < run.total:
+            if checkpoints and number % resources.checkpoint_every == 0 and number < run.total_steps:
                 run.save(checkpoints, number, history, best)
             yield step
     if best:
-        restore_trained(run.module, None, best, run.here)
+        restore_trained(run.module, None, best, run.processes)
     model.eval()
 
 
 def _is_due(epoch: float, step: float, every: float) -> bool:
-    """Whether the epoch, one step of it ago, had not reached the multiple of `every` that it has now."""
-    # A hair more than the epoch: a multiple of every may be computed a little too large.
+    """Whether this step passed a multiple of `every`.
+
+    Args:
+        epoch: passes over the pairs after the step.
+        step: passes over the pairs that one step makes.
+        every: passes between two evaluations.
+    """
+    # A little more than the epoch: a multiple of `every` may be computed a little too large.
     return math.floor((epoch + 1e-9) / every) > math.floor((epoch - step + 1e-9) / every)
 
 
 class _Run:
-    """The model, its optimiser and schedule, and the processes that share them."""
+    """The model, its optimiser and lr_scheduler, and the processes that train it together."""
 
     def __init__(
         self,
         model: torch.nn.Module,
         examples: Sequence[Example],
-        recipe: Recipe,
+        config: "TrainConfig",
+        resources: "TrainResources",
+        seed: int,
         name: str,
         dtype: torch.dtype,
     ) -> None:
-        self.here = PartialState(cpu=not torch.cuda.is_available())
-        self.examples, self.recipe, self.name, self.dtype = examples, recipe, name, dtype
-        self.lengths = [len(example.tokens) for example in examples]
-        self.per_epoch = math.ceil(len(examples) / recipe.batch_size)
-        self.total = self.per_epoch * recipe.epochs
-        self.module = shared(AnswerLoss(model, in_place=self.here.num_processes == 1), self.here)
+        self.processes = PartialState(cpu=not torch.cuda.is_available())
+        self.examples, self.config, self.seed, self.name, self.dtype = examples, config, seed, name, dtype
+        self.max_tokens = resolve(resources.tokens_per_microbatch, "microbatch_tokens")
+        self.lengths = [len(example.input_ids) for example in examples]
+        self.steps_per_epoch = math.ceil(len(examples) / config.batch_size)
+        self.total_steps = self.steps_per_epoch * config.epochs
+        answer_loss = AnswerLoss(model, in_place=self.processes.num_processes == 1)
+        self.module = wrap_for_processes(answer_loss, self.processes)
         self.trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.optimiser = _optimiser(self.trained, recipe)
-        self.schedule = get_scheduler(
-            {"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
-            self.optimiser,
-            num_warmup_steps=round(recipe.warmup * self.total),
-            num_training_steps=self.total,
-        )
+        self.optimiser = create_optimiser(self.trained, config)
+        self.lr_scheduler = create_lr_scheduler(self.optimiser, config, self.total_steps)
 
     def steps(self) -> Iterator[list[int]]:
         """The sequences of every step of the run."""
-        recipe = self.recipe
-        for epoch in range(recipe.epochs):
+        config = self.config
+        for epoch in range(config.epochs):
             yield from optimiser_steps(
-                self.lengths, recipe.batch_size, recipe.length_window, recipe.seed, epoch
+                self.lengths, config.batch_size, config.length_window, self.seed, epoch
             )
 
     def step(self, number: int, indices: Sequence[int]) -> Step:
         """Make one optimiser step."""
-        recipe, here = self.recipe, self.here
-        # What is drawn depends on nothing that came before, so that a run can be taken up at any step.
-        torch.manual_seed(_seed(recipe.seed, number, here.process_index))
         self.module.train()
         for parameter in self.trained:
-            # Kept from step to step, so that they do not break up the memory for activations.
+            # Gradients are kept from step to step, so that they do not break up the memory for activations.
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad.zero_()
-        place = {index: position for position, index in enumerate(indices)}
         weights = np.array([self.examples[index].weight for index in indices])
-        answers = np.array([_answer_tokens(self.examples[index]) for index in indices])
-        # Gradients are averaged over the processes; the loss is their sum.
-        factor = coefficients(weights, answers, recipe.loss_mean)
-        nll = torch.zeros(len(indices), dtype=torch.float64, device=here.device)
-        mine = shares(indices, self.lengths, recipe.tokens_per_microbatch, here.num_processes)
-        groups = mine[here.process_index]
-        for left, group in enumerate(groups, start=1 - len(groups)):
-            batch = collate([self.examples[index] for index in group or indices[:1]]).to(here.device)
-            places = [place[index] for index in group]
-            # A process that has no sequence left computes one along for nothing.
-            factors = here.num_processes * factor[places] if group else np.zeros(1)
-            with accumulating(self.module) if left else nullcontext():
-                with torch.autocast(here.device.type, self.dtype, self.dtype != torch.float32):
-                    loss, found = self.module(batch, torch.as_tensor(factors, device=here.device))
-                loss.backward()
-            nll[places] = found[: len(group)].double()
-        terms = factor * summed(nll, here).cpu().numpy()
-        rate = self.schedule.get_last_lr()[0]
-        total = torch.nn.utils.clip_grad_norm_(self.trained, recipe.max_grad_norm)
+        examples = [self.examples[index] for index in indices]
+        counts = np.array([len(example.input_ids) - example.prompt_length for example in examples])
+        token_weight = token_weights(weights, counts, self.config.loss_reduction)
+        terms = token_weight * self._backward(number, indices, token_weight)
+        learning_rate = float(self.lr_scheduler.get_last_lr()[0])
+        total = torch.nn.utils.clip_grad_norm_(self.trained, self.config.max_grad_norm)
         norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
         if not (np.isfinite(terms).all() and math.isfinite(norm)):
-            raise self._diverged(
-                number, [indices[k] for k in np.flatnonzero(~np.isfinite(terms)).tolist()] or indices, rate
-            )
+            broken = [indices[row] for row in np.flatnonzero(~np.isfinite(terms)).tolist()] or indices
+            raise self._diverged(number, broken, learning_rate)
         self.optimiser.step()
-        self.schedule.step()
+        self.lr_scheduler.step()
         return Step(
             number=number,
-            epoch=number / self.per_epoch,
+            epoch=number / self.steps_per_epoch,
             loss=float(terms.sum()),
             mean_weight=float(weights.mean()),
-            learning_rate=rate,
+            learning_rate=learning_rate,
             gradient_norm=norm,
             tokens=sum(self.lengths[index] for index in indices),
             valid=None,
         )
 
+    def _backward(self, number: int, indices: Sequence[int], token_weight: np.ndarray) -> np.ndarray:
+        """Add the gradient of a step to `.grad`, one micro-batch after the other.
+
+        Args:
+            number: of the step, from 1.
+            indices: its N sequences.
+            token_weight: (N,).
+
+        Returns:
+            NLL of each answer in nats, (N,), in every process.
+        """
+        processes, device = self.processes, self.processes.device
+        row_of = {index: row for row, index in enumerate(indices)}
+        nll = torch.zeros(len(indices), dtype=torch.float64, device=device)
+        parts = split_across_ranks(indices, self.lengths, self.max_tokens, processes.num_processes)
+        groups = parts[processes.process_index]
+        for left, group in enumerate(groups, start=1 - len(groups)):
+            computed = group or [indices[0]]
+            batch = collate([self.examples[index] for index in computed]).to(device)
+            rows = [row_of[index] for index in group]
+            # Gradients are averaged over the processes, and the loss is their sum. A process that has no
+            # sequence left computes one along with weight 0.
+            scale = processes.num_processes * token_weight[rows] if group else np.zeros(1)
+            dropout = PairDropout(
+                [_seed(self.seed, number, index) for index in computed],
+                [self.lengths[index] for index in computed],
+            )
+            with without_all_reduce(self.module) if left else nullcontext():
+                with dropout, torch.autocast(device.type, self.dtype, self.dtype != torch.float32):
+                    loss, group_nll = self.module(batch, torch.as_tensor(scale, device=device))
+                loss.backward()
+            nll[rows] = group_nll[: len(group)].double()
+        return all_reduce_sum(nll, processes).cpu().numpy()
+
     def evaluate(self, valid: "Validation", number: int) -> dict[str, Any]:
         """NLL of the validation pairs after a step."""
         self.module.eval()
-        with torch.autocast(self.here.device.type, self.dtype, self.dtype != torch.float32):
-            sums, counts = score_answers(
-                self.module, valid.examples, self.recipe.tokens_per_microbatch, self.here
-            )
-        unusable = [valid.examples[index].id for index in np.flatnonzero(~np.isfinite(sums)).tolist()]
-        if unusable:
+        with torch.autocast(self.processes.device.type, self.dtype, self.dtype != torch.float32):
+            sums, counts = score_answers(self.module, valid.examples, self.max_tokens, self.processes)
+        broken = [valid.examples[row].id for row in np.flatnonzero(~np.isfinite(sums)).tolist()]
+        if broken:
             raise WaznError(
-                f"{self.name}: the NLL of validation rows {', '.join(unusable)} is not finite after step "
+                f"{self.name}: the NLL of validation rows {', '.join(broken)} is not finite after step "
                 f"{number}; lower finetune.learning_rate or look at these rows. Checkpoints are kept"
             )
         return dict(mean_nll(sums, counts, valid.severities))
@@ -268,58 +257,41 @@ class _Run:
     def save(self, checkpoints: Checkpoints, step: int, history: list[Any], best: dict[str, Any]) -> None:
         """Write a checkpoint."""
         state = self.state(with_optimiser=True)
-        if self.here.is_main_process:
-            more = {"schedule": self.schedule.state_dict(), "history": history, "best": best}
+        if self.processes.is_main_process:
+            more = {"lr_scheduler": self.lr_scheduler.state_dict(), "history": history, "best": best}
             checkpoints.save(step, state | more)
 
     def resume(self, checkpoints: Checkpoints) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Take up the newest checkpoint, if there is one.
+        """Go on from the newest checkpoint, if there is one.
 
         Returns:
-            The steps done, and the best weights so far with their `nll` (empty if there are none).
+            The steps that are done, and the best weights so far with their `nll`; empty if there are none.
         """
-        found = (checkpoints.latest() or {}) if self.here.is_main_process else {}
-        light = [
-            {name: found.get(name) for name in ("schedule", "history")},
-            found.get("best", {}).get("nll"),
-        ]
-        broadcast_object_list(light)
-        said, nll = light
-        if not said["history"]:
+        state = (checkpoints.latest() or {}) if self.processes.is_main_process else {}
+        # Without the weights, which `restore_trained` sends in a way of its own.
+        shared = [state.get("lr_scheduler"), state.get("history"), state.get("best", {}).get("nll")]
+        broadcast_object_list(shared)
+        lr_scheduler, history, best_nll = shared
+        if not history:
             return [], {}
-        restore_trained(self.module, self.optimiser, found, self.here)
-        self.schedule.load_state_dict(said["schedule"])
-        if self.here.is_main_process:
+        restore_trained(self.module, self.optimiser, state, self.processes)
+        self.lr_scheduler.load_state_dict(lr_scheduler)
+        if self.processes.is_main_process:
             print(
-                f"{self.name}: goes on after step {len(said['history'])} of {self.total}, from a checkpoint"
+                f"{self.name}: goes on after step {len(history)} of {self.total_steps}, from a checkpoint"
             )
-        best = found.get("best", {"nll": nll}) if nll is not None else {}
-        return said["history"], best
+        best = state.get("best", {"nll": best_nll}) if best_nll is not None else {}
+        return history, best
 
-    def _diverged(self, number: int, rows: Sequence[int], rate: float) -> WaznError:
-        named = ", ".join(self.examples[index].id for index in rows)
+    def _diverged(self, number: int, indices: Sequence[int], learning_rate: float) -> WaznError:
+        rows = ", ".join(self.examples[index].id for index in indices)
         return WaznError(
-            f"{self.name}: loss or gradient is not finite at step {number} (learning rate {rate:g}, rows "
-            f"{named}); lower finetune.learning_rate or look at these rows. Checkpoints are kept"
+            f"{self.name}: loss or gradient is not finite at step {number} (learning rate "
+            f"{learning_rate:g}, rows {rows}); lower finetune.learning_rate or look at these rows. "
+            "Checkpoints are kept"
         )
 
 
-def _answer_tokens(example: Example) -> int:
-    return len(example.tokens) - example.answer_start
-
-
 def _seed(*parts: int) -> int:
-    """A seed that differs wherever one of `parts` does."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-def _optimiser(parameters: Sequence[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    if recipe.optimiser == "adafactor":
-        if any(isinstance(parameter, DTensor) for parameter in parameters):
-            raise WaznError(
-                "finetune.optimiser: adafactor of torch cannot update weights that FSDP has divided; "
-                "set it to adamw"
-            )
-        return torch.optim.Adafactor(parameters, **options)
-    return torch.optim.AdamW(parameters, fused=True, **options)
+    """A seed of 64 bits that differs wherever one of `parts` does."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])

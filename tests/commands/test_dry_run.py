@@ -90,7 +90,7 @@ def test_plan_is_what_a_run_then_does(model, changes, project, table, capsys, mo
     seen = params.finetune.epochs * found["tokens"]
     tokenizer = load_tokenizer(Path("models/base") / model)
     data = stage.load_data(tokenizer, params.finetune, params.weighting)
-    lengths = [(len(e.tokens), len(e.tokens) - e.answer_start) for e in data.examples]
+    lengths = [(len(e.input_ids), len(e.input_ids) - e.prompt_length) for e in data.examples]
     todo = plan.work(lengths, params.finetune, 17)
     assert (todo.steps, todo.tokens, todo.padded) == (found["steps"], seen, sum(computed))
     assert todo.largest == max(computed)

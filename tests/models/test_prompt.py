@@ -65,7 +65,7 @@ def test_generation_starts_from_the_very_tokens_before_the_answer(any_tokenizer,
             max_new_tokens=1,
             name="test",
         )
-        assert recorder.prompts == [list(example.tokens[: example.answer_start])]
+        assert recorder.prompts == [list(example.input_ids[: example.prompt_length])]
 
 
 def test_prompt_stays_open_and_keeps_its_start(any_tokenizer):
@@ -78,7 +78,7 @@ def test_prompt_stays_open_and_keeps_its_start(any_tokenizer):
 
 def test_answer_is_closed_by_one_end_of_text(any_tokenizer):
     example = encode(any_tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=500)
-    spoken = list(example.tokens[example.answer_start :])
+    spoken = list(example.input_ids[example.prompt_length :])
     assert spoken[-1] == any_tokenizer.eos_token_id
     assert any_tokenizer.decode(spoken[:-1]) == ANSWER
 
@@ -101,9 +101,9 @@ def test_prompt_that_leaves_no_answer_token_gives_none(missing, tokenizer):
 @pytest.mark.parametrize("room", [1, 2, 5])
 def test_long_answer_is_cut_at_max_length_without_an_end(room, tokenizer):
     whole = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=500)
-    cut = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=whole.answer_start + room)
-    assert list(cut.tokens) == list(whole.tokens[: whole.answer_start + room])
-    assert cut.answer_start == whole.answer_start
+    cut = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=whole.prompt_length + room)
+    assert list(cut.tokens) == list(whole.tokens[: whole.prompt_length + room])
+    assert cut.prompt_length == whole.prompt_length
     assert tokenizer.eos_token_id not in cut.tokens
 
 

@@ -231,7 +231,7 @@ def test_metrics_are_those_of_the_very_run(architecture, loss, project, scored, 
     adapter = load_file(project / "models" / loss / architecture / str(SEED) / "adapter_model.safetensors")
     assert found["trained_parameters"] == sum(tensor.numel() for tensor in adapter.values())
     data = data_of(project)
-    assert found["tokens"] == sum(len(example.tokens) for example in data.examples)
+    assert found["tokens"] == sum(len(example.input_ids) for example in data.examples)
     assert (found["method"], found["pairs"], found["left_out"]) == ("lora", TRAIN, [])
     assert (found["steps"], found["kept_step"]) == (steps, steps)
     weights = pair_weights(scored[scored["split"] == "train"], **WEIGHTS[loss].model_dump())

@@ -314,8 +314,8 @@ def test_answer_is_closed_by_end_of_text_and_padding_is_no_label(tokenizer, pair
     examples = [encode(tokenizer, "row", *pair, weight=1.0, max_length=192) for pair in pairs]
     batch = collate(examples)
     for row, (pair, example) in enumerate(zip(pairs, examples, strict=True)):
-        labels = batch.tokens[row][batch.answers[row]].tolist()
-        assert labels == list(example.tokens[example.answer_start :])
+        labels = batch.input_ids[row][batch.completion_mask[row]].tolist()
+        assert labels == list(example.input_ids[example.prompt_length :])
         assert labels[-1] == tokenizer.eos_token_id
         assert not {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id} & {*labels[:-1]}
         assert tokenizer.decode(labels[:-1]) == pair[1]
@@ -326,8 +326,8 @@ def test_special_tokens_that_a_text_spells_out_are_text(tokenizer):
     start = encode_prompt(tokenizer, SPELLED)
     assert not special & set(start[1:])
     example = encode(tokenizer, "row", SPELLED, SPELLED, 1.0, max_length=500)
-    assert not special & set(example.tokens[len(start) : -1])
-    assert tokenizer.decode(example.tokens[len(start) : -1]) == SPELLED
+    assert not special & set(example.input_ids[len(start) : -1])
+    assert tokenizer.decode(example.input_ids[len(start) : -1]) == SPELLED
 
 
 def test_tokenizer_beside_the_adapter_reads_alike(model, tokenizer, pairs):
@@ -429,7 +429,7 @@ def adapted(architecture):
 
 def loss_of(decoder, batch):
     """Negative log-likelihood of all answers, with gradient; and that of each, without."""
-    return answer_loss(decoder, batch, torch.ones(len(batch.tokens), dtype=torch.float64))
+    return answer_loss(decoder, batch, torch.ones(len(batch.input_ids), dtype=torch.float64))
 
 
 def test_loss_of_a_padded_batch_is_that_of_each_pair_alone(exact, pairs):
@@ -442,9 +442,9 @@ def test_loss_of_a_padded_batch_is_that_of_each_pair_alone(exact, pairs):
     gradients = torch.autograd.grad(total, trained)
     alone = []
     for example in examples:
-        tokens = torch.tensor([example.tokens])
-        logits = peft(tokens).logits[0, example.answer_start - 1 : -1]
-        alone.append(cross_entropy(logits, tokens[0, example.answer_start :], reduction="sum"))
+        tokens = torch.tensor([example.input_ids])
+        logits = peft(tokens).logits[0, example.prompt_length - 1 : -1]
+        alone.append(cross_entropy(logits, tokens[0, example.prompt_length :], reduction="sum"))
     expected = torch.stack(alone)
     # Bloom computes attention's softmax in float32 whatever the number type.
     near = {"rtol": 1e-5, "atol": 1e-5} if exact.architecture == "bloom" else {"rtol": 1e-9, "atol": 1e-9}

@@ -88,7 +88,7 @@ def test_a_looser_bound_on_padding_makes_fewer_groups():
 def test_shares_hold_the_step_once_in_equally_many_microbatches(lengths, max_tokens, processes, random):
     """Also where there are fewer sequences than processes."""
     step = random.sample(range(len(lengths)), random.randint(1, len(lengths)))
-    found = shares(step, lengths, max_tokens, processes)
+    found = split_across_ranks(step, lengths, max_tokens, processes)
     assert len(found) == processes
     assert sorted(index for groups in found for index in flat(groups)) == sorted(step)
     assert len({len(groups) for groups in found}) == 1
@@ -113,18 +113,77 @@ def test_shares_hold_the_step_once_in_equally_many_microbatches(lengths, max_tok
     ids=["alone", "one each", "two each", "one too few", "fewer than processes"],
 )
 def test_shares_by_hand(lengths, max_tokens, processes, expected):
-    assert shares(range(len(lengths)), lengths, max_tokens, processes) == expected
+    assert split_across_ranks(range(len(lengths)), lengths, max_tokens, processes) == expected
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_shares_depend_on_the_steps_sequences_only(processes):
     step = list(range(3, 40))
-    assert shares(step[::-1], LENGTHS, 300, processes) == shares(step, LENGTHS, 300, processes)
+    assert split_across_ranks(step[::-1], LENGTHS, 300, processes) == split_across_ranks(step, LENGTHS, 300,
+    processes)
 
 
 def test_shares_are_about_equally_long():
-    found = [sum(LENGTHS[i] for i in flat(groups)) for groups in shares(range(50), LENGTHS, 300, 2)]
-    assert max(found) < 1.05 * min(found)
+    found = [sum(LENGTHS[i] for i in flat(groups)) for groups in split_across_ranks(range(50), LENGTHS, 300,
+    2)] assert max(found) < 1.05 * min(found)
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
+    
 
 
 # ---- optimiser steps ------------------------------------------------------------------------------
@@ -206,7 +265,7 @@ def real_lengths():
     examples, _ = encode_pairs(
         tokenizer, pairs, [1.0] * len(pairs), load(ROOT / "params.yaml").finetune.max_length
     )
-    return [len(example.tokens) for example in examples]
+    return [len(example.input_ids) for example in examples]
 
 
 @pytest.mark.parametrize("profile", ["params.yaml", "profiles/paper.yaml"])
@@ -216,7 +275,7 @@ def test_padding_on_the_real_posts(profile, batch_size, most, real_lengths):
     padded = empty = 0
     for epoch in range(3):
         for step in optimiser_steps(real_lengths, batch_size, finetune.length_window, 17, epoch):
-            for group in shares(step, real_lengths, finetune.tokens_per_microbatch, 1)[0]:
+            for group in split_across_ranks(step, real_lengths, finetune.tokens_per_microbatch, 1)[0]:
                 found = padding(group, real_lengths)
                 padded, empty = padded + found[0], empty + found[1]
     assert padded - empty == 3 * sum(real_lengths)
@@ -228,10 +287,10 @@ def test_padding_on_the_real_posts(profile, batch_size, most, real_lengths):
 
 def test_collate_by_hand():
     batch = collate([Example("a", [7, 8, 9, 1], 2, 0.5), Example("b", [5, 6], 1, 1.5)])
-    assert batch.tokens.tolist() == [[7, 8, 9, 1], [5, 6, 0, 0]]
-    assert batch.mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
-    assert batch.answers.tolist() == [[False, False, True, True], [False, True, False, False]]
-    assert (batch.tokens.dtype, batch.answers.dtype) == (torch.int64, torch.bool)
+    assert batch.input_ids.tolist() == [[7, 8, 9, 1], [5, 6, 0, 0]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert batch.completion_mask.tolist() == [[False, False, True, True], [False, True, False, False]]
+    assert (batch.input_ids.dtype, batch.completion_mask.dtype) == (torch.int64, torch.bool)
 
 
 def test_batch_moves_as_a_whole():

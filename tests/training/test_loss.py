@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.severities import PROBABILITIES
 from pipeline.severity.weights import pair_weights
-from pipeline.training.loss import chunked_nll, coefficients
+from pipeline.training.loss import chunked_linear_cross_entropy, coefficients
 
 
 def scored(*rows):
@@ -107,7 +107,8 @@ def test_weights_of_pairs_do_not_mix(mean):
         assert found @ nll == pytest.approx(expected, rel=1e-15)
 
 
-# ---- chunked_nll ----------------------------------------------------------------------------------
+# ---- chunked_linear_cross_entropy
+# ----------------------------------------------------------------------------------
 
 TOKENS, WIDTH, VOCABULARY = 13, 6, 40
 
@@ -125,7 +126,7 @@ def states():
 def in_chunks(states, chunk, trained=True):
     hidden, labels, coefficient, head = states
     parameters = list(head.parameters()) if trained else []
-    loss, nll = chunked_nll(hidden, labels, coefficient, head, parameters, chunk)
+    loss, nll = chunked_linear_cross_entropy(hidden, labels, coefficient, head, parameters, chunk)
     return loss, nll, torch.autograd.grad(2.5 * loss, [hidden, *parameters])
 
 
@@ -156,7 +157,7 @@ def test_projection_is_given_no_more_than_a_chunk_and_each_state_once(states):
     hidden, labels, coefficient, head = states
     seen = []
     head.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
-    loss, _ = chunked_nll(hidden, labels, coefficient, head, list(head.parameters()), 5)
+    loss, _ = chunked_linear_cross_entropy(hidden, labels, coefficient, head, list(head.parameters()), 5)
     loss.backward()
     assert seen == [5, 5, 3]
 
@@ -166,7 +167,7 @@ def test_half_precision_logits_give_a_float32_loss(dtype, states):
     hidden, labels, coefficient, head = states
     exact = cross_entropy(head(hidden), labels, reduction="none")
     rounded = hidden.to(dtype)
-    loss, nll = chunked_nll(rounded, labels, coefficient, head.to(dtype), [], 5)
+    loss, nll = chunked_linear_cross_entropy(rounded, labels, coefficient, head.to(dtype), [], 5)
     assert (loss.dtype, nll.dtype) == (torch.float32, torch.float32)
     torch.testing.assert_close(nll.double(), exact, rtol=0, atol=0.05)
 
@@ -197,7 +198,8 @@ def test_token_of_coefficient_0_leaves_no_trace_in_the_gradient(states):
 def test_nothing_is_differentiated_where_nothing_is_to_be(states):
     hidden, labels, coefficient, head = states
     with torch.no_grad():
-        loss, nll = chunked_nll(hidden, labels, coefficient, head, list(head.parameters()), 5)
+        loss, nll = chunked_linear_cross_entropy(hidden, labels, coefficient, head, list(head.parameters()),
+        5)
     assert not loss.requires_grad
     torch.testing.assert_close((coefficient * nll).sum(), loss, rtol=1e-15, atol=0)
     assert all(parameter.grad is None for parameter in head.parameters())

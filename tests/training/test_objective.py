@@ -34,7 +34,7 @@ def wide_softmax(monkeypatch):
 
 
 def step_coefficients(examples, mean):
-    lengths = np.array([len(e.tokens) - e.answer_start for e in examples])
+    lengths = np.array([len(e.input_ids) - e.prompt_length for e in examples])
     return torch.tensor(coefficients(np.array([e.weight for e in examples]), lengths, mean))
 
 
@@ -175,9 +175,9 @@ def test_row_of_weight_0_leaves_no_trace_in_the_gradient(mean, examples):
     model = random_model("gpt2")
     kept, silenced = examples[1], dataclasses.replace(examples[2], weight=0.0)
     found = gradients(model, loss_of(model, [kept, silenced], mean))
-    share = {"sequence": 1 / 2, "token": len(kept.tokens) - kept.answer_start}[mean]
+    share = {"sequence": 1 / 2, "token": len(kept.tokens) - kept.prompt_length}[mean]
     if mean == "token":
-        share /= sum(len(e.tokens) - e.answer_start for e in (kept, silenced))
+        share /= sum(len(e.input_ids) - e.prompt_length for e in (kept, silenced))
     alone = gradients(model, loss_of(model, [kept], mean))
     assert_close(found, {name: share * g for name, g in alone.items()}, atol=1e-12)
 
@@ -191,10 +191,10 @@ def test_only_positions_that_predict_an_answer_token_are_projected(architecture,
     hook = head.register_forward_hook(lambda _, inputs, output: rows.append(output[0].detach()))
     loss, _ = answer_loss(model, batch, torch.ones(len(examples)))
     hook.remove()
-    assert sum(map(len, rows)) == sum(len(e.tokens) - e.answer_start for e in examples)
+    assert sum(map(len, rows)) == sum(len(e.input_ids) - e.prompt_length for e in examples)
     with torch.no_grad():
         expected = torch.cat(
-            [model(torch.tensor([e.tokens])).logits[0, e.answer_start - 1 : -1] for e in examples]
+            [model(torch.tensor([e.input_ids])).logits[0, e.prompt_length - 1 : -1] for e in examples]
         )
     torch.testing.assert_close(torch.cat(rows), expected, rtol=0, atol=1e-3)
     assert loss.isfinite()
@@ -204,21 +204,21 @@ def test_padding_that_is_end_of_text_is_no_label_but_the_closing_one_is(examples
     """Trap 1: the notebooks' padding is end-of-text, and all of it is in their loss."""
     end = tokenizer.eos_token_id
     model = random_model("gpt2", eos_token_id=end, pad_token_id=end)
-    assert all(example.tokens[-1] == end for example in examples)
+    assert all(example.input_ids[-1] == end for example in examples)
     batch = padded(collate(examples), 9, "right", end)
     _, found = answer_loss(model, batch, torch.ones(len(examples)))
     expected = [sum(answer_nlls(model, e)).item() for e in examples]
     assert found.tolist() == pytest.approx(expected, abs=1e-10)
-    unclosed = [dataclasses.replace(e, tokens=e.tokens[:-1]) for e in examples]
+    unclosed = [dataclasses.replace(e, tokens=e.input_ids[:-1]) for e in examples]
     _, without = answer_loss(model, collate(unclosed), torch.ones(len(examples)))
     assert (found - without > 1e-3).all(), "the closing end-of-text is not in the loss"
 
 
 def padded(batch, columns, side, token):
     """The batch with `columns` more columns of padding, all padding at `side` and written as `token`."""
-    width = batch.tokens.shape[1] + columns
-    found = [torch.zeros(len(batch.tokens), width, dtype=t.dtype) for t in vars(batch).values()]
-    for row, length in enumerate(batch.mask.sum(dim=1).tolist()):
+    width = batch.input_ids.shape[1] + columns
+    found = [torch.zeros(len(batch.input_ids), width, dtype=t.dtype) for t in vars(batch).values()]
+    for row, length in enumerate(batch.attention_mask.sum(dim=1).tolist()):
         part = slice(0, length) if side == "right" else slice(width - length, width)
         for new, old in zip(found, vars(batch).values(), strict=True):
             new[row, part] = old[row, :length]

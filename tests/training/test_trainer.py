@@ -18,7 +18,7 @@ from transformers import Trainer, TrainingArguments
 from pipeline.errors import WaznError
 from pipeline.severities import PROBABILITIES
 from pipeline.severity.weights import pair_weights
-from pipeline.training.batching import optimiser_steps, shares
+from pipeline.training.batching import optimiser_steps, split_across_ranks
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.trainer import Validation, train
 
@@ -26,7 +26,7 @@ from pipeline.training.trainer import Validation, train
 def steps_of(examples, **changes):
     """The sequences of every step of a run."""
     r = recipe(**changes)
-    lengths = [len(example.tokens) for example in examples]
+    lengths = [len(example.input_ids) for example in examples]
     return [
         step
         for epoch in range(r.epochs)
@@ -162,7 +162,7 @@ def test_mean_over_tokens_is_what_the_trainer_of_transformers_does(examples, tmp
             use_cpu=True,
             remove_unused_columns=False,
         ),
-        train_dataset=[{"tokens": list(e.tokens), "start": e.answer_start} for e in order],
+        train_dataset=[{"tokens": list(e.input_ids), "start": e.prompt_length} for e in order],
         data_collator=with_completion_labels,
     )
     log.train()
@@ -390,8 +390,8 @@ def test_loss_that_is_not_finite_names_step_row_and_rate(cause, tokens, examples
 def test_gradient_that_is_not_finite_names_step_rows_and_rate(examples, tmp_path):
     """While the loss is: then it may be any row of the step."""
     model, microbatches = trainable(), itertools.count()
-    lengths = [len(example.tokens) for example in examples]
-    [first] = shares(steps_of(examples)[0], lengths, RECIPE.tokens_per_microbatch, 1)
+    lengths = [len(example.input_ids) for example in examples]
+    [first] = split_across_ranks(steps_of(examples)[0], lengths, RECIPE.tokens_per_microbatch, 1)
 
     def overflow(gradient):
         return gradient * math.inf if next(microbatches) == len(first) else gradient

@@ -18,7 +18,7 @@ _ENCRYPTED = 0x1
 
 @contextmanager
 def unpacked(
-    path: Path, name: str, kind: str, wanted: str | None, most_mb: int
+    path: Path, name: str, kind: str, wanted: str | None, max_mb: int
 ) -> Iterator[tuple[Path, str]]:
     """Unpack the table of a gzip or zip file into a temporary file outside the project.
 
@@ -27,7 +27,7 @@ def unpacked(
         name: what messages call it.
         kind: gzip or zip.
         wanted: name or pattern of the zip's member; None if there is one only.
-        most_mb: what it may expand to, in MiB.
+        max_mb: what it may expand to, in MiB.
 
     Yields:
         The temporary file, which is gone afterwards, and the zip's member that it is ("" for gzip).
@@ -40,27 +40,27 @@ def unpacked(
         target = Path(folder) / "table"
         if kind == "gzip":
             with _readable(name), gzip.open(path) as stream:
-                _copy(stream, target, name, most_mb)
+                _copy(stream, target, name, max_mb)
             yield target, ""
         else:
             with _readable(name), zipfile.ZipFile(path) as archive:
                 member = _member(archive, name, wanted)
                 with archive.open(member) as stream:
-                    _copy(stream, target, name, most_mb)
+                    _copy(stream, target, name, max_mb)
             yield target, member.filename
 
 
-def check_expansion(path: Path, name: str, found: Format, most_mb: int) -> None:
-    """Refuse a workbook, which is a zip, that would expand beyond `most_mb` MiB.
+def check_expansion(path: Path, name: str, file_format: Format, max_mb: int) -> None:
+    """Refuse a workbook, which is a zip, that would expand beyond `max_mb` MiB.
 
     Raises:
         WaznError: it would.
     """
-    if found.kind == "xlsx":
+    if file_format.kind == "xlsx":
         with _readable(name), zipfile.ZipFile(path) as archive:
             # zipfile reads no more of a member than the size that is declared here.
-            if sum(member.file_size for member in archive.infolist()) > most_mb << 20:
-                raise _too_large(name, most_mb)
+            if sum(member.file_size for member in archive.infolist()) > max_mb << 20:
+                raise _too_large(name, max_mb)
 
 
 def _member(archive: zipfile.ZipFile, name: str, wanted: str | None) -> zipfile.ZipInfo:
@@ -85,25 +85,25 @@ def _member(archive: zipfile.ZipFile, name: str, wanted: str | None) -> zipfile.
     return chosen
 
 
-def _copy(stream: "IO[bytes] | gzip.GzipFile", target: Path, name: str, most_mb: int) -> None:
-    left = most_mb << 20
+def _copy(stream: "IO[bytes] | gzip.GzipFile", target: Path, name: str, max_mb: int) -> None:
+    left = max_mb << 20
     with target.open("wb") as out:
         while block := stream.read(_BLOCK):
             left -= len(block)
             if left < 0:
-                raise _too_large(name, most_mb)
+                raise _too_large(name, max_mb)
             out.write(block)
 
 
-def _too_large(name: str, most_mb: int) -> WaznError:
+def _too_large(name: str, max_mb: int) -> WaznError:
     return WaznError(
-        f"{name}: expands to more than {most_mb} MB; if you trust it, raise download.max_unpacked_mb"
+        f"{name}: expands to more than {max_mb} MB; if you trust it, raise download.max_unpacked_mb"
     )
 
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
-    """Turn what a damaged archive raises (of no common kind) into a sentence."""
+    """Turn the errors, of many kinds, that a damaged archive raises into a sentence."""
     try:
         yield
     except WaznError:

@@ -31,10 +31,10 @@ def choose(files: Sequence[tuple[Sequence[str], T]], wanted: str | None, where: 
     if len(meant) == 1:
         return meant[0][1]
     names = [file[0][0] for file in meant or files]
-    found = listed(names) or "none"
+    choice = listed(names) or "none"
     many = f"has {len(meant)} files" if meant else "has no file"
     asked = f" that could be '{wanted}'" if wanted is not None else ""
-    raise WaznError(f"{where}: {many}{asked}; set `file` to one of: {found}")
+    raise WaznError(f"{where}: {many}{asked}; set `file` to one of: {choice}")
 
 
 def listed(names: Sequence[str]) -> str:

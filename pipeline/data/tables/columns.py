@@ -74,20 +74,20 @@ def find_columns(
     Raises:
         WaznError: a column is not there, or nothing with a usual name is; the columns are listed.
     """
-    found: dict[str, str] = {}
+    mapped: dict[str, str] = {}
     for ours, given in asked.items():
         column = given if given in columns else None
         if given is None:
             column = _usual(columns, USUAL_COLUMNS[ours])
         if column is not None:
-            found[ours] = column
+            mapped[ours] = column
         elif given is not None or ours not in optional:
             named = f"{key}.{ours.replace('p_', 'probabilities.', 1) if ours.startswith('p_') else ours}"
             missing = f"no column '{given}' ({named})" if given else f"no column known as {ours}"
             advice = "" if given else f"; name it in {named}"
             there = listed([shown(column) for column in columns])
             raise WaznError(f"{name}: {missing}{advice}; the columns are: {there}")
-    return found
+    return mapped
 
 
 def severity_by_usual_name(label: str) -> str:

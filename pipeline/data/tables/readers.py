@@ -64,40 +64,40 @@ class Table:
         indices = [self._rows.columns.index(column) for column in columns]
         with explained(self.name, self._kind):
             rows = self._rows.rows(indices)
-            found = False
+            empty = True
             while batch := list(itertools.islice(rows, size)):
-                found = True
+                empty = False
                 lines, cells = zip(*batch, strict=True)
                 frame = pd.DataFrame(list(cells), columns=list(columns), dtype="str")
                 yield frame.set_axis(pd.Index(lines, dtype="int64"))
-        if not found:
+        if empty:
             raise WaznError(f"{self.name}: the table has no rows")
 
 
-def open_table(path: Path, name: str, found: Format | None = None, table: str | None = None) -> Table:
+def open_table(path: Path, name: str, file_format: Format | None = None, table: str | None = None) -> Table:
     """Find out how to read the table at `path`, and what its columns are.
 
     Args:
         path: a file that is no archive.
         name: what messages call it.
-        found: what the file is, if that is known already.
+        file_format: if it is known already.
         table: the sheet of a workbook (by default the first), the table of a SQLite file or the key
             of a JSON object (by default the only one).
 
     Raises:
         WaznError: the file is of no format that wazn reads, damaged, or has no such table.
     """
-    found = found or recognise(path, name)
-    kind = _NAMES.get(found.kind, found.kind.upper())
+    file_format = file_format or recognise(path, name)
+    kind = _NAMES.get(file_format.kind, file_format.kind.upper())
     rows: Rows
     with explained(name, kind):
-        match found.kind:
+        match file_format.kind:
             case "delimited":
-                rows = Delimited(path, name, found.encoding)
+                rows = Delimited(path, name, file_format.encoding)
             case "jsonl":
-                rows = _JsonLines(path, name, found.encoding)
+                rows = _JsonLines(path, name, file_format.encoding)
             case "json":
-                rows = _Json(path, name, found.encoding, table)
+                rows = _Json(path, name, file_format.encoding, table)
             case "xlsx":
                 rows = Workbook(path, name, table)
             case "parquet":
@@ -116,10 +116,10 @@ def shown(column: str) -> str:
 
 @contextmanager
 def explained(name: str, kind: str) -> Iterator[None]:
-    """Turn what a damaged file makes the libraries raise into a sentence.
+    """Turn the error that a library raises for a damaged file into a sentence.
 
-    That has no common kind (zlib, lxml, pyarrow, …), and their messages may quote the text of a row:
-    so any kind, and only its name is shown.
+    Libraries (zlib, lxml, pyarrow, …) raise many kinds of errors, and their messages may quote the text of
+    a row. So every kind is caught, and only its name is shown.
     """
     try:
         yield
@@ -216,8 +216,8 @@ class _Sqlite:
             listed = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
             tables = [row[0] for row in listed if not row[0].startswith("sqlite_")]
             if (table is None and len(tables) != 1) or (table is not None and table not in tables):
-                found = ", ".join(tables) or "none"
-                raise WaznError(f"{name}: set `table` to one of the tables of this SQLite file: {found}")
+                names = ", ".join(tables) or "none"
+                raise WaznError(f"{name}: set `table` to one of the tables of this SQLite file: {names}")
             self._table = _quoted(table or tables[0])
             cursor = connection.execute(f"SELECT * FROM {self._table} LIMIT 0")
             self.columns = [column[0] for column in cursor.description]

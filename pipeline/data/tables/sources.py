@@ -18,19 +18,18 @@ from pipeline.data.tables.hub import open_dataset
 from pipeline.data.tables.readers import Table, open_table
 from pipeline.errors import WaznError
 from pipeline.hashes import digest, matches
+from pipeline.paths import SAMPLE
 
 if TYPE_CHECKING:
-    from pipeline.config.params import TableSource
-
-SAMPLE = Path("data/sample/complaints.jsonl")
+    from pipeline.config.data import TableSource
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a source may take: its local folder, MiB when unpacked, and patience with servers."""
+    """Limits of a source: the folder of local files, MiB when unpacked, and patience with servers."""
 
     folder: Path
-    most_mb: int
+    max_mb: int
     patience: Patience
 
 
@@ -39,9 +38,9 @@ class Source:
     """A table whose columns are known.
 
     Attributes:
-        name: what the `source` column says.
+        name: the value of the `source` column.
         mapped: wazn's column to the table's own.
-        origin: what identifies the table, for `data/raw/sources.json`.
+        origin: identifies the table in `data/raw/sources.json`.
     """
 
     name: str
@@ -62,7 +61,7 @@ class Source:
             yield rows.reset_index(drop=True)
 
     def provenance(self, rows: int) -> dict[str, Any]:
-        """What `data/raw/sources.json` says of the source, of which `rows` rows were read."""
+        """The entry of the source in `data/raw/sources.json`; `rows` rows were read."""
         return {**self.origin, "rows": rows, "columns": self.table.columns, "mapped": dict(self.mapped)}
 
 
@@ -130,16 +129,16 @@ def _table(
 ) -> tuple[Table, str]:
     """The table in a file or in its archive, and the member of the archive that it is."""
     name = str(path) if kind_of(entry.source) in ("path", "sample") else f"{entry.source} ({path.name})"
-    found = recognise(path, name)
+    file_format = recognise(path, name)
     member = ""
-    if found.kind in ("gzip", "zip"):
-        path, member = stack.enter_context(unpacked(path, name, found.kind, wanted, limits.most_mb))
+    if file_format.kind in ("gzip", "zip"):
+        path, member = stack.enter_context(unpacked(path, name, file_format.kind, wanted, limits.max_mb))
         name = f"{name}, {member}" if member else name
-        found = recognise(path, name)
+        file_format = recognise(path, name)
     elif wanted is not None:
         raise WaznError(f"{name}: `file` is set to '{wanted}', but this is no archive; leave `file` out")
-    check_expansion(path, name, found, limits.most_mb)
-    return open_table(path, name, found, entry.table), member
+    check_expansion(path, name, file_format, limits.max_mb)
+    return open_table(path, name, file_format, entry.table), member
 
 
 def _inside(key: str, name: str, folder: Path) -> Path:

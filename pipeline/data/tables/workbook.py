@@ -31,9 +31,9 @@ class Workbook:
         with self._open(values=True) as book:
             titles = [each.title for each in book.worksheets]
             if not titles or (sheet is not None and sheet not in titles):
-                found = ", ".join(titles) or "none"
+                sheets = ", ".join(titles) or "none"
                 raise WaznError(
-                    f"{name}: no sheet '{sheet or ''}'; set `table` to one of its sheets: {found}"
+                    f"{name}: no sheet '{sheet or ''}'; set `table` to one of its sheets: {sheets}"
                 )
             self._sheet = sheet or titles[0]
             self._header, self.columns = 0, []
@@ -66,7 +66,7 @@ class Workbook:
                 cells = [_text(row[index]) if index < len(row) else "" for index in indices]
                 line = number - self._header + 1
                 if any(_text(cell) for cell in row):
-                    # What a spreadsheet keeps after the last row is no part of the table.
+                    # Blank rows that a spreadsheet keeps after the last row are no part of the table.
                     yield from blank
                     blank.clear()
                     yield line, cells

@@ -1,0 +1,183 @@
+"""Normalise and check raw rows, find duplicates over both data sets, and write what is kept and what is
+not.
+
+There are two passes over the raw rows, so that memory holds some fifty bytes a row. The first normalises
+and checks each row by itself, and sketches its complaint. Between them duplicates are found, over both data
+sets together. The second writes the rows that are kept and those that are rejected.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import paths
+from pipeline.data.duplicates import Sketches
+from pipeline.data.pairs import normalise_labelled, normalise_pairs, row_id
+from pipeline.data.rejections import REJECTED_SCHEMA, rejected_rows
+from pipeline.data.splits import SPLITS
+from pipeline.files import parquet_writer, read_batches
+from pipeline.severities import PROBABILITIES
+from pipeline.text import privacy
+
+if TYPE_CHECKING:
+    from pipeline.config.data import NormaliseConfig
+
+# Rows in memory at once.
+BATCH = 10_000
+RAW = {"pairs": paths.RAW_PAIRS, "labelled": paths.RAW_LABELLED}
+NORMALISED = {"pairs": paths.NORMALISED_PAIRS, "labelled": paths.NORMALISED_LABELLED}
+_NORMALISE: Mapping[str, Callable[[pa.Table, "NormaliseConfig"], pa.Table]] = {
+    "pairs": normalise_pairs,
+    "labelled": normalise_labelled,
+}
+_SCHEMAS = {
+    "pairs": pa.schema(
+        [(name, pa.string()) for name in ("id", "question", "answer", "text", "specialty")]
+        + [(name, pa.float32()) for name in PROBABILITIES]
+    ),
+    "labelled": pa.schema([(name, pa.string()) for name in ("id", "text", "severity", "specialty")]),
+}
+# Columns of which personal details are counted.
+_TEXTS = {"pairs": ("question", "answer"), "labelled": ("text",)}
+
+
+class CheckedRows:
+    """What memory holds of the n rows of a data set, m of which are usable.
+
+    Attributes:
+        reason: (n,), index of `reasons`; 0 for a row that is kept.
+        usable: (n,), whether the row can be used by itself, before duplicates are looked at.
+        identity: (m,), uint64, of a usable row: equal where rows are the same.
+        complaint: (m,), uint64: equal where complaints are the same.
+        keys: (m,), uint64: a row's split depends on it.
+        group: (m,), uint64, set by `reject_duplicates`: the identity of the first row of its group, which
+            may be in the other data set.
+        split: (m,), index of `SPLITS`, set by `reject_duplicates`.
+    """
+
+    def __init__(self) -> None:
+        self.reasons = ["", "duplicate", "near_duplicate"]
+        self.reason = self.usable = np.zeros(0)
+        self.identity = self.complaint = self.keys = self.group = self.split = np.zeros(0)
+
+    def number(self, reason: str) -> int:
+        """The index of a reason."""
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        return self.reasons.index(reason)
+
+
+def check_rows(dataset: str, config: "NormaliseConfig", folder: Path, sketches: Sketches) -> CheckedRows:
+    """The first pass over one data set; its normalised rows are written to a file in `folder`."""
+    rows = CheckedRows()
+    # Each starts with an empty array of its type, since a source may have no row.
+    reason = [np.zeros(0, dtype=np.uint8)]
+    identity, complaint, keys = ([np.zeros(0, dtype=np.uint64)] for _ in range(3))
+    with parquet_writer(folder / f"{dataset}.parquet", _SCHEMAS[dataset]) as writer:
+        for raw in read_batches(RAW[dataset], rows=BATCH):
+            table = _NORMALISE[dataset](raw, config)
+            numbers = np.array([rows.number(text) for text in table["reason"].to_pylist()], dtype=np.uint8)
+            usable = table.filter(numbers == 0)
+            reason.append(numbers)
+            texts = usable["text"].to_pylist()
+            identity.append(np.array([int(key, 16) for key in usable["id"].to_pylist()], dtype=np.uint64))
+            complaint.append(np.array([int(row_id(text), 16) for text in texts], dtype=np.uint64))
+            keys.append(sketches.add(texts))
+            writer.write_table(table.drop_columns("reason"))
+    rows.reason, rows.keys = np.concatenate(reason), np.concatenate(keys)
+    rows.identity, rows.complaint = np.concatenate(identity), np.concatenate(complaint)
+    rows.usable = rows.reason == 0
+    return rows
+
+
+def reject_duplicates(checked: Mapping[str, CheckedRows], groups: np.ndarray, splits: np.ndarray) -> None:
+    """Set group and split of every usable row, and reject duplicates.
+
+    Of rows that are the same, the first stays. A row's split depends on its own text and the seed
+    only, so that no row ever moves. Near duplicates nearly always have the same split; a row is rejected
+    where an earlier one of its group is in another split.
+
+    Args:
+        checked: the data sets, in the order in which their texts were sketched.
+        groups: for every usable row of all of them, the number of the first row of its group.
+        splits: the split of each.
+    """
+    other_split = splits != splits[groups]
+    group_identity = np.concatenate([rows.identity for rows in checked.values()])[groups]
+    start = 0
+    for rows in checked.values():
+        end = start + len(rows.keys)
+        rows.group, rows.split = group_identity[start:end], splits[start:end]
+        repeated = np.ones(len(rows.keys), dtype=bool)
+        repeated[np.unique(rows.identity, return_index=True)[1]] = False
+        usable = np.flatnonzero(rows.usable)
+        rows.reason[usable[other_split[start:end]]] = rows.number("near_duplicate")
+        rows.reason[usable[repeated]] = rows.number("duplicate")
+        start = end
+
+
+def write_rows(
+    checked: Mapping[str, CheckedRows], folder: Path, notes: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Counter[str]], Counter[str]]:
+    """The second pass: write the rows that are kept and those that are rejected.
+
+    Args:
+        checked: as `reject_duplicates` left them.
+        folder: has what `check_rows` wrote.
+        notes: for each data set, what goes into the metadata of its table.
+
+    Returns:
+        Placeholders by kind, for each data set; and kept labels by severity.
+    """
+    placeholders: dict[str, Counter[str]] = {dataset: Counter() for dataset in checked}
+    severities: Counter[str] = Counter()
+    with ExitStack() as files:
+        rejected = files.enter_context(parquet_writer(paths.REJECTED, REJECTED_SCHEMA))
+        for dataset, rows in checked.items():
+            schema = pa.schema([*_SCHEMAS[dataset], ("split", pa.string()), ("group", pa.string())])
+            schema = schema.with_metadata({b"wazn": json.dumps(notes[dataset]).encode()})
+            kept = files.enter_context(parquet_writer(NORMALISED[dataset], schema))
+            for raw, reason, kept_rows in _batches(dataset, rows, folder, schema):
+                kept.write_table(kept_rows)
+                rejected.write_table(rejected_rows(dataset, raw, reason, rows.reasons))
+                for name in _TEXTS[dataset]:
+                    for text in kept_rows[name].to_pylist():
+                        placeholders[dataset].update(privacy.count(text))
+                if dataset == "labelled":
+                    severities.update(kept_rows["severity"].to_pylist())
+    return placeholders, severities
+
+
+def _batches(
+    dataset: str, rows: CheckedRows, folder: Path, schema: pa.Schema
+) -> Iterator[tuple[pa.Table, np.ndarray, pa.Table]]:
+    """Some rows at a time: as they came, their reasons, and those that are kept, with group and split."""
+    start = used = 0
+    # Both files have the same batches: the second was written from those of the first.
+    for raw, table in zip(
+        read_batches(RAW[dataset], rows=BATCH), _row_groups(folder / f"{dataset}.parquet"), strict=True
+    ):
+        reason = rows.reason[start : start + len(raw)]
+        usable = rows.usable[start : start + len(raw)]
+        part = slice(used, used + int(usable.sum()))
+        start, used = start + len(raw), part.stop
+        splits = [SPLITS[split] for split in rows.split[part].tolist()]
+        groups = [f"{group:016x}" for group in rows.group[part].tolist()]
+        # With types named, since a batch may have no usable row.
+        added = [pa.array(values, pa.string()) for values in (splits, groups)]
+        table = pa.table([*table.filter(usable).columns, *added], schema=schema)
+        yield raw, reason, table.filter(reason[usable] == 0)
+
+
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    """The row groups of a Parquet file, one by one."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)

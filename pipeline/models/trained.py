@@ -1,0 +1,47 @@
+"""Load what `finetune` made, or the base model, to answer with."""
+
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from pipeline import paths
+from pipeline.errors import WaznError
+from pipeline.models.runtime import load_decoder
+
+
+def load_trained(
+    model: str, arm: str, seed: int | None, dtype: torch.dtype, max_tokens: int
+) -> PreTrainedModel:
+    """A model of the project as an arm trained it, adapters merged, in evaluation mode.
+
+    Args:
+        model: a model of the registry.
+        arm: its arm; `base` for the model before fine-tuning.
+        seed: of the training; None for the base model.
+        dtype, max_tokens: see `load_decoder`.
+
+    Raises:
+        WaznError: the base model or what `finetune` made of it is missing or cannot be loaded.
+    """
+    base = paths.base_model(model)
+    if seed is None:
+        return load_decoder(base, dtype, max_tokens)
+    trained = paths.trained_model(arm, model, seed)
+    if (trained / "config.json").is_file():
+        return load_decoder(trained, dtype, max_tokens)
+    return merge_adapter(load_decoder(base, dtype, max_tokens), trained)
+
+
+def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Add the adapter in `folder` to the weights of `model`, for inference.
+
+    Raises:
+        WaznError: there is no adapter.
+    """
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise WaznError(f"{folder}: no adapter there; run `dvc repro`, which trains it")
+    merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    assert isinstance(merged, PreTrainedModel)
+    return merged.eval()

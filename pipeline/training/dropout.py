@@ -1,0 +1,140 @@
+"""Dropout whose masks follow the pair, not the micro-batch that the pair is computed in.
+
+torch draws one mask for a whole batch, so another cut into micro-batches or over processes gives every pair
+another mask, and training another result. Here the mask of a pair follows from the seed, the optimiser
+step, the pair and the place in the model alone. So what `resources` sets changes speed and memory only.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, Self
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from transformers import PreTrainedModel
+
+_MASK_64 = (1 << 64) - 1
+
+
+class PairDropout(TorchFunctionMode):
+    """While it is active, dropout of a batch of pairs draws the mask of each pair by itself.
+
+    It takes the place of `torch.nn.functional.dropout`, which `torch.nn.Dropout` calls, and of the dropout
+    within `scaled_dot_product_attention`, whatever the model.
+    """
+
+    _active: ClassVar["PairDropout | None"] = None
+
+    def __init__(self, seeds: Sequence[int], lengths: Sequence[int]) -> None:
+        """Take the seed of each of B pairs, 64 bits, and their tokens; the batch is padded at the right."""
+        super().__init__()
+        self._seeds, self._lengths = seeds, lengths
+        self._calls = 0
+        self._before: PairDropout | None = None
+
+    def __enter__(self) -> Self:
+        self._before, PairDropout._active = PairDropout._active, self
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        PairDropout._active = self._before
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Compute what the model calls, with dropout in the way described."""
+        kwargs = kwargs or {}
+        if func is functional.dropout:
+            return self._dropout(*args, **kwargs)
+        if func is functional.scaled_dot_product_attention:
+            return self._attention(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _dropout(
+        self, values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    ) -> torch.Tensor:
+        return self._drop(values, p) if training and p else values
+
+    def _attention(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> torch.Tensor:
+        """Attention as torch's documentation of `scaled_dot_product_attention` defines it."""
+        if not dropout_p:
+            return functional.scaled_dot_product_attention(
+                query, key, value, attn_mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa
+            )
+        if enable_gqa:
+            repeats = query.shape[1] // key.shape[1]
+            key, value = (states.repeat_interleave(repeats, dim=1) for states in (key, value))
+        scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+        if is_causal:
+            attn_mask = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
+        elif attn_mask is not None:
+            scores = scores + attn_mask
+        return self._drop(scores.softmax(dim=-1), dropout_p) @ value
+
+    def _drop(self, values: torch.Tensor, p: float) -> torch.Tensor:
+        """Set a share `p` of values to 0 and scale the rest by 1 / (1 - p).
+
+        Args:
+            values: (B, T, …), or attention probabilities (B, heads, T, T).
+        """
+        if values.shape[0] != len(self._seeds) or values.dim() not in (3, 4):
+            raise ValueError(
+                f"dropout of shape {tuple(values.shape)} in a batch of {len(self._seeds)} pairs"
+            )
+        self._calls += 1
+        keep = torch.ones(values.shape, dtype=torch.bool, device=values.device)
+        generator = torch.Generator(values.device)
+        for row, (seed, length) in enumerate(zip(self._seeds, self._lengths, strict=True)):
+            # Only real positions are drawn, so that padding does not move the mask.
+            real = keep[row, :length] if values.dim() == 3 else keep[row, :, :length, :length]
+            generator.manual_seed(_mixed(seed, self._calls))
+            real.copy_(torch.empty(real.shape, device=values.device).bernoulli_(1 - p, generator=generator))
+        return torch.where(keep, values / (1 - p), 0.0)
+
+    def _repeated_from(self, calls: int) -> "PairDropout":
+        """The same masks for a part of the model that starts after so many calls."""
+        repeated = PairDropout(self._seeds, self._lengths)
+        repeated._calls = calls
+        return repeated
+
+
+def checkpoint_activations(model: PreTrainedModel) -> None:
+    """Have `model` compute activations again in the backward pass, with the same dropout, instead of keeping them."""
+    model.gradient_checkpointing_enable(
+        gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": _checkpoint_contexts}
+    )
+
+
+def _checkpoint_contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    """What a checkpointed part of the model runs in: now, and when it is computed again."""
+    active = PairDropout._active
+    if active is None:
+        return nullcontext(), nullcontext()
+    return nullcontext(), active._repeated_from(active._calls)
+
+
+def _mixed(seed: int, number: int) -> int:
+    """A seed for the generator from a pair's seed and the number of the call (SplitMix64)."""
+    mixed = (seed + number * 0x9E3779B97F4A7C15) & _MASK_64
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK_64
+    return mixed ^ (mixed >> 31)
