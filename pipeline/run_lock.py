@@ -31,7 +31,8 @@ def run_lock(folder: Path, activity: str) -> Iterator[None]:
         except Timeout:
             process = f"process {holder.read_text()}" if holder.is_file() else "another process"
             raise WaznError(
-                f"{folder}: {process} is {activity} already; wait for it or end it, then run the stage again"
+                f"{folder}: {process} is {activity} already; wait for it or end it, then run the stage "
+                "again"
             ) from None
     try:
         with replacing(holder) as temporary:

@@ -47,7 +47,7 @@ class LabelNames(Section):
 
 
 class TableSource(Section):
-    """A table: where it is, and which one. A key that is left out is recognised, or not needed (docs/data.md)."""
+    """A table: where it is, and which one. docs/data.md says what a key that is left out means."""
 
     source: Annotated[Text, AfterValidator(_check_source)]
     hash: Annotated[str, AfterValidator(_check_hash)] | None = None

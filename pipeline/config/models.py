@@ -1,4 +1,4 @@
-"""The sections `base_model`, `base_encoder` and `registry`: which models there are, and how tiny ones are built."""
+"""The sections `base_model`, `base_encoder` and `registry`: which models there are."""
 
 import re
 from typing import Annotated, Self

@@ -56,7 +56,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _lists_name_what_there_is(self) -> Self:
-        listed: dict[str, tuple[list[str], Any]] = {
+        listed: dict[str, tuple[list[Any], Any]] = {
             "models": (self.models, self.registry),
             "encoders": (self.encoders, self.registry),
             "arms": (self.arms, self.arm_settings),

@@ -172,8 +172,8 @@ def _batches(
         groups = [f"{group:016x}" for group in rows.group[part].tolist()]
         # With types named, since a batch may have no usable row.
         added = [pa.array(values, pa.string()) for values in (splits, groups)]
-        table = pa.table([*table.filter(usable).columns, *added], schema=schema)
-        yield raw, reason, table.filter(reason[usable] == 0)
+        checked = pa.table([*table.filter(usable).columns, *added], schema=schema)
+        yield raw, reason, checked.filter(reason[usable] == 0)
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:

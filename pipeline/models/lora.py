@@ -32,7 +32,7 @@ def add_lora(model: PreTrainedModel, targets: Sequence[str], config: "AdapterCon
         if target not in last_parts:
             linear = sorted({n.rpartition(".")[2] for n, m in modules.items() if hasattr(m, "weight")})
             raise WaznError(
-                f"{model.name_or_path}: lora_targets names '{target}', which this model does not have; "
+                f"{model.name_or_path}: lora_targets names '{target}', which it does not have; "
                 f"its modules with weights are {', '.join(linear)}"
             )
     _refuse_tied(model, targets)
@@ -68,8 +68,8 @@ def _refuse_tied(model: PreTrainedModel, targets: Sequence[str]) -> None:
     tied = sorted(names & set(targets))
     if tied:
         raise WaznError(
-            f"{model.name_or_path}: lora_targets names '{tied[0]}', but input embedding and lm_head of this "
-            "model are one matrix, so an adapter on one would change the other when it is merged; leave it out"
+            f"{model.name_or_path}: lora_targets names '{tied[0]}', but input embedding and lm_head of "
+            "this model are one matrix: merging an adapter on one would change the other; leave it out"
         )
 
 

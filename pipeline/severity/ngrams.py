@@ -1,4 +1,4 @@
-"""A linear model of character n-grams: a small encoder is blended with it, and every classifier compared."""
+"""A linear model of character n-grams, to blend a small encoder with and to compare every classifier with."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -65,7 +65,7 @@ def run(normalise: "NormaliseConfig") -> None:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """An empty folder that is removed when the block ends; what a killed run left there is removed first."""
+    """An empty folder, removed when the block ends; what a killed run left there is removed first."""
     folder = paths.CHECKPOINTS / "normalise" / "scratch"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

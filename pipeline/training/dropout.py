@@ -118,7 +118,7 @@ class PairDropout(TorchFunctionMode):
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:
-    """Have `model` compute activations again in the backward pass, with the same dropout, instead of keeping them."""
+    """Have `model` compute activations again in the backward pass, with the same dropout masks."""
     model.gradient_checkpointing_enable(
         gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": _checkpoint_contexts}
     )

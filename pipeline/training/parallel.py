@@ -1,4 +1,4 @@
-"""A model that several processes train together: DDP or FSDP around it, and its weights as whole tensors."""
+"""A model that several processes train together by DDP or FSDP, and its weights as whole tensors."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
