@@ -1,14 +1,21 @@
-"""What `page.render` is given, made up: as small or as large as a test wants it."""
+"""Made-up content of the page, as small or as large as a test wants it."""
 
 import random
-from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 
+from pipeline.config.training import ArmConfig
 from pipeline.evaluation.metrics import METRICS
-from pipeline.report.page import QUALITY_TITLES, confusion_counts, render
+from pipeline.evaluation.statistics import comparisons
+from pipeline.report.classifier import QUALITY_TITLES
+from pipeline.report.page import PageContent, render
+from pipeline.report.summary import weight_histogram
+from pipeline.severity.weights import weight_spread
 
-RUNS = ("base", "uniform", "weighting")
+ARMS = ("uniform", "weighting")
+FOUR_ARMS = ("uniform", "mild", "weighting", "strong")
+SETTINGS = {"uniform": 0.0, "mild": 0.25, "weighting": 0.5, "strong": 0.75}
 SEVERITIES = ("non_critical", "neutral", "critical")
 ATTACK = "<script>alert(1)</script><img src=http://evil.example/x><!-- </script>"
 OVERRIDE = "صداع \u202eevil\u202d منذ يومين"
@@ -81,33 +88,41 @@ def data(source="own.csv", labels="human", **changes):
     return {"pairs": counts, "labelled": {**counts, **labelled}, "duplicates": {**duplicates, **changes}}
 
 
-def measured(models, specialties=(), seeds=1):
-    """metrics/plots/metrics.csv: the value of a metric is less by 1 % from run to run."""
+def settings(arms=ARMS):
+    """Alpha, beta and gamma of each arm: those of the paper."""
+    return {
+        arm: ArmConfig(alpha=1 - SETTINGS[arm], beta=1.0, gamma=1 + SETTINGS[arm], renormalise=False)
+        for arm in arms
+    }
+
+
+def measured(models, specialties=(), seeds=1, arms=ARMS):
+    """metrics/plots/metrics.csv: the value of a metric is less by 1 % from arm to arm."""
     return pd.DataFrame(
         [
             {
                 "model": model,
-                "run": run,
+                "arm": arm,
                 "metric": metric,
                 "group": group,
                 "rows": 60 // (place + 1),
                 "value": value,
                 "low": value * 0.97,
                 "high": value * 1.03,
-                "sd_seeds": 0.004 if seeds > 1 else None,
-                "seeds": seeds,
+                "sd_seeds": 0.004 if seeds > 1 and arm != "base" else None,
+                "seeds": 1 if arm == "base" else seeds,
             }
             for model in models
-            for run_place, run in enumerate(RUNS)
+            for arm_place, arm in enumerate(("base", *arms))
             for metric in METRICS
             for place, group in enumerate(["all", *SEVERITIES, *specialties])
             if metric != "urgency_recall" or group != "non_critical"
-            for value in [SCALES.get(metric, 0.4) * (1 - run_place / 100) * (1 + place / 50)]
+            for value in [SCALES.get(metric, 0.4) * (1 - arm_place / 100) * (1 + place / 50)]
         ]
     )
 
 
-def difference(model, metric, group, value, half, p_holm, comparison="weighting−uniform", rows=20):
+def difference(model, metric, group, value, half, p_holm, comparison="weighting-uniform", rows=20):
     """A row of metrics/plots/differences.csv."""
     return {
         "model": model,
@@ -123,7 +138,7 @@ def difference(model, metric, group, value, half, p_holm, comparison="weighting�
     }
 
 
-def differences(models, specialties=()):
+def differences(models, specialties=(), arms=ARMS):
     """metrics/plots/differences.csv: critical NLL falls surely for every second model, other NLL never."""
     return pd.DataFrame(
         [
@@ -142,7 +157,7 @@ def differences(models, specialties=()):
                 comparison=comparison,
             )
             for place, model in enumerate(models)
-            for comparison in ("weighting−uniform", "uniform−base")
+            for comparison in comparisons(arms)
             for metric in METRICS
             if metric != "perplexity"
             for group in ["all", *SEVERITIES, *specialties]
@@ -150,7 +165,7 @@ def differences(models, specialties=()):
     )
 
 
-def answers(models, rows, words=25, seed=1):
+def answers(models, rows, words=25, seed=1, arms=ARMS):
     """Test rows with answers, those that differ most first; one in ten is critical."""
     chance = random.Random(seed)
 
@@ -161,7 +176,7 @@ def answers(models, rows, words=25, seed=1):
     for row in range(rows):
         severity = "critical" if row % 10 == 7 else "neutral" if row % 10 in (2, 5, 8) else "non_critical"
         nll = {
-            model: {"base": 2.9, "uniform": 2.6, "weighting": 2.6 + chance.uniform(-0.3, 0.25)}
+            model: {"base": 2.9, **{arm: 2.6 + SETTINGS[arm] * chance.uniform(-0.6, 0.5) for arm in arms}}
             for model in models
         }
         made.append(
@@ -171,75 +186,85 @@ def answers(models, rows, words=25, seed=1):
                 "specialty": chance.choice(["cardiology", "أمراض جلدية", None]),
                 "question": text(words),
                 "reference": text(words),
-                "difference": sum(abs(n["weighting"] - n["uniform"]) for n in nll.values()) / len(nll),
-                "answers": {model: {run: text(words) for run in RUNS} for model in models},
+                "answers": {model: {arm: text(words) for arm in ("base", *arms)} for model in models},
                 "nll": nll,
             }
         )
-    return sorted(made, key=lambda row: -row["difference"])
+
+    def difference(row):
+        return sum(abs(nll["weighting"] - nll["uniform"]) for nll in row["nll"].values())
+
+    return sorted(made, key=difference, reverse=True)
 
 
-def curves(models, steps):
+def curves(models, steps, arms=ARMS):
     """metrics/plots/loss.csv."""
     return pd.DataFrame(
         [
             {
                 "model": model,
-                "run": run,
+                "arm": arm,
                 "seed": 17,
                 "step": step,
-                "smooth": 2 + 3 / (1 + step / 20) - (run == "weighting") / 20,
+                "smooth": 2 + 3 / (1 + step / 20) - SETTINGS[arm] / 10,
             }
             for model in models
-            for run in RUNS[1:]
+            for arm in arms
             for step in range(1, steps + 1)
         ]
     )
 
 
-def plots(models, steps=60):
-    weights = pd.DataFrame({"weight": [0.5, 0.75, 1.0, 1.25, 1.5], "rows": [320, 90, 150, 80, 0]})
-    reliability = pd.DataFrame({"confidence": [0.45, 0.9], "accuracy": [0.5, 0.8], "rows": [3, 5]})
-    return {"loss": curves(models, steps), "weights": weights, "reliability": reliability}
+def weights(arms=ARMS):
+    """The weights of 600 training pairs in each arm."""
+    severity = np.random.default_rng(2).beta(0.8, 0.8, 600) * 2 - 1
+    return {arm: 1 + SETTINGS[arm] * severity for arm in arms}
 
 
-def page(
+def content(
     models=("m",),
     rows=30,
     specialties=(),
     steps=60,
-    examples=200,
     title="A model",
     source="own.csv",
+    arms=ARMS,
+    seeds=1,
     **changes,
 ):
-    """The page of `models`; what is in `changes` goes to `render` as it is."""
-    titles = {model: f"{title} {place}" if place else title for place, model in enumerate(models)}
+    """The content of a page of `models`; `changes` replace fields of it."""
+    of_arm = weights(arms)
+    if "arm_settings" in changes:
+        changes["arms"] = changes.pop("arm_settings")
     values = {
-        "titles": titles,
-        "weighting": SimpleNamespace(alpha=0.5, beta=1.0, gamma=1.5),
-        "bertscore_encoder": "tiny_bert",
-        "test_rows": rows,
-        "test_severities": {"critical": 20, "neutral": 30},
+        "titles": {model: f"{title} {place}" if place else title for place, model in enumerate(models)},
+        "sources": dict.fromkeys(models, "tiny:gpt2"),
+        "arms": settings(arms),
+        "measured": measured(models, specialties, seeds, arms),
+        "differences": differences(models, specialties, arms),
+        "loss": curves(models, steps, arms),
+        "weights": weight_histogram({arm: of_arm[arm] for arm in arms if arm != "uniform"}),
+        "reliability": pd.DataFrame({"confidence": [0.45, 0.9], "accuracy": [0.5, 0.8], "rows": [3, 5]}),
+        "spreads": {arm: weight_spread(each) for arm, each in of_arm.items()},
+        "answers": answers(models, rows, arms=arms),
+        "examples": 200,
+        "test_severities": {"critical": 20, "neutral": 30, "non_critical": 5},
         "train_rows": 394,
-        "spread": dict.fromkeys(("mean", "std", "q01", "q25", "q50", "q75", "q99", "effective_share"), 0.9),
+        "bertscore_encoder": "tiny_bert",
         "classifier": classifier(),
-        "confusion": confusion_counts(
-            pd.DataFrame(
-                {
-                    "actual": ["neutral"] * 3 + ["critical"] * 5,
-                    "predicted": ["critical"] + ["neutral"] * 2 + ["critical"] * 5,
-                }
-            )
+        "confusion": pd.DataFrame(
+            {
+                "actual": ["neutral"] * 3 + ["critical"] * 5,
+                "predicted": ["critical"] + ["neutral"] * 2 + ["critical"] * 5,
+            }
         ),
         "data": data(source),
         "severity": {"source": "classifier", "labels": "human"},
-        "sources": dict.fromkeys(models, "tiny:gpt2"),
-        "plots": plots(models, steps),
         "params": "models: [m]\n",
-        "measured": measured(models, specialties),
-        "differences": differences(models, specialties),
-        "answers": answers(models, rows),
-        "examples": examples,
     }
-    return render(**{**values, **changes})
+    return PageContent(**{**values, **changes})
+
+
+def page(*arguments, **options):
+    """The page of `content`."""
+    return render(content(*arguments, **options))

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config.params import Normalise, load
+from pipeline.config.data import NormaliseConfig
+from pipeline.config.params import load
 from pipeline.files import write_json
 from pipeline.severities import PROBABILITIES
 
@@ -21,7 +22,7 @@ GOOD = "راجع الطبيب"
 
 def setting(**changes):
     """The section `normalise` of params.yaml with some other values."""
-    return Normalise.model_validate({**VALUES, "split": HALVES, "max_chars": 300, **changes})
+    return NormaliseConfig.model_validate({**VALUES, "split": HALVES, "max_chars": 300, **changes})
 
 
 def made_up(count, words=40, seed=1):

@@ -1,4 +1,4 @@
-"""What a reader should take away, as plain and careful sentences."""
+"""The verdict of the page, in sentences that claim no more than the statistics show."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -6,7 +6,10 @@ from typing import Any
 
 from pipeline.severities import SEVERITIES
 
-ALPHA = 0.05
+# An effect is a row of the table of differences, as a dictionary.
+Effect = Mapping[str, Any]
+
+SIGNIFICANCE = 0.05
 _MINUS = "\u2212"
 
 
@@ -22,53 +25,54 @@ def probability(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def sign(effect: Mapping[str, Any]) -> int:
-    """−1 lower, 1 higher, 0 if neither can be shown.
+def sign(effect: Effect) -> int:
+    """-1 for a difference shown to be lower, 1 for higher, 0 if neither is shown.
 
-    Shown is a difference whose interval leaves out 0 and whose corrected p (where there is one) is under
-    0.05.
+    A difference is shown if its interval leaves out 0 and its corrected p (where there is one) is under
+    `SIGNIFICANCE`.
     """
     if effect["low"] <= 0 <= effect["high"]:
         return 0
     p = effect["p_holm"]
-    if p is not None and p >= ALPHA:
+    if p is not None and p >= SIGNIFICANCE:
         return 0
     return -1 if effect["value"] < 0 else 1
 
 
-def headline(effects: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence on the NLL of critical rows, `weighting − uniform`, one effect a model."""
+def headline(effects: Sequence[Effect]) -> str:
+    """One sentence on whether weighting helps.
+
+    Args:
+        effects: NLL of critical rows, `weighting` less `uniform`, one effect for each model.
+    """
     if not effects:
         return "No critical test complaint, so whether weighting helps them cannot be told."
     signs = [sign(effect) for effect in effects]
     lower, higher, models = signs.count(-1), signs.count(1), len(signs)
     if not lower and not higher:
         return "No effect of severity weighting on critical complaints can be shown."
-    way = f"Severity weighting {'lowers' if lower else 'raises'} the loss on critical complaints"
+    start = f"Severity weighting {'lowers' if lower else 'raises'} the loss on critical complaints"
     if models in (lower, higher):
-        return f"{way}{_for(models)}."
+        every = "" if models == 1 else " for both models" if models == 2 else f" for all {models} models"
+        return f"{start}{every}."
     rest = f" and raises it for {higher}" if lower and higher else ""
-    return f"{way} for {lower or higher} of {models} models{rest}."
+    return f"{start} for {lower or higher} of {models} models{rest}."
 
 
-def _for(models: int) -> str:
-    return "" if models == 1 else f" for {'both' if models == 2 else f'all {models}'} models"
-
-
-def helps(effects: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> list[str]:
-    """How much, in a sentence a model where they are few, else in one.
+def effect_sentences(effects: Sequence[Effect], titles: Mapping[str, str]) -> list[str]:
+    """The size of the effects: a sentence for each model if there are at most three, else one for all.
 
     Args:
-        effects: NLL of critical rows, `weighting − uniform`, one a model.
-        titles: what a model is called.
+        effects: as in `headline`.
+        titles: title by model.
     """
     if not effects:
         return ["There is nothing to compare."]
     if len(effects) > 3:
         values = [effect["value"] for effect in effects]
         return [
-            f"Over {len(values)} models the median difference is {signed(median(values))} nats per token, "
-            f"the least {signed(min(values))}, the greatest {signed(max(values))}."
+            f"Over {len(values)} models the median difference is {signed(median(values))} nats per token; "
+            f"the differences go from {signed(min(values))} to {signed(max(values))}."
         ]
     words = {-1: "lower", 0: "no difference shown", 1: "higher"}
     return [
@@ -78,46 +82,65 @@ def helps(effects: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> li
     ]
 
 
-def whom(effects: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """By severity, for how many models the NLL moves.
+def overview(effects: Sequence[Effect]) -> dict[str, Any] | None:
+    """How many models an arm lowers and raises, how many show no difference, and the median difference.
 
     Args:
-        effects: severity to its effects, one a model.
+        effects: of one comparison, metric and group, one for each model.
+
+    Returns:
+        `lower`, `higher`, `unclear` and `median`; None if there is no effect.
     """
-    parts, unclear = [], []
+    if not effects:
+        return None
+    signs = [sign(effect) for effect in effects]
+    return {
+        "lower": signs.count(-1),
+        "higher": signs.count(1),
+        "unclear": signs.count(0),
+        "median": median(effect["value"] for effect in effects),
+    }
+
+
+def by_severity(effects: Mapping[str, Sequence[Effect]]) -> str:
+    """For how many models the NLL of each severity differs.
+
+    Args:
+        effects: severity to its effects, one for each model.
+    """
+    sentences, unclear = [], []
     for severity in reversed(SEVERITIES):
         signs = [sign(effect) for effect in effects.get(severity, ())]
-        moved = [
-            f"{way} for {signs.count(value)} of {len(signs)}"
-            for value, way in ((-1, "lower"), (1, "higher"))
+        shown = [
+            f"{word} for {signs.count(value)} of {len(signs)}"
+            for value, word in ((-1, "lower"), (1, "higher"))
             if signs.count(value)
         ]
         name = severity.replace("_", "-")
-        if moved:
-            parts.append(f"{name.capitalize()}: {', '.join(moved)}.")
+        if shown:
+            sentences.append(f"{name.capitalize()}: {', '.join(shown)}.")
         elif signs:
             unclear.append(name)
     if unclear:
         *first, last = unclear
-        parts.append(
-            f"No difference shown for {', '.join(first)}{' and ' if first else ''}{last} complaints."
-        )
-    return " ".join(parts) or "No test complaint has a severity."
+        listed = f"{', '.join(first)}{' and ' if first else ''}{last}"
+        sentences.append(f"No difference shown for {listed} complaints.")
+    return " ".join(sentences) or "No test complaint has a severity."
 
 
-def sure(models: int, seeds: int, rows: int) -> str:
-    """What the intervals hold, and what they do not.
+def certainty(models: int, seeds: int, critical_rows: int) -> str:
+    """What the intervals cover, and what they do not.
 
     Args:
-        models: how many there are.
-        seeds: how many trainings a model and loss had.
-        rows: critical test rows.
+        models: number of models.
+        seeds: number of training seeds of each model and arm.
+        critical_rows: number of critical test rows.
     """
     corrected = f", Holm-corrected over {models} models" if models > 1 else ""
     training = (
-        f"Means over {seeds} training seeds; their spread stands in the tables."
+        f"Means over {seeds} training seeds; the tables show their spread."
         if seeds > 1
-        else "One training seed: chance in training is not in them."
+        else "One training seed: the intervals do not cover chance in training."
     )
-    few = f" Only {rows} critical rows: expect wide intervals." if 0 < rows < 30 else ""
-    return f"95 % bootstrap intervals over rows, permutation p{corrected}. {training}{few}"
+    few = f" Only {critical_rows} critical rows: expect wide intervals." if 0 < critical_rows < 30 else ""
+    return f"95 % bootstrap intervals over rows, permutation p{corrected}. {training}{few}"

@@ -1,7 +1,7 @@
 """python -m pipeline.report.offline_plots
 
-Have `dvc plots show` and `dvc plots diff` draw without network: DVC's own page loads Vega from the
-web, this one carries it. Done once for a checkout, by `make`.
+Let `dvc plots show` and `dvc plots diff` draw without network: DVC's own page loads Vega from the web,
+this one carries it. `make` does this once for a checkout.
 """
 
 import subprocess
@@ -33,9 +33,9 @@ body > div {{ max-width: 100%; overflow-x: auto; }}
 {{
 {theme_js}
 const embed = window.vegaEmbed;
-// The schema names the Vega-Lite of DVC's own page; this newer one would remark on it.
+// The schema names the Vega-Lite of DVC's own page; this newer one would warn.
 const look = {{config: vegaTheme, renderer: "svg"}};
-window.vegaEmbed = (place, {{$schema, ...plot}}) => embed(place, plot, look);
+window.vegaEmbed = (element, {{$schema, ...plot}}) => embed(element, plot, look);
 }}
 </script>
 </head>
@@ -48,12 +48,12 @@ window.vegaEmbed = (place, {{$schema, ...plot}}) => embed(place, plot, look);
 
 
 def page() -> str:
-    """What DVC fills in: a page that carries Vega, in the colours of the report."""
+    """The page for DVC to fill in. It carries Vega and has the colours of the report."""
     return _PAGE.format(bundle=bundle(), theme_css=beside("theme.css"), theme_js=beside("theme.js"))
 
 
 def main() -> None:
-    """Write the page's template into .dvc/tmp/ and point this checkout's DVC at it."""
+    """Write the page into .dvc/tmp/ and set it as the template of DVC in this checkout."""
     with replacing(Path(".dvc/tmp/plots.html")) as temporary:
         temporary.write_text(page(), encoding="utf-8")
     subprocess.run(["dvc", "config", "--local", "plots.html_template", "tmp/plots.html"], check=True)

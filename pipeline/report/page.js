@@ -26,11 +26,13 @@ async function draw(figure) {
   if (figure.dataset.drawn) return;
   figure.dataset.drawn = "yes";
   const plot = plots[figure.dataset.plot];
+  const sized = plot.spec || plot;
   const room = figure.parentElement.clientWidth;
   if (plot.columns) plot.columns = Math.max(1, Math.floor(room / 280));
-  if (plot.width > room - 80) plot.width = Math.max(180, room - 80);
+  if (sized.width > room - 80) sized.width = Math.max(180, room - 80);
+  const config = {...vegaTheme, legend: {...vegaTheme.legend, columns: room < 480 ? 3 : 8}};
   // ast: expressions are interpreted, so that the page's policy need not allow eval.
-  await vegaEmbed(figure, plot, {actions: false, renderer: "svg", ast: true, config: vegaTheme, tooltip: {theme: "custom"}});
+  await vegaEmbed(figure, plot, {actions: false, renderer: "svg", ast: true, config, tooltip: {theme: "custom"}});
   // The figure is one image with a name; its parts would be read out one by one.
   figure.querySelector("svg").setAttribute("aria-hidden", "true");
 }
@@ -44,10 +46,10 @@ for (const figure of document.querySelectorAll(".plot")) {
 // ---- answers ----
 
 const browser = read("answers-data");
-const RUNS = Object.keys(browser.runs);
+const ARMS = Object.keys(browser.arms);
 const RANK = {critical: 0, neutral: 1, non_critical: 2};
 const STEP = 10;
-let most = STEP;
+let shownCount = STEP;
 
 // What a search ignores: vowel signs, tatweel, forms of alef, hamza seats, ta marbuta, alef maqsura, digits, case.
 function fold(text) {
@@ -60,18 +62,19 @@ function fold(text) {
 function folded(row) {
   if (row.folded === undefined) {
     const texts = [row.id, row.specialty || "", row.question, row.reference];
-    for (const runs of Object.values(row.answers)) texts.push(...Object.values(runs));
+    for (const answers of Object.values(row.answers)) texts.push(...Object.values(answers));
     row.folded = fold(texts.join("\n"));
   }
   return row.folded;
 }
 
-// weighting − uniform in NLL per token; without a model, the mean over those that have it.
-function change(row, model) {
-  const names = model ? [model] : Object.keys(row.nll);
-  const found = names.map((name) => row.nll[name]).filter((nll) => nll && nll.weighting != null && nll.uniform != null);
-  return found.length ? found.reduce((sum, nll) => sum + nll.weighting - nll.uniform, 0) / found.length : 0;
+// NLL per token of an arm less that of uniform, for the model, or for each model that has both.
+function changes(row, model, arm) {
+  const figures = model ? [row.nll[model]] : Object.values(row.nll);
+  return figures.filter((nll) => nll && nll[arm] != null && nll.uniform != null).map((nll) => nll[arm] - nll.uniform);
 }
+
+const mean = (values) => values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : 0;
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -83,8 +86,8 @@ function element(name, className, text) {
 const CONTROL = new RegExp(`[${Object.keys(browser.controls).map((code) => `\\u${Number(code).toString(16).padStart(4, "0")}`).join("")}]`, "u");
 
 // Text of data: never markup; characters that turn text are shown by name.
-function said(text, tag = "p") {
-  const made = element(tag, "said");
+function quoted(text, tag = "p") {
+  const made = element(tag, "quoted");
   if (/[\u0600-\u06ff]/.test(text)) {
     made.dir = "rtl";
     made.lang = "ar";
@@ -103,21 +106,21 @@ function said(text, tag = "p") {
 
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
 
-function box(className, title, text, nll) {
-  const made = element("div", className);
+function box(kind, title, text, nll) {
+  const made = element("div", kind);
   const head = element("h4", "", title);
   if (nll != null) head.append(element("span", "", `NLL ${nll.toFixed(3)}`));
-  made.append(head, said(text));
+  made.append(head, quoted(text));
   return made;
 }
 
-function card(row, model) {
+function card(row, model, arm) {
   const made = element("article");
   const head = element("h3");
   head.append(element("b", row.severity, row.severity.replace("_", "-")));
-  if (row.specialty) head.append(said(row.specialty, "bdi"));
-  const where = model ? "" : ", mean over models";
-  head.append(said(row.id, "bdi"), element("span", "", `severity-aware − CE${where}: ${signed(change(row, model))} nats per token`));
+  if (row.specialty) head.append(quoted(row.specialty, "bdi"));
+  const over = model ? "" : ", mean over models";
+  head.append(quoted(row.id, "bdi"), element("span", "", `${browser.arms[arm]} − CE${over}: ${signed(mean(changes(row, model, arm)))} nats per token`));
   made.append(head);
   const question = box("question", "Question", row.question);
   made.append(question);
@@ -127,7 +130,10 @@ function card(row, model) {
     if (!model) made.append(element("h5", "", browser.titles[name]));
     const answers = element("div", "answers");
     if (model) answers.append(box("reference", "Reference", row.reference));
-    for (const run of RUNS) answers.append(box(run, browser.runs[run], row.answers[name]?.[run] ?? "", row.nll[name]?.[run]));
+    for (const each of ARMS) {
+      const kind = each === arm ? "compared" : "";
+      answers.append(box(kind, browser.arms[each], row.answers[name]?.[each] ?? "", row.nll[name]?.[each]));
+    }
     made.append(answers);
   }
   return made;
@@ -136,25 +142,26 @@ function card(row, model) {
 function list() {
   const severity = document.querySelector("input[name=severity]:checked").value;
   const model = at("model").value;
+  const arm = at("arm").value;
   const words = fold(at("search").value).split(" ").filter(Boolean);
-  const found = browser.rows.filter((row) => (!severity || row.severity === severity) && words.every((word) => folded(row).includes(word)));
+  const rows = browser.rows.filter((row) => (!severity || row.severity === severity) && words.every((word) => folded(row).includes(word)));
   const key = {
-    most: (row) => -(model ? Math.abs(change(row, model)) : row.difference),
-    gain: (row) => change(row, model),
-    loss: (row) => -change(row, model),
+    most: (row) => -mean(changes(row, model, arm).map(Math.abs)),
+    gain: (row) => mean(changes(row, model, arm)),
+    loss: (row) => -mean(changes(row, model, arm)),
     severity: (row) => RANK[row.severity],
   }[at("order").value];
-  found.sort((one, other) => key(one) - key(other));
-  at("count").textContent = found.length ? `${Math.min(most, found.length)} of ${found.length} complaints found are shown` : "No complaint is like that";
-  at("cards").replaceChildren(...found.slice(0, most).map((row) => card(row, model)));
-  at("more").hidden = found.length <= most;
+  rows.sort((one, other) => key(one) - key(other));
+  at("count").textContent = rows.length ? `${Math.min(shownCount, rows.length)} of ${rows.length} complaints are shown` : "No complaint matches";
+  at("cards").replaceChildren(...rows.slice(0, shownCount).map((row) => card(row, model, arm)));
+  at("more").hidden = rows.length <= shownCount;
 }
 
 at("browser").addEventListener("submit", (event) => event.preventDefault());
-at("browser").addEventListener("input", () => { most = STEP; list(); });
+at("browser").addEventListener("input", () => { shownCount = STEP; list(); });
 at("more").addEventListener("click", () => {
-  const before = most;
-  most += STEP;
+  const before = shownCount;
+  shownCount += STEP;
   list();
   const first = at("cards").children[before];
   if (first) { first.tabIndex = -1; first.focus(); }

@@ -1,42 +1,30 @@
-"""The page: one self-contained HTML file."""
+"""The page: one HTML file that carries everything it shows."""
 
 import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.statistics import ALL, UNIFORM, WEIGHTING
-from pipeline.report import answers as answer_browser
-from pipeline.report import figures, findings, provenance
-from pipeline.report.plots import beside, bundle, draw
-from pipeline.report.summary import nll_table
+from pipeline.evaluation.statistics import UNIFORM
+from pipeline.report import answers, arms, classifier, figures, findings, provenance
+from pipeline.report.drawings import draw_all
+from pipeline.report.plots import beside, bundle
 from pipeline.severities import SEVERITIES
 
-RUN_TITLES = {"base": "Base", "uniform": "CE", "weighting": "Severity-aware"}
-COMPARISONS = {WEIGHTING: "severity-aware − CE", UNIFORM: "CE − base"}
-QUALITY_TITLES = {
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "log_loss": "Log-loss",
-    "brier": "Brier score",
-    "ece": "ECE",
-}
-CLASSIFIER_TITLES = {
-    "classifier": "Classifier, calibrated",
-    "encoder_alone": "Its encoder alone, calibrated",
-    "uncalibrated": "Its encoder alone, before calibration",
-    "linear": "TF-IDF + logistic regression",
-    "majority": "Class shares",
-}
-# What the page may weigh: under 5 MB.
-BYTES = 4_900_000
+if TYPE_CHECKING:
+    from pipeline.config.training import ArmConfig
+
+DATA_FILES = ("page.html", "page.css", "page.js")
+# The page stays under 5 MB.
+MAX_BYTES = 4_900_000
 DATASETS = ("pairs", "labelled")
 PLACEHOLDERS = {
     "link": "Links",
@@ -44,7 +32,8 @@ PLACEHOLDERS = {
     "phone": "Phone numbers",
     "id": "Numbers as long as a national ID",
 }
-# Characters that turn the text around them, or that nobody sees: shown by name. White space may stay.
+# Characters that change the direction of text, or are invisible, and the name that is shown instead. White
+# space stays.
 CONTROLS = {
     **{code: f"[U+{code:04X}]" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x200B)},
     **dict(zip(range(0x202A, 0x202F), ("[LRE]", "[RLE]", "[PDF]", "[LRO]", "[RLO]"), strict=True)),
@@ -53,31 +42,144 @@ CONTROLS = {
 }
 
 
-def render(
-    *,
-    titles: Mapping[str, str],
-    data: Mapping[str, Any],
-    measured: pd.DataFrame,
-    differences: pd.DataFrame,
-    answers: Sequence[Mapping[str, Any]],
-    examples: int,
-    plots: Mapping[str, pd.DataFrame],
-    test_severities: Mapping[str, int],
-    **values: Any,
-) -> str:
-    """Fill page.html; whatever comes from data is escaped, and characters that turn text are shown by name.
+@dataclass(frozen=True)
+class PageContent:
+    """What the page is made of.
 
-    Args:
-        titles: what a model is called, by its name; these are shown, in this order.
-        data: metrics/data.json.
-        measured: metrics/plots/metrics.csv.
-        differences: metrics/plots/differences.csv.
-        answers: all test rows with the answers of every model and run, those that differ most first.
+    Attributes:
+        titles: title by model; these are shown, in this order.
+        sources: source of each model, as the registry has it.
+        arms: the settings of each arm that runs, in the order in which they are shown.
+        measured, differences, loss, weights, reliability, confusion: the tables metrics/plots/{metrics,
+            differences,loss,weights,reliability,confusion}.csv.
+        spreads: `weight_spread` of each arm.
+        answers: all test rows, see `answer_rows`.
         examples: how many of them are shown at most.
-        plots: metrics/plots/<name>.csv of `loss`, `weights` and `reliability`.
-        test_severities: test rows by severity.
-        values: what else the template names.
+        test_severities: number of test rows by severity.
+        train_rows: number of training pairs.
+        bertscore_encoder: what BERTScore was computed with.
+        classifier, data, severity: metrics/{classifier,data,severity}.json.
+        params: the parameters, as YAML.
     """
+
+    titles: Mapping[str, str]
+    sources: Mapping[str, str]
+    arms: Mapping[str, "ArmConfig"]
+    measured: pd.DataFrame
+    differences: pd.DataFrame
+    loss: pd.DataFrame
+    weights: pd.DataFrame
+    reliability: pd.DataFrame
+    spreads: Mapping[str, Mapping[str, float]]
+    answers: Sequence[Mapping[str, Any]]
+    examples: int
+    test_severities: Mapping[str, int]
+    train_rows: int
+    bertscore_encoder: str
+    classifier: Mapping[str, Any]
+    data: Mapping[str, Any]
+    severity: Mapping[str, Any]
+    confusion: pd.DataFrame
+    params: str
+
+
+def render(content: PageContent) -> str:
+    """Fill page.html. All text from data is escaped, and characters that change its direction are named."""
+    vega, script = bundle(), beside("theme.js") + _beside("page.js")
+    values = {
+        **_results(content),
+        **_data_sections(content),
+        "versions": provenance.versions(),
+        "code_hashes": provenance.stage_hashes(),
+        "params": content.params,
+        "style": Markup(beside("theme.css") + _beside("page.css")),
+        "vega": Markup(vega),
+        "script": Markup(script),
+        "script_hashes": Markup(f"{_policy_hash(vega)} {_policy_hash(script)}"),
+    }
+    template = _environment().from_string(_beside("page.html"))
+    # The answers take the room that the rest of the page leaves.
+    room = MAX_BYTES - len(template.render(values, rows=[]).encode())
+    return template.render(values, rows=answers.choose_answers(content.answers, content.examples, room))
+
+
+def _results(content: PageContent) -> dict[str, Any]:
+    """What the template needs for the first screen, differences, results and answers."""
+    titles = {model: visible(title) for model, title in content.titles.items()}
+    models, arm_titles = list(titles), arms.arm_titles(list(content.arms))
+    comparisons = arms.comparison_titles(list(content.arms))
+    results = figures.records(content.measured, models)
+    effects = figures.records(content.differences, models)
+    groups, specialties_left_out = figures.shown_groups(results)
+    seeds = max((int(row["seeds"]) for row in results), default=1)
+
+    def nll_effects(comparison: str, group: str) -> list[figures.Row]:
+        key = (comparison, "nll", group)
+        return [row for row in effects if (row["comparison"], row["metric"], row["group"]) == key]
+
+    critical = nll_effects(arms.MAIN_COMPARISON, "critical")
+    weighted = arms.weighted_arms(list(content.arms))
+    return {
+        "titles": titles,
+        "arm_titles": arm_titles,
+        "arms": content.arms,
+        "weighted": weighted,
+        "severities": SEVERITIES,
+        "test_rows": len(content.answers),
+        "test_severities": content.test_severities,
+        "bertscore_encoder": content.bertscore_encoder,
+        "headline": findings.headline(critical),
+        "effect_sentences": findings.effect_sentences(critical, titles),
+        "overview": {
+            arm: findings.overview(nll_effects(f"{arm}-{UNIFORM}", "critical")) for arm in weighted
+        },
+        "by_severity": findings.by_severity(
+            {severity: nll_effects(arms.MAIN_COMPARISON, severity) for severity in SEVERITIES}
+        ),
+        "certainty": findings.certainty(len(models), seeds, content.test_severities.get("critical", 0)),
+        "seeds": seeds,
+        "comparisons": comparisons,
+        "main_comparison": arms.MAIN_COMPARISON,
+        "forests": figures.forests(effects, list(comparisons), groups),
+        "metrics": {
+            name: METRICS[name] for name in METRICS if any(row["metric"] == name for row in results)
+        },
+        "tables": figures.result_tables(results, models, list(arm_titles), groups),
+        "specialties_left_out": specialties_left_out,
+        "plots": draw_all(
+            content.measured,
+            loss=content.loss,
+            weights=content.weights,
+            reliability=content.reliability,
+            titles=titles,
+        ),
+        "answers_total": len(content.answers),
+        "browser": {"titles": titles, "arms": arm_titles, "controls": CONTROLS},
+    }
+
+
+def _data_sections(content: PageContent) -> dict[str, Any]:
+    """What the template needs for weights, classifier, data and provenance."""
+    datasets = {name: content.data[name] for name in DATASETS}
+    return {
+        "spreads": content.spreads,
+        "train_rows": content.train_rows,
+        "severity": content.severity,
+        "classifier": content.classifier,
+        "quality_titles": classifier.QUALITY_TITLES,
+        "classifier_titles": classifier.CLASSIFIER_TITLES,
+        "comparison": classifier.comparison,
+        "confusion": classifier.confusion_counts(content.confusion),
+        "reliability": content.reliability.to_dict("records"),
+        "datasets": datasets,
+        "reasons": sorted({reason for counts in datasets.values() for reason in counts["rejected"]}),
+        "placeholder_titles": PLACEHOLDERS,
+        "duplicates": content.data["duplicates"],
+        "sources": content.sources,
+    }
+
+
+def _environment() -> Environment:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=visible
     )
@@ -86,154 +188,26 @@ def render(
         "signed": findings.signed,
         "probability": findings.probability,
         "figure": figure,
-        "json": answer_browser.data,
+        "json": answers.script_json,
     }
-    titles = {model: visible(title) for model, title in titles.items()}
-    models = list(titles)
-    results, effects = figures.records(measured, models), figures.records(differences, models)
-    groups, specialties_left_out = figures.groups(results)
-    by_severity = {
-        severity: [
-            effect
-            for effect in effects
-            if (effect["comparison"], effect["metric"], effect["group"]) == (WEIGHTING, "nll", severity)
-        ]
-        for severity in SEVERITIES
-    }
-    seeds = max((int(row["seeds"]) for row in results), default=1)
-    vega, script = bundle(), beside("theme.js") + _beside("page.js")
-    constant = values | dict(
-        titles=titles,
-        severities=SEVERITIES,
-        test_severities=test_severities,
-        run_titles=RUN_TITLES,
-        headline=findings.headline(by_severity["critical"]),
-        helps=findings.helps(by_severity["critical"], titles),
-        whom=findings.whom(by_severity),
-        sure=findings.sure(len(models), seeds, test_severities.get("critical", 0)),
-        seeds=seeds,
-        forests=figures.forests(effects, groups),
-        comparisons=COMPARISONS,
-        metrics={name: METRICS[name] for name in METRICS if any(row["metric"] == name for row in results)},
-        tables=figures.tables(results, models, groups),
-        specialties_left_out=specialties_left_out,
-        quality_titles=QUALITY_TITLES,
-        classifier_titles=CLASSIFIER_TITLES,
-        comparison=comparison,
-        datasets={name: data[name] for name in DATASETS},
-        reasons=sorted({reason for name in DATASETS for reason in data[name]["rejected"]}),
-        placeholder_titles=PLACEHOLDERS,
-        duplicates=data["duplicates"],
-        plots=_drawn(measured, plots, titles),
-        reliability=plots["reliability"].to_dict("records"),
-        browser={"titles": titles, "runs": RUN_TITLES, "controls": CONTROLS},
-        answers_total=len(answers),
-        commit=provenance.commit(),
-        versions=provenance.versions(),
-        style=Markup(beside("theme.css") + _beside("page.css")),
-        vega=Markup(vega),
-        script=Markup(script),
-        hashes=Markup(f"{_hash(vega)} {_hash(script)}"),
-    )
-    template = environment.from_string(_beside("page.html"))
-    # The answers take what the rest leaves.
-    rest = len(template.render(constant, rows=[]).encode())
-    return template.render(constant, rows=answer_browser.chosen(answers, examples, BYTES - rest))
+    return environment
 
 
 def visible(value: Any) -> Any:
-    """A text of data with characters that turn text shown by name; markup and numbers as they are."""
+    """A text with the characters of `CONTROLS` shown by name; markup and numbers as they are."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else value.translate(CONTROLS)
 
 
 def figure(value: float) -> str:
-    """A measured value in as many digits as tell something."""
+    """A measured value with a number of digits that suits its size."""
     size = abs(value)
     return f"{value:.3f}" if size < 10 else f"{value:.2f}" if size < 1000 else f"{value:,.0f}"
-
-
-def comparison(difference: Mapping[str, float]) -> str:
-    """How far and how surely the classifier's log-loss is from the linear reference's, as half a sentence.
-
-    Args:
-        difference: `value`, `low` and `high` of the classifier's log-loss less the reference's, in nats.
-    """
-    low, high = difference["low"], difference["high"]
-    way = "lower" if difference["value"] < 0 else "higher"
-    sure = f"all of it {way}" if low * high > 0 else "which includes 0, so chance alone may have made it"
-    ends = f"{findings.signed(low)} to {findings.signed(high)}"
-    return f"{abs(difference['value']):.3f} nats {way} (95 % interval {ends}, {sure})"
-
-
-def confusion_counts(confusion: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Rows by `actual` and `predicted` severity."""
-    counts = confusion.value_counts(["actual", "predicted"])
-    return {
-        actual: {guess: int(counts.get((actual, guess), 0)) for guess in SEVERITIES}
-        for actual in SEVERITIES
-    }
-
-
-def _drawn(
-    measured: pd.DataFrame, tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
-    """Every plot of the page, of the models that have a title, under it."""
-
-    def titled(table: pd.DataFrame) -> pd.DataFrame:
-        table = table[table["model"].isin(titles)]
-        return table.assign(model=table["model"].map(titles))
-
-    nll, whole = titled(nll_table(measured)), titled(measured[measured["group"] == ALL])
-    title_of = {name: metric.title for name, metric in METRICS.items()}
-    columns = ["model", "run", "value", "low", "high", "metric", "group"]
-    return {
-        "loss": draw(
-            "loss",
-            titled(tables["loss"]),
-            title="Training loss (each run's own objective)",
-            x="step",
-            y="smooth",
-            labels={"smooth": "loss, exponential mean"},
-        ),
-        "weights": draw(
-            "histogram",
-            tables["weights"],
-            title="Weights of the training pairs",
-            x="weight",
-            y="rows",
-            labels={"weight": "w"},
-        ),
-        "reliability": draw(
-            "reliability",
-            tables["reliability"],
-            title="Reliability of the classifier",
-            x="confidence",
-            y="accuracy",
-            labels={},
-        ),
-        "severity": draw(
-            "bars",
-            nll.assign(severity=nll["severity"].str.replace("_", "-")).round(4),
-            title="NLL of the reference answers by severity and run",
-            x="severity",
-            y="value",
-            labels={"value": "nats per answer token"},
-        ),
-        "metrics": draw(
-            "metrics",
-            whole.assign(metric=whole["metric"].map(title_of))[columns].round(4),
-            title="Every metric by model and run",
-            x="model",
-            y="value",
-            labels={},
-        ),
-    }
 
 
 def _beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def _hash(script: str) -> str:
-    """As a content security policy names a script that may run."""
+def _policy_hash(script: str) -> str:
+    """What a content security policy calls a script that may run."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

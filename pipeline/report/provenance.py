@@ -1,8 +1,9 @@
-"""What a page was made with: the commit and the versions that decide its figures."""
+"""What a page was made with: code of each stage, versions of the packages that decide its figures."""
 
-import platform
-import subprocess
+import sys
 from importlib.metadata import version
+
+from pipeline.code_hashes import code_hash, stage_names
 
 PACKAGES = (
     "torch",
@@ -18,24 +19,15 @@ PACKAGES = (
     "pandas",
     "dvc",
 )
+DIGITS = 12
 
 
-def commit() -> str:
-    """The commit of the working folder, with a note where files differ from it; empty outside git."""
-    head = (git("rev-parse", "HEAD") or "").strip()
-    changed = head and git("status", "--porcelain", "--untracked-files=no", "--", "pipeline", "params.yaml")
-    return f"{head}, with uncommitted changes" if changed else head
+def stage_hashes() -> dict[str, str]:
+    """The first `DIGITS` digits of each stage's code hash; code.yaml has all of them."""
+    return {stage: code_hash(stage)[:DIGITS] for stage in stage_names()}
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that compute."""
-    return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-def git(*arguments: str) -> str | None:
-    """What git says; None where it fails, or there is none."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
+    """Versions of Python (major and minor) and of the packages that compute."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"Python": python, **{name: version(name) for name in PACKAGES}}

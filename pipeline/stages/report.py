@@ -10,72 +10,79 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import yaml
 
+from pipeline import paths
+from pipeline.evaluation.statistics import UNIFORM
 from pipeline.files import missing, read_json, read_parquet, replacing, write_csv, write_json
-from pipeline.report import summary as tables
-from pipeline.report.page import confusion_counts, render
+from pipeline.report import summary
+from pipeline.report.answers import answer_rows
+from pipeline.report.page import PageContent, render
 from pipeline.severity.weights import pair_weights, weight_spread
 
 if TYPE_CHECKING:
     from pipeline.config.params import Params
-
-METRICS = Path("metrics")
-PLOTS = METRICS / "plots"
-PAGE = Path("report/index.html")
 
 
 def run(params: "Params") -> None:
     """Write metrics/summary.json, metrics/plots/{metrics,differences,nll,loss,weights}.csv and the page.
 
     Raises:
-        WaznError: a file that a listed model and seed should have is missing, or is of other rows than
-            the model's other runs; names the file.
+        WaznError: a file of a listed model, arm and seed is missing, or is of other rows than the model's
+            other arms; names the file.
     """
-    scored = read_parquet(Path("data/scored/pairs.parquet"))
-    gathered = tables.gather(params.models, params.seeds, scored)
-    measured = tables.measured_table(gathered)
-    train = scored[scored["split"] == "train"]
-    weights = pair_weights(train, **params.weighting.model_dump())
-    written = {
+    scored = read_parquet(paths.SCORED)
+    gathered = summary.gather(params.models, params.arms, params.seeds, scored)
+    measured = summary.measured_table(gathered)
+    training = scored[scored["split"] == "train"].head(params.finetune.train_rows or len(scored))
+    arms = {arm: params.arm_settings[arm] for arm in params.arms}
+    weights = {arm: pair_weights(training, settings) for arm, settings in arms.items()}
+    tables = {
         "metrics": measured,
-        "differences": tables.differences_table(gathered),
-        "nll": tables.nll_table(measured),
-        "loss": tables.loss_table(params.models, params.seeds),
-        "weights": tables.weight_histogram(weights),
+        "differences": summary.differences_table(gathered),
+        "nll": summary.nll_table(measured),
+        "loss": summary.loss_table(params.models, params.arms, params.seeds),
+        # All weights of `uniform` are 1.
+        "weights": summary.weight_histogram({arm: weights[arm] for arm in weights if arm != UNIFORM}),
     }
-    answers = tables.answers(gathered, scored)
-    evaluation = METRICS / "evaluate" / "base" / params.models[0] / "base.json"
+    answers = answer_rows(gathered, scored)
+    evaluation = paths.evaluation_metrics(paths.BASE, params.models[0], None)
     page = render(
-        titles={model: params.registry[model].title for model in params.models},
-        measured=measured,
-        differences=written["differences"],
-        answers=answers,
-        examples=params.report.examples,
-        plots={
-            "loss": written["loss"],
-            "weights": written["weights"],
-            "reliability": _csv(PLOTS / "reliability.csv"),
-        },
-        weighting=params.weighting,
-        bertscore_encoder=read_json(evaluation)["bertscore_encoder"],
-        test_rows=len(answers),
-        test_severities=Counter(row["severity"] for row in answers),
-        train_rows=len(train),
-        spread=weight_spread(weights),
-        classifier=read_json(METRICS / "classifier.json"),
-        confusion=confusion_counts(_csv(PLOTS / "confusion.csv")),
-        data=read_json(METRICS / "data.json"),
-        severity=read_json(METRICS / "severity.json"),
-        sources={model: params.registry[model].source for model in params.models},
-        params=yaml.safe_dump(params.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True),
+        PageContent(
+            titles={model: params.registry[model].title for model in params.models},
+            sources={model: params.registry[model].source for model in params.models},
+            arms=arms,
+            measured=measured,
+            differences=tables["differences"],
+            loss=tables["loss"],
+            weights=tables["weights"],
+            reliability=_read_csv(paths.PLOTS / "reliability.csv"),
+            spreads={arm: weight_spread(of_arm) for arm, of_arm in weights.items()},
+            answers=answers,
+            examples=params.report.examples,
+            test_severities=Counter(row["severity"] for row in answers),
+            train_rows=len(training),
+            bertscore_encoder=read_json(evaluation)["bertscore_encoder"],
+            classifier=read_json(paths.CLASSIFIER_METRICS),
+            data=read_json(paths.DATA_METRICS),
+            severity=read_json(paths.SEVERITY_METRICS),
+            confusion=_read_csv(paths.PLOTS / "confusion.csv"),
+            params=_shown_params(params),
+        )
     )
-    for name, table in written.items():
-        write_csv(PLOTS / f"{name}.csv", table)
-    write_json(METRICS / "summary.json", tables.summary(measured))
-    with replacing(PAGE) as temporary:
+    for name, table in tables.items():
+        write_csv(paths.PLOTS / f"{name}.csv", table)
+    write_json(paths.SUMMARY, summary.summary(measured))
+    with replacing(paths.PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def _shown_params(params: "Params") -> str:
+    """The parameters that this stage depends on, as YAML: without `resources` and arms that do not run."""
+    left_out = {"resources", *params.arm_settings} - set(params.arms)
+    values = {key: value for key, value in params.file_values().items() if key not in left_out}
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise missing(path)
     return pd.read_csv(path)

@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from imports import ROOT
 from raw import GOOD, TEXTS, setting, write_raw
 
-from pipeline.commands import inspect as inspection
-from pipeline.config.params import Weights
+from pipeline import paths
+from pipeline.commands import inspect
+from pipeline.config.training import ArmConfig
 from pipeline.errors import WaznError
 from pipeline.files import write_json, write_parquet
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.stages import normalise
 
-ROOT = Path(__file__).resolve().parents[1]
-BALANCED = Weights(alpha=0.5, beta=1.0, gamma=1.5, renormalise=False)
+BALANCED = ArmConfig(alpha=0.5, beta=1.0, gamma=1.5, renormalise=False)
 SECRET = "لا اريد ان يقرا احد هذا"
 BAD = [
     ("my head aches", GOOD),
@@ -48,13 +49,13 @@ def write_scored():
     table = pd.DataFrame({"split": rows, "severity": [SEVERITIES[number] for number in severities]})
     for number, name in enumerate(PROBABILITIES):
         table[name] = np.float32([severity == number for severity in severities])
-    write_parquet(inspection.SCORED, table)
+    write_parquet(paths.SCORED, table)
 
 
 @pytest.fixture
 def shown(capsys):
     def show(weighting=BALANCED, text=False):
-        inspection.run(weighting, text=text)
+        inspect.run(weighting, text=text)
         return capsys.readouterr().out
 
     return show
@@ -138,7 +139,7 @@ def test_balance_weights_and_effective_sample_size_are_of_the_scored_pairs(proje
 
 def test_equal_weights_have_the_effective_sample_size_of_all(project, shown):
     write_scored()
-    output = shown(Weights(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False))
+    output = shown(ArmConfig(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False))
     assert "Effective sample size: 60 of 60 training pairs (100.0%)" in output
 
 
@@ -167,13 +168,13 @@ def test_weak_labels_are_called_so(project, shown, scored):
 def test_without_normalised_data_it_is_said_what_to_run(project, path):
     Path(path).unlink()
     with pytest.raises(WaznError, match=rf"^{path}: no such file; run `dvc repro`"):
-        inspection.run(BALANCED, text=False)
+        inspect.run(BALANCED, text=False)
 
 
 def test_damaged_data_are_one_sentence(project):
     Path("data/normalised/rejected.parquet").write_bytes(b"PAR1")
     with pytest.raises(WaznError, match=r"^data/normalised/rejected\.parquet: not readable as Parquet"):
-        inspection.run(BALANCED, text=False)
+        inspect.run(BALANCED, text=False)
 
 
 def test_metrics_of_another_run_are_one_sentence(project):
@@ -181,7 +182,7 @@ def test_metrics_of_another_run_are_one_sentence(project):
     table = pd.read_parquet("data/normalised/rejected.parquet")
     write_parquet(Path("data/normalised/rejected.parquet"), table[table["reason"] != "duplicate"])
     with pytest.raises(WaznError, match=r"rejected\.parquet: no row is rejected as duplicate") as caught:
-        inspection.run(BALANCED, text=True)
+        inspect.run(BALANCED, text=True)
     assert "\n" not in str(caught.value)
 
 

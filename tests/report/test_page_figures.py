@@ -1,17 +1,18 @@
 import pandas as pd
 import pytest
-from pages import curves, difference, differences, measured
+from pages import ARMS, FOUR_ARMS, curves, difference, differences, measured
 
 from pipeline.evaluation.metrics import METRICS
-from pipeline.report.figures import forests, groups, records, tables
-from pipeline.report.plots import STEPS, draw
+from pipeline.evaluation.statistics import comparisons
+from pipeline.report.figures import forests, records, result_tables, shown_groups
+from pipeline.report.plots import MAX_STEPS, draw
 
 MODELS = ["a", "b"]
 ORDER = ["all", "critical", "neutral", "non_critical"]
 
 
 def forest(*rows, order=ORDER):
-    return forests(list(rows), order)
+    return forests(list(rows), list(comparisons(ARMS)), order)
 
 
 def test_only_listed_models_and_rows_with_a_value_count():
@@ -29,28 +30,28 @@ def test_groups_go_from_all_over_severities_to_specialties_large_ones_first():
     rows = records(measured(MODELS, ["heart", "skin"]), MODELS)
     sizes = {"heart": 3, "skin": 30}
     rows = [{**row, "rows": sizes.get(row["group"], row["rows"])} for row in rows]
-    assert groups(rows) == ([*ORDER, "skin", "heart"], 0)
+    assert shown_groups(rows) == ([*ORDER, "skin", "heart"], 0)
 
 
 def test_specialties_that_do_not_fit_are_counted():
     rows = records(measured(MODELS, [f"s{place}" for place in range(30)]), MODELS)
     each = len(rows) // 34
-    shown, left_out = groups(rows, cells=10 * each)
+    shown, left_out = shown_groups(rows, max_cells=10 * each)
     assert (len(shown), left_out) == (10, 24)
     assert shown[:4] == ORDER
 
 
-def test_a_table_has_every_run_and_metric_and_marks_the_best():
+def test_a_table_has_every_arm_and_metric_and_marks_the_best():
     rows = [
         row for row in records(measured(MODELS), MODELS) if (row["model"], row["metric"]) != ("b", "chrf")
     ]
-    [table] = tables(rows, MODELS, ["critical"])
+    [table] = result_tables(rows, MODELS, ["base", *ARMS], ["critical"])
     first, second = table["models"]
-    assert list(first["runs"]) == ["base", "uniform", "weighting"]
-    assert first["best"]["chrf"] == first["runs"]["base"]["chrf"]["value"]
-    assert first["best"]["nll"] == first["runs"]["weighting"]["nll"]["value"]
+    assert list(first["arms"]) == ["base", "uniform", "weighting"]
+    assert first["best"]["chrf"] == first["arms"]["base"]["chrf"]["value"]
+    assert first["best"]["nll"] == first["arms"]["weighting"]["nll"]["value"]
     assert "words" not in first["best"], "neither more nor fewer words are better"
-    assert second["runs"]["base"]["chrf"] is None
+    assert second["arms"]["base"]["chrf"] is None
     assert "chrf" not in second["best"]
 
 
@@ -101,24 +102,24 @@ def test_a_difference_of_nothing_at_all_is_drawn():
 
 
 def test_forests_come_by_comparison_and_metric_and_specialties_apart():
-    rows = records(differences(MODELS, ["skin"]), MODELS)
-    found = forests(rows, [*ORDER, "skin"])
+    rows = records(differences(MODELS, ["skin"], FOUR_ARMS), MODELS)
+    found = forests(rows, list(comparisons(FOUR_ARMS)), [*ORDER, "skin"])
     compared = [name for name in METRICS if name != "perplexity"]
     kinds = [(one["comparison"], one["metric"]) for one in found if not one["specialties"]]
-    assert kinds == [(way, name) for way in ("weighting−uniform", "uniform−base") for name in compared]
+    assert kinds == [(way, name) for way in comparisons(FOUR_ARMS) for name in compared]
     apart = [one for one in found if one["specialties"]]
     assert [(one["metric"], [block["group"] for block in one["groups"]]) for one in apart] == [
         ("nll", ["skin"])
-    ] * 2
+    ] * 4
 
 
 def test_a_curve_of_many_steps_is_thinned_and_keeps_its_end():
     table = curves(MODELS, 1000)
     plot = draw("loss", table, title="", x="step", y="smooth", labels={})
     steps = [
-        row["step"] for row in plot["data"]["values"] if (row["model"], row["run"]) == ("b", "uniform")
+        row["step"] for row in plot["data"]["values"] if (row["model"], row["arm"]) == ("b", "uniform")
     ]
-    assert STEPS / 2 < len(steps) <= STEPS
+    assert MAX_STEPS / 2 < len(steps) <= MAX_STEPS
     assert steps[-1] == 1000
     short = draw("loss", curves(MODELS, 20), title="", x="step", y="smooth", labels={})
     assert len(short["data"]["values"]) == 2 * 2 * 20

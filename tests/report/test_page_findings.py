@@ -1,7 +1,16 @@
 import pytest
 from pages import difference
 
-from pipeline.report.findings import headline, helps, probability, sign, signed, sure, whom
+from pipeline.report.findings import (
+    by_severity,
+    certainty,
+    effect_sentences,
+    headline,
+    overview,
+    probability,
+    sign,
+    signed,
+)
 
 
 def effect(value, half, p_holm=0.01, model="m", group="critical"):
@@ -12,7 +21,7 @@ DOWN, UP, UNCLEAR = effect(-0.05, 0.02), effect(0.05, 0.02), effect(-0.01, 0.02,
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("one", "expected"),
     [
         (DOWN, -1),
         (UP, 1),
@@ -23,8 +32,8 @@ DOWN, UP, UNCLEAR = effect(-0.05, 0.02), effect(0.05, 0.02), effect(-0.01, 0.02,
         (effect(0.0, 0.0), 0),
     ],
 )
-def test_a_difference_is_shown_only_if_interval_and_p_agree(found, expected):
-    assert sign(found) == expected
+def test_a_difference_is_shown_only_if_interval_and_p_agree(one, expected):
+    assert sign(one) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,7 +63,7 @@ def test_the_headline_claims_no_more_than_is_shown(effects, expected):
 
 def test_few_models_are_told_one_by_one():
     titles = {"a": "Model A", "b": "Model B"}
-    assert helps([{**DOWN, "model": "a"}, {**UNCLEAR, "model": "b"}], titles) == [
+    assert effect_sentences([{**DOWN, "model": "a"}, {**UNCLEAR, "model": "b"}], titles) == [
         "Model A: −0.050 nats per token (−0.070 to −0.030), lower.",
         "Model B: −0.010 nats per token (−0.030 to +0.010), no difference shown.",
     ]
@@ -62,32 +71,37 @@ def test_few_models_are_told_one_by_one():
 
 def test_many_models_are_told_by_their_median():
     effects = [effect(value, 0.01, model=str(value)) for value in (-0.4, -0.1, -0.2, 0.3, -0.3)]
-    assert helps(effects, {}) == [
-        "Over 5 models the median difference is −0.200 nats per token, "
-        "the least −0.400, the greatest +0.300."
+    assert effect_sentences(effects, {}) == [
+        "Over 5 models the median difference is −0.200 nats per token; "
+        "the differences go from −0.400 to +0.300."
     ]
+
+
+def test_an_overview_counts_models_and_has_the_median():
+    assert overview([DOWN, UP, UNCLEAR]) == {"lower": 1, "higher": 1, "unclear": 1, "median": -0.01}
+    assert overview([]) is None
 
 
 def test_for_whom_goes_by_severity():
     groups = {"critical": [DOWN, DOWN, UP], "neutral": [UNCLEAR] * 3, "non_critical": []}
-    assert whom(groups) == (
+    assert by_severity(groups) == (
         "Critical: lower for 2 of 3, higher for 1 of 3. No difference shown for neutral complaints."
     )
-    assert whom({severity: [UNCLEAR] for severity in ("critical", "neutral", "non_critical")}) == (
+    assert by_severity({severity: [UNCLEAR] for severity in ("critical", "neutral", "non_critical")}) == (
         "No difference shown for critical, neutral and non-critical complaints."
     )
-    assert whom({"non_critical": [UP]}) == "Non-critical: higher for 1 of 1."
-    assert whom({}) == "No test complaint has a severity."
+    assert by_severity({"non_critical": [UP]}) == "Non-critical: higher for 1 of 1."
+    assert by_severity({}) == "No test complaint has a severity."
 
 
 def test_how_sure_names_what_the_intervals_leave_out():
-    assert "Holm-corrected over 10 models" in sure(10, 1, 200)
-    assert "Holm" not in sure(1, 1, 200)
-    assert "One training seed: chance in training is not in them." in sure(1, 1, 200)
-    assert "Means over 3 training seeds" in sure(1, 3, 200)
-    assert "Only 12 critical rows" in sure(1, 1, 12)
-    assert "Only" not in sure(1, 1, 30)
-    assert "Only" not in sure(1, 1, 0)
+    assert "Holm-corrected over 10 models" in certainty(10, 1, 200)
+    assert "Holm" not in certainty(1, 1, 200)
+    assert "One training seed: the intervals do not cover chance in training." in certainty(1, 1, 200)
+    assert "Means over 3 training seeds" in certainty(1, 3, 200)
+    assert "Only 12 critical rows" in certainty(1, 1, 12)
+    assert "Only" not in certainty(1, 1, 30)
+    assert "Only" not in certainty(1, 1, 0)
 
 
 @pytest.mark.parametrize(("value", "shown"), [(-0.0504, "−0.050"), (1.0, "+1.000"), (0.0, "+0.000")])

@@ -1,10 +1,12 @@
-"""Plots, from the same Vega-Lite templates (beside this file) that `dvc plots` draws.
+"""Plots, drawn from the Vega-Lite templates beside this file, which `dvc plots` uses too.
 
-In a template, `<DVC_METRIC_…>` marks what is filled in, and the field `rev` tells the revisions
-that `dvc plots diff` compares; a page shows one revision, so there it is left out.
+In a template, `<DVC_METRIC_…>` marks what is filled in, and the field `rev` names the revisions that
+`dvc plots diff` compares. The page shows one revision, so `rev` is left out there.
 """
 
+import itertools
 import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,23 @@ from typing import Any
 import pandas as pd
 import vl_convert
 
+DATA_FILES = ("*.json", "theme.css", "theme.js")
 VEGA_LITE = "6.4"
-# More steps than this a curve can't be told apart at the width of a page.
-STEPS = 150
+# A curve with more steps looks the same at the width of a page.
+MAX_STEPS = 150
+# Colour (of theme.css) and shape of `base` and of the arms that always run; other arms take turns.
+_LOOKS = {
+    "base": ("var(--base)", "circle"),
+    "uniform": ("var(--uniform)", "square"),
+    "weighting": ("var(--accent)", "diamond"),
+}
+_OTHER_SHAPES = ("triangle-up", "cross", "triangle-down", "triangle-right", "triangle-left")
+_OTHER_LOOKS = [(f"var(--other-{number})", shape) for number, shape in enumerate(_OTHER_SHAPES, start=1)]
 
 
 @cache
 def bundle() -> str:
-    """Vega, Vega-Lite and vega-embed as one script that may stand in a page; it sets `window.vegaEmbed`."""
+    """Vega, Vega-Lite and vega-embed as one script that can stand in a page; it sets `window.vegaEmbed`."""
     script: str = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]
     return script.replace("</script", "<\\/script")
 
@@ -30,18 +41,27 @@ def beside(name: str) -> str:
 
 
 def draw(
-    template: str, table: pd.DataFrame, *, title: str, x: str, y: str, labels: dict[str, str]
+    template: str,
+    table: pd.DataFrame,
+    *,
+    title: str,
+    x: str,
+    y: str,
+    labels: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Fill a template: a Vega-Lite specification with its data.
+    """Fill a template.
 
     Args:
         template: name of a template beside this file, without `.json`.
-        table: one row a mark; of a curve with very many steps, some.
+        table: one row for each mark; of a curve with very many steps, some are left out.
         title: stands above the plot.
         x, y: columns of `table`.
-        labels: axis titles of columns; a column's name where it has none.
+        labels: axis title by column; without one, the name of the column is shown.
+
+    Returns:
+        A Vega-Lite specification with its data.
     """
-    filled = {
+    values = {
         "<DVC_METRIC_DATA>": json.loads(_thinned(table).to_json(orient="records")),
         "<DVC_METRIC_TITLE>": title,
         "<DVC_METRIC_X>": x,
@@ -49,23 +69,26 @@ def draw(
         "<DVC_METRIC_X_LABEL>": labels.get(x, x),
         "<DVC_METRIC_Y_LABEL>": labels.get(y, y),
     }
-    specification: dict[str, Any] = _fill(json.loads(beside(f"{template}.json")), filled)
-    # It names the Vega-Lite that DVC's own page loads; the one that stands in ours would remark on that.
+    specification: dict[str, Any] = _fill(json.loads(beside(f"{template}.json")), values)
+    # It names the Vega-Lite of DVC's own page; that of ours would warn about another version.
     del specification["$schema"]
+    if "arm" in table:
+        _set_arms(specification, _looks(list(dict.fromkeys(table["arm"]))))
     return specification
 
 
 def _thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """At most about `STEPS` steps of each curve, its last among them."""
+    """At most about `MAX_STEPS` steps of each curve, among them the last."""
     if "step" not in table:
         return table
-    curve = [name for name in ("model", "run", "seed") if name in table]
-    order = table.groupby(curve).cumcount(ascending=False)
+    curve = [name for name in ("model", "arm", "seed") if name in table]
+    from_end = table.groupby(curve).cumcount(ascending=False)
     length = table.groupby(curve)["step"].transform("size")
-    return table[order % (length // STEPS + 1) == 0]
+    return table[from_end % (length // MAX_STEPS + 1) == 0]
 
 
-def _fill(part: Any, values: dict[str, Any]) -> Any:
+def _fill(part: Any, values: Mapping[str, Any]) -> Any:
+    """A part of a template with what is filled in, and without `rev`."""
     if isinstance(part, dict):
         return {
             key: _fill(value, values)
@@ -75,3 +98,33 @@ def _fill(part: Any, values: dict[str, Any]) -> Any:
     if isinstance(part, list):
         return [_fill(item, values) for item in part]
     return values.get(part, part) if isinstance(part, str) else part
+
+
+def _set_arms(part: Any, looks: Mapping[str, tuple[str, str]]) -> None:
+    """Give a specification the arms in their order, each with its colour and shape.
+
+    A template cannot: DVC fills in no list of arms. There the usual arms come first and others follow.
+
+    Args:
+        looks: colour and shape by arm.
+    """
+    if isinstance(part, list):
+        for item in part:
+            _set_arms(item, looks)
+    elif isinstance(part, dict):
+        for channel, encoding in part.items():
+            if not isinstance(encoding, dict) or encoding.get("field") != "arm":
+                _set_arms(encoding, looks)
+            elif channel == "row":
+                encoding["sort"] = list(looks)
+            else:
+                encoding["scale"] = {
+                    "domain": list(looks),
+                    "range": [look[channel == "shape"] for look in looks.values()],
+                }
+                encoding["legend"].pop("values", None)
+
+
+def _looks(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
+    others = itertools.cycle(_OTHER_LOOKS)
+    return {arm: _LOOKS.get(arm) or next(others) for arm in arms}

@@ -17,9 +17,12 @@ const vegaTheme = {
   view: {stroke: null},
   text: {color: "var(--ink)"},
   mark: {color: "var(--accent)"},
-  // Runs; revisions.
+  // Arms; revisions.
   range: {
-    category: ["var(--base)", "var(--uniform)", "var(--accent)"],
-    ordinal: ["var(--accent)", "var(--other)", "var(--uniform)", "var(--base)"],
+    category: [
+      "var(--base)", "var(--uniform)", "var(--accent)",
+      "var(--other-1)", "var(--other-2)", "var(--other-3)", "var(--other-4)", "var(--other-5)",
+    ],
+    ordinal: ["var(--accent)", "var(--other-1)", "var(--uniform)", "var(--base)"],
   },
 };

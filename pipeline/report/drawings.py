@@ -1,0 +1,79 @@
+"""The plots of the page, as Vega-Lite specifications."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pipeline.evaluation.groups import ALL
+from pipeline.evaluation.metrics import METRICS
+from pipeline.report.plots import draw
+from pipeline.report.summary import nll_table
+
+_METRIC_COLUMNS = ["model", "arm", "value", "low", "high", "metric", "group"]
+
+
+def draw_all(
+    measured: pd.DataFrame,
+    *,
+    loss: pd.DataFrame,
+    weights: pd.DataFrame,
+    reliability: pd.DataFrame,
+    titles: Mapping[str, str],
+) -> dict[str, dict[str, Any]]:
+    """Every plot of the page by its name in page.html.
+
+    Args:
+        measured, loss, weights, reliability: metrics/plots/{metrics,loss,weights,reliability}.csv.
+        titles: title by model; other models are not drawn.
+    """
+
+    def titled(table: pd.DataFrame) -> pd.DataFrame:
+        table = table[table["model"].isin(titles)]
+        return table.assign(model=table["model"].map(titles))
+
+    nll = titled(nll_table(measured))
+    all_rows = titled(measured[measured["group"] == ALL])
+    metric_titles = {name: metric.title for name, metric in METRICS.items()}
+    return {
+        "loss": draw(
+            "loss",
+            titled(loss),
+            title="Training loss (each arm’s own objective)",
+            x="step",
+            y="smooth",
+            labels={"smooth": "loss, exponential mean"},
+        ),
+        "weights": draw(
+            "histogram",
+            weights,
+            title="Weights of the training pairs",
+            x="weight",
+            y="rows",
+            labels={"weight": "w"},
+        ),
+        "reliability": draw(
+            "reliability",
+            reliability,
+            title="Reliability of the classifier",
+            x="confidence",
+            y="accuracy",
+            labels={},
+        ),
+        "severity": draw(
+            "bars",
+            nll.assign(severity=nll["severity"].str.replace("_", "-")).round(4),
+            title="NLL of the reference answers by severity and arm",
+            x="severity",
+            y="value",
+            labels={"value": "nats per answer token"},
+        ),
+        "metrics": draw(
+            "metrics",
+            all_rows.assign(metric=all_rows["metric"].map(metric_titles))[_METRIC_COLUMNS].round(4),
+            title="Every metric by model and arm",
+            x="model",
+            y="value",
+            labels={},
+        ),
+    }
