@@ -33,9 +33,9 @@ def pairs():
 
 @pytest.fixture(scope="session")
 def minute_shape():
-    from pipeline.base_models.tiny import Shape
+    from pipeline.config.models import TinyConfig
 
-    return Shape(
+    return TinyConfig(
         vocabulary=300,
         hidden=32,
         layers=1,
@@ -49,8 +49,8 @@ def minute_shape():
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, minute_shape):
-    """Folder of the minute model of an architecture, as `tiny.build` saves it."""
-    from pipeline.base_models.tiny import build
+    """Folder of the minute model of an architecture, as `build_tiny` saves it."""
+    from pipeline.base_models.tiny import build_tiny
     from pipeline.models.runtime import deterministic
 
     folders = {}
@@ -59,7 +59,7 @@ def built(tmp_path_factory, minute_shape):
         if architecture not in folders:
             path = tmp_path_factory.mktemp("built") / architecture
             deterministic(17)
-            build(architecture, [text for pair in PAIRS for text in pair], minute_shape, 17, path)
+            build_tiny(architecture, [text for pair in PAIRS for text in pair], minute_shape, 17, path)
             folders[architecture] = path
         return folders[architecture]
 

@@ -11,11 +11,11 @@ def answer_nlls(model, example):
     return [-logits[t - 1].log_softmax(dim=0)[tokens[t]] for t in answer]
 
 
-def paper_loss(model, examples, mean="sequence"):
-    """The loss of a step over all of `examples`, with their weights; `mean` as in `coefficients`."""
+def paper_loss(model, examples, loss_reduction="sequence"):
+    """The loss of a step over all of `examples`, with their weights; see `token_weights`."""
     nlls = [answer_nlls(model, example) for example in examples]
     weights = [example.weight for example in examples]
-    if mean == "token":
+    if loss_reduction == "token":
         summed = sum(w * sum(nll) for w, nll in zip(weights, nlls, strict=True))
         return summed / sum(len(nll) for nll in nlls)
     return sum(w * sum(nll) / len(nll) for w, nll in zip(weights, nlls, strict=True)) / len(examples)

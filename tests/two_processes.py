@@ -1,6 +1,6 @@
 """python -m accelerate.commands.launch --multi_gpu --num_processes 2 two_processes.py FOLDER JOB …
 
-What test_sharing.py starts: train as each JOB (JSON) says, one after another in the same processes, and
+What test_parallel.py starts: train as each JOB (JSON) says, one after another in the same processes, and
 leave in FOLDER what came of it, of every process.
 """
 
@@ -9,36 +9,40 @@ import sys
 from pathlib import Path
 
 import torch
-from runs import random_examples, trainable, trained
+from runs import random_examples, settings, trainable, trained
 
+from pipeline.config.training import AdapterConfig
 from pipeline.errors import WaznError
 from pipeline.models.distributed import join_processes
 from pipeline.models.methods import load_trainable
 from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.dataset import Validation
+from pipeline.training.dropout import checkpoint_activations
 from pipeline.training.parallel import trained_state
-from pipeline.training.trainer import Validation
-
-LORA = {"r": 4, "alpha": 8.0, "dropout": 0.0}
 
 
-def made(architecture="gpt2", method="lora", base=None, dtype="float32", gradient_checkpointing=False):
+def made(
+    architecture="gpt2",
+    method="lora",
+    base=None,
+    dtype="float32",
+    gradient_checkpointing=False,
+    dropout=0.0,
+):
     """A model of tests/runs.py, or one in the folder `base`."""
     if base is None:
-        return trainable(architecture, method, dtype=getattr(torch, dtype))
+        return trainable(architecture, method, dropout, dtype=getattr(torch, dtype))
     torch.manual_seed(3)
-    return load_trainable(
-        Path(base),
-        method,
-        targets=["q_proj", "v_proj"],
-        lora=LORA,
-        dtype=getattr(torch, dtype),
-        tokens=50,
-        gradient_checkpointing=gradient_checkpointing,
-    )
+    lora = AdapterConfig(r=4, alpha=8.0, dropout=dropout)
+    config, _, _ = settings(method=method, lora=lora, max_length=50)
+    model = load_trainable(Path(base), config, ["q_proj", "v_proj"], getattr(torch, dtype))
+    if gradient_checkpointing:
+        checkpoint_activations(model)
+    return model
 
 
 def run(model=None, stop=None, every=5, folder=None, spoilt=None, valid=0, dtype="float32", **changes):
-    """Train as a job says; also what test_sharing.py does alone, to compare.
+    """Train as a job says; also what test_parallel.py does alone, to compare.
 
     Args:
         model: arguments of `made`.
@@ -53,7 +57,8 @@ def run(model=None, stop=None, every=5, folder=None, spoilt=None, valid=0, dtype
         examples[spoilt] = type(examples[spoilt])(**vars(examples[spoilt]) | {"weight": float("nan")})
     more = {"dtype": getattr(torch, dtype)}
     if folder:
-        more["checkpoints"] = Checkpoints(Path(folder), every)
+        more["checkpoints"] = Checkpoints(Path(folder))
+        changes["checkpoint_every"] = every
     if valid:
         more["valid"] = Validation(random_examples(valid, seed=2), ["critical", "neutral"] * (valid // 2))
     found, steps = trained(examples, made(**(model or {})), stop, more, **changes)

@@ -6,49 +6,50 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.errors import WaznError
-from pipeline.models.distributed import exclusively, join_processes, together
+from pipeline.models.distributed import barrier, join_processes
+from pipeline.run_lock import run_lock
 
 
 def test_folder_is_held_by_one_at_a_time_and_says_by_which(tmp_path):
     folder = tmp_path / "deep" / "place"
-    with exclusively(folder, "scoring"):
+    with run_lock(folder, "scoring"):
         with (
             pytest.raises(WaznError, match=rf"^{folder}: process {os.getpid()} is scoring already"),
-            exclusively(folder, "scoring"),
+            run_lock(folder, "scoring"),
         ):
             raise AssertionError("not kept away")
         assert (folder / "lock.pid").read_text() == str(os.getpid()), "the one kept away took it down"
     assert [path.name for path in folder.iterdir()] == ["lock"]
-    with exclusively(folder, "scoring"):
+    with run_lock(folder, "scoring"):
         pass
 
 
 def test_holder_that_has_not_said_its_number_yet(tmp_path):
-    with exclusively(tmp_path, "scoring"):
+    with run_lock(tmp_path, "scoring"):
         (tmp_path / "lock.pid").unlink()
         with pytest.raises(WaznError, match="another process is fine-tuning already"):
-            exclusively(tmp_path, "fine-tuning").__enter__()
+            run_lock(tmp_path, "fine-tuning").__enter__()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, WaznError, KeyboardInterrupt])
 def test_folder_is_free_again_after_a_failure_which_is_told_as_it_was(error, tmp_path):
-    with pytest.raises(error, match=r"^what failed$"), exclusively(tmp_path, "scoring"):
+    with pytest.raises(error, match=r"^what failed$"), run_lock(tmp_path, "scoring"):
         raise error("what failed")
-    with exclusively(tmp_path, "scoring"):
+    with run_lock(tmp_path, "scoring"):
         pass
 
 
 def test_number_that_a_killed_run_left_is_not_believed(tmp_path):
     (tmp_path / "lock").touch()
     (tmp_path / "lock.pid").write_text("999999")
-    with exclusively(tmp_path, "scoring"):
+    with run_lock(tmp_path, "scoring"):
         assert (tmp_path / "lock.pid").read_text() == str(os.getpid())
 
 
 def test_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(WaznError, match=r"taken/place: could not be written \(Not a directory\)"):
-        exclusively(tmp_path / "taken" / "place", "scoring").__enter__()
+        run_lock(tmp_path / "taken" / "place", "scoring").__enter__()
 
 
 def test_process_that_ended_is_one_sentence_for_the_others():
@@ -56,7 +57,7 @@ def test_process_that_ended_is_one_sentence_for_the_others():
         raise RuntimeError("Connection closed by peer")
 
     with pytest.raises(WaznError, match="another process of this run has ended early"):
-        together(SimpleNamespace(wait_for_everyone=ended))
+        barrier(SimpleNamespace(wait_for_everyone=ended))
 
 
 def test_process_without_a_launcher_is_alone(monkeypatch, capsys):
@@ -65,7 +66,7 @@ def test_process_without_a_launcher_is_alone(monkeypatch, capsys):
     for backend in (None, "gloo"):
         here = join_processes(backend)
         assert (here.num_processes, here.process_index, here.is_main_process) == (1, 0, True)
-    together(here)
+    barrier(here)
     assert capsys.readouterr().out == ""
 
 

@@ -9,29 +9,35 @@ import warnings
 
 import pytest
 import torch
-from architectures import ARCHITECTURES
+from architectures import ARCHITECTURES, random_model
 from peft import PeftModel
+from runs import TARGETS as RUN_TARGETS
 from runs import trainable
 from safetensors.torch import load_file
 
+from pipeline.config.training import AdapterConfig
 from pipeline.errors import WaznError
-from pipeline.models.lora import add_lora, load_adapter, load_run, save_trained
+from pipeline.models.lora import add_lora, save_trained
+from pipeline.models.trained import load_trained, merge_adapter
 from pipeline.training.parallel import trained_state
 
 TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
+PLAIN = AdapterConfig(r=4, alpha=8.0, dropout=0.0)
 TOKENS = torch.tensor([[5, 17, 200, 42, 8], [9, 9, 61, 30, 7]])
 
 SAVE = """
 import sys
 import torch
 from pathlib import Path
+from pipeline.config.training import AdapterConfig
 from pipeline.models.lora import add_lora, save_trained
 from pipeline.models.runtime import load_decoder
 from pipeline.training.parallel import trained_state
 
 torch.manual_seed(5)
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-model = add_lora(load_decoder(Path(sys.argv[1]), torch.float32, 8), targets, 4, 8.0, 0.0)
+config = AdapterConfig(r=4, alpha=8.0, dropout=0.0)
+model = add_lora(load_decoder(Path(sys.argv[1]), torch.float32, 8), targets, config)
 save_trained(model, trained_state(model, None)["model"], Path(sys.argv[2]))
 """
 
@@ -44,7 +50,8 @@ def save(model, folder):
 def adapted(model, architecture, **changes):
     """An adapter that does something: as put on, B is 0 and the adapter has no effect."""
     torch.manual_seed(7)
-    found = add_lora(model, TARGETS[architecture], **{"r": 4, "alpha": 8.0, "dropout": 0.1, **changes})
+    config = AdapterConfig(**{"r": 4, "alpha": 8.0, "dropout": 0.1, **changes})
+    found = add_lora(model, TARGETS[architecture], config)
     with torch.no_grad():
         for name, parameter in found.named_parameters():
             if "lora_B" in name:
@@ -54,7 +61,7 @@ def adapted(model, architecture, **changes):
 
 @pytest.mark.parametrize("architecture", TARGETS)
 def test_only_adapters_on_the_targets_are_trained(architecture, decoder):
-    model = add_lora(decoder(architecture), TARGETS[architecture], r=4, alpha=8.0, dropout=0.0)
+    model = add_lora(decoder(architecture), TARGETS[architecture], PLAIN)
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == set(TARGETS[architecture])
     assert all(".lora_A." in name or ".lora_B." in name for name in trained)
@@ -64,7 +71,7 @@ def test_only_adapters_on_the_targets_are_trained(architecture, decoder):
 def test_new_adapter_changes_nothing_yet(architecture, decoder):
     model = decoder(architecture)
     before = model(TOKENS).logits
-    after = add_lora(model, TARGETS[architecture], r=4, alpha=8.0, dropout=0.0).eval()(TOKENS).logits
+    after = add_lora(model, TARGETS[architecture], PLAIN).eval()(TOKENS).logits
     assert torch.equal(after, before)
 
 
@@ -73,7 +80,7 @@ def test_adapter_goes_on_without_a_warning(architecture, decoder):
     """PEFT warns where it was told wrongly which way a layer's weight lies."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        add_lora(decoder(architecture), TARGETS[architecture], r=4, alpha=8.0, dropout=0.0)
+        add_lora(decoder(architecture), TARGETS[architecture], PLAIN)
 
 
 def test_adapter_is_applied_as_alpha_over_r(decoder):
@@ -91,13 +98,13 @@ def test_adapter_is_applied_as_alpha_over_r(decoder):
 )
 def test_unknown_target_names_the_modules_there_are(architecture, targets, wrong, available, decoder):
     with pytest.raises(WaznError, match=f"'{wrong}'.*{available}"):
-        add_lora(decoder(architecture), targets, r=4, alpha=8.0, dropout=0.0)
+        add_lora(decoder(architecture), targets, PLAIN)
 
 
 @pytest.mark.parametrize("wrong", ["attn", "ln_1"])
 def test_target_that_cannot_take_an_adapter_is_refused_in_a_sentence(wrong, decoder):
     with pytest.raises(WaznError, match=wrong):
-        add_lora(decoder("gpt2"), [wrong], r=4, alpha=8.0, dropout=0.0)
+        add_lora(decoder("gpt2"), [wrong], PLAIN)
 
 
 @pytest.mark.parametrize("architecture", TARGETS)
@@ -107,7 +114,7 @@ def test_loaded_adapter_is_merged_into_the_same_logits(architecture, decoder, tm
     plain = decoder(architecture)(TOKENS).logits
     assert (expected - plain).abs().max() > 0.1
     save(model, tmp_path)
-    merged = load_adapter(decoder(architecture), tmp_path)
+    merged = merge_adapter(decoder(architecture), tmp_path)
     assert not isinstance(merged, PeftModel)
     assert not any("lora" in name for name, _ in merged.named_parameters())
     assert not merged.training
@@ -153,13 +160,16 @@ def test_missing_adapter_is_a_sentence_that_names_the_folder(there, decoder, tmp
     if there:
         folder.mkdir(parents=True)
     with pytest.raises(WaznError, match=f"{folder}.*no adapter"):
-        load_adapter(decoder("gpt2"), folder)
+        merge_adapter(decoder("gpt2"), folder)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_was_trained_is_loaded_on_its_base_to_the_same_logits(architecture, method, tmp_path):
-    base, folder = tmp_path / "base", tmp_path / "trained"
+def test_what_was_trained_is_loaded_on_its_base_to_the_same_logits(
+    architecture, method, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    base, folder = tmp_path / "models/base/m", tmp_path / "models/weighting/m/17"
     trainable(architecture, "full").save_pretrained(base)
     model = trainable(architecture, method)
     with torch.no_grad():
@@ -170,7 +180,8 @@ def test_what_was_trained_is_loaded_on_its_base_to_the_same_logits(architecture,
     files = {path.name for path in folder.iterdir()}
     assert {"lora": "adapter_model.safetensors", "full": "model.safetensors"}[method] in files
     assert not any("bin" in name for name in files)
-    before, after = (load_run(base, path, torch.float32, 8) for path in (None, folder))
+    before = load_trained("m", "base", None, torch.float32, 8)
+    after = load_trained("m", "weighting", 17, torch.float32, 8)
     assert not after.training
     assert (before(TOKENS).logits - model.eval()(TOKENS).logits).abs().max() > 0.1
     torch.testing.assert_close(after(TOKENS).logits, model(TOKENS).logits, rtol=0, atol=1e-4)
@@ -192,3 +203,33 @@ def test_whole_model_that_is_not_tied_keeps_its_head(tmp_path):
     found = load_file(tmp_path / "model.safetensors")
     assert torch.equal(found["lm_head.weight"], model.lm_head.weight)
     assert not torch.equal(found["lm_head.weight"], found["model.embed_tokens.weight"])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_adapter_on_either_end_of_a_tied_pair_is_refused(architecture):
+    """Merged, it would change the other end too: what is evaluated would not be what was trained."""
+    model = random_model(architecture, torch.float32)
+    ends = {
+        name.rpartition(".")[2]: module
+        for name, module in model.named_modules()
+        if module in (model.get_input_embeddings(), model.get_output_embeddings())
+    }
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    for name in ends:
+        if tied:
+            with pytest.raises(WaznError, match=f"lora_targets names '{name}'.*one matrix"):
+                add_lora(model, [*RUN_TARGETS[architecture], name], PLAIN)
+
+
+def test_an_adapter_on_an_lm_head_of_its_own_is_merged_to_the_same_logits(tmp_path):
+    model = add_lora(
+        random_model("qwen2", torch.float32, tie_word_embeddings=False), ["q_proj", "lm_head"], PLAIN
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    expected = model.eval()(TOKENS).logits
+    save(model, tmp_path)
+    base = random_model("qwen2", torch.float32, tie_word_embeddings=False)
+    torch.testing.assert_close(merge_adapter(base, tmp_path)(TOKENS).logits, expected, rtol=0, atol=1e-4)

@@ -4,14 +4,16 @@ import pytest
 import torch
 from architectures import ARCHITECTURES, random_model
 from equation import assert_close, gradients
-from runs import TARGETS, trainable, trained, weights
+from runs import TARGETS, settings, trainable, trained, weights
 
+from pipeline.config.training import AdapterConfig
 from pipeline.errors import WaznError
 from pipeline.models import methods
 from pipeline.models.methods import count_trainable, load_trainable
 from pipeline.models.runtime import torch_dtype
 from pipeline.training import objective
 from pipeline.training.batching import collate
+from pipeline.training.dropout import checkpoint_activations
 from pipeline.training.objective import AnswerLoss
 
 
@@ -30,15 +32,12 @@ def base(tmp_path_factory):
 
 def loaded(base, architecture="gpt2", method="lora", checkpointing=False, dtype=torch.float32, dropout=0.0):
     torch.manual_seed(3)
-    return load_trainable(
-        base(architecture),
-        method,
-        targets=TARGETS[architecture],
-        lora={"r": 4, "alpha": 8.0, "dropout": dropout},
-        dtype=dtype,
-        tokens=200,
-        gradient_checkpointing=checkpointing,
-    )
+    lora = AdapterConfig(r=4, alpha=8.0, dropout=dropout)
+    config, _, _ = settings(method=method, lora=lora, max_length=200)
+    model = load_trainable(base(architecture), config, TARGETS[architecture], dtype)
+    if checkpointing:
+        checkpoint_activations(model)
+    return model
 
 
 # ---- what is trained ------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ def test_bfloat16_computes_a_float32_loss_near_the_exact_one(architecture, metho
 @pytest.mark.parametrize("chunk", [7, 1000])
 def test_bfloat16_chunks_of_a_trained_head(chunk, examples, monkeypatch):
     """Autocast keeps its copy of the head from chunk to chunk; each one's gradient must reach the head."""
-    monkeypatch.setattr(objective, "LOGITS", chunk * 384)
+    monkeypatch.setattr(objective, "MAX_LOGITS", chunk * 384)
     module, batch = AnswerLoss(trainable("qwen2", "full")), collate(examples)
     factors = torch.full((len(examples),), 0.1)
     exact = gradients(module, module(batch, factors)[0])

@@ -36,7 +36,7 @@ def card(tmp_path):
     """A card's text and its front matter."""
 
     def written(scored=None, **changes):
-        given = {"title": "AraGPT2", "base": "hub:owner/name@main", "loss": "weighting", "weights": WEIGHTS}
+        given = {"title": "AraGPT2", "base": "hub:owner/name@main", "arm": "weighting", "weights": WEIGHTS}
         given |= {"folder": Path("models/weighting/aragpt2/17"), "facts": facts(), "scored": scored or {}}
         write_card(tmp_path / "README.md", **{**given, **changes})
         text = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def card(tmp_path):
 def test_what_it_is_and_is_not(card):
     _, body = card()
     for part in (
-        "AraGPT2, fine-tuned by wazn (weighting)",
+        "AraGPT2, fine-tuned by wazn (arm weighting)",
         "Not a medical device",
         "must not be used as medical advice",
         "A LoRA adapter for `hub:owner/name@main`, trained on 20000 Arabic complaint–response pairs",
@@ -96,7 +96,7 @@ def test_whole_model_is_called_so(card):
 
 
 def test_plain_cross_entropy_is_called_so(card):
-    _, body = card(loss="uniform", weights={**dict.fromkeys(WEIGHTS, 1.0), "renormalise": False})
+    _, body = card(arm="uniform", weights={**dict.fromkeys(WEIGHTS, 1.0), "renormalise": False})
     assert "plain cross-entropy" in body
     assert "severity-aware" not in body
     assert "w = 1 p_non_critical + 1 p_neutral + 1 p_critical." in body

@@ -25,7 +25,7 @@ def state(step):
 @pytest.fixture
 def kept(tmp_path):
     """Checkpoints of a folder that is not there yet."""
-    return Checkpoints(tmp_path / "deep" / "run", every=10)
+    return Checkpoints(tmp_path / "deep" / "run")
 
 
 def paths(kept):
@@ -53,7 +53,7 @@ def test_newest_two_are_kept_and_nothing_else(kept):
 
 
 def test_same_state_is_the_same_file(kept, tmp_path):
-    again = Checkpoints(tmp_path / "again", every=10)
+    again = Checkpoints(tmp_path / "again")
     for checkpoints in (kept, again):
         checkpoints.save(10, state(10))
     [one], [other] = paths(kept), paths(again)
@@ -108,4 +108,4 @@ def test_full_disk_is_one_sentence_and_leaves_the_one_before(kept):
 def test_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(WaznError, match="could not be written"):
-        Checkpoints(Path(tmp_path / "taken" / "run"), every=1).save(1, state(1))
+        Checkpoints(Path(tmp_path / "taken" / "run")).save(1, state(1))

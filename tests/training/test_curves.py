@@ -80,7 +80,7 @@ def test_without_dvclive_the_same_files_are_written_in_the_end(tmp_path, monkeyp
     assert log_all(tmp_path / "without") == expected
     assert log_all(tmp_path / "without", STEPS[:2]).keys() == {n for n in NAMES if n.startswith("train")}
     said = capsys.readouterr().out
-    assert said.count("without DVCLive (ModuleNotFoundError), so curves are written in the end only\n") == 2
+    assert said.count("without DVCLive (ModuleNotFoundError), so curves are written at the end only\n") == 2
 
 
 def test_dvclive_that_cannot_start_does_not_end_the_training(tmp_path, monkeypatch, capsys):

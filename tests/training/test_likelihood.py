@@ -41,7 +41,7 @@ def test_shares_of_processes_add_up(count, examples, here, monkeypatch):
     model = AnswerLoss(random_model("gpt2"))
     whole, counts = score_answers(model, examples[:count], 100, here)
     # What the processes would add up is added up here.
-    monkeypatch.setattr("pipeline.training.likelihood.summed", lambda values, _: values)
+    monkeypatch.setattr("pipeline.training.likelihood.all_reduce_sum", lambda values, _: values)
     parts = []
     for rank in range(3):
         one = SimpleNamespace(num_processes=3, process_index=rank, device=here.device)

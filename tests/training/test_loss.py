@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from pipeline.config.training import ArmConfig
 from pipeline.severities import PROBABILITIES
 from pipeline.severity.weights import pair_weights
-from pipeline.training.loss import chunked_linear_cross_entropy, coefficients
+from pipeline.training.loss import chunked_linear_cross_entropy, token_weights
+
+
+def arm(alpha, beta, gamma, renormalise=False):
+    return ArmConfig(alpha=alpha, beta=beta, gamma=gamma, renormalise=renormalise)
 
 
 def scored(*rows):
@@ -39,19 +44,19 @@ def softmax_rows(count, seed=0):
     ],
 )
 def test_weights_are_the_formula_by_hand(row, weight):
-    found = pair_weights(scored(row), alpha=0.5, beta=1.0, gamma=1.5, renormalise=False)
+    found = pair_weights(scored(row), arm(0.5, 1.0, 1.5))
     assert found == pytest.approx([weight], abs=1e-12)
 
 
 def test_columns_are_found_by_name_and_rows_keep_their_order():
     table = scored((1, 0, 0), (0, 0, 1))[["p_critical", "p_non_critical", "p_neutral"]]
     table.insert(0, "id", ["a", "b"])
-    assert pair_weights(table, 2.0, 3.0, 5.0, renormalise=False).tolist() == [2.0, 5.0]
+    assert pair_weights(table, arm(2.0, 3.0, 5.0)).tolist() == [2.0, 5.0]
     assert PROBABILITIES == ("p_non_critical", "p_neutral", "p_critical")
 
 
 def test_weights_are_double_precision_although_probabilities_are_not():
-    weights = pair_weights(scored((0.3, 0.3, 0.4)), 0.5, 1.0, 1.5, renormalise=False)
+    weights = pair_weights(scored((0.3, 0.3, 0.4)), arm(0.5, 1.0, 1.5))
     assert weights.dtype == np.float64
     assert weights.shape == (1,)
 
@@ -59,11 +64,11 @@ def test_weights_are_double_precision_although_probabilities_are_not():
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(*[st.floats(0.001, 1)] * 3), min_size=1, max_size=20),
-    *[st.floats(0, 10)] * 3,
+    *[st.floats(0.001, 10)] * 3,
 )
 def test_weights_lie_between_the_least_and_the_greatest_coefficient(rows, alpha, beta, gamma):
     probabilities = np.array(rows) / np.sum(rows, axis=1, keepdims=True)
-    weights = pair_weights(scored(*probabilities), alpha, beta, gamma, renormalise=False)
+    weights = pair_weights(scored(*probabilities), arm(alpha, beta, gamma))
     bounds = [alpha, beta, gamma]
     assert (weights >= min(bounds) - 1e-12).all()
     assert (weights <= max(bounds) + 1e-12).all()
@@ -72,13 +77,13 @@ def test_weights_lie_between_the_least_and_the_greatest_coefficient(rows, alpha,
 @pytest.mark.parametrize("renormalise", [False, True])
 def test_weights_1_1_1_are_exactly_1(renormalise):
     """So that `weighting` at 1, 1, 1 is `uniform` bit for bit, although float32 rows do not sum to 1."""
-    weights = pair_weights(softmax_rows(5000), 1.0, 1.0, 1.0, renormalise=renormalise)
+    weights = pair_weights(softmax_rows(5000), arm(1.0, 1.0, 1.0, renormalise))
     assert (weights == 1.0).all()
 
 
 def test_renormalised_weights_are_the_weights_divided_by_their_mean():
-    plain = pair_weights(softmax_rows(1000), 0.25, 1.0, 1.75, renormalise=False)
-    found = pair_weights(softmax_rows(1000), 0.25, 1.0, 1.75, renormalise=True)
+    plain = pair_weights(softmax_rows(1000), arm(0.25, 1.0, 1.75))
+    found = pair_weights(softmax_rows(1000), arm(0.25, 1.0, 1.75, True))
     assert abs(plain.mean() - 1) > 0.001
     assert found.mean() == pytest.approx(1, abs=1e-14)
     np.testing.assert_allclose(found / found[0], plain / plain[0], rtol=1e-14)
@@ -89,8 +94,8 @@ def test_renormalised_weights_are_the_weights_divided_by_their_mean():
 
 def test_coefficients_by_hand():
     weights, lengths = np.array([0.5, 1.5]), np.array([2, 6])
-    assert coefficients(weights, lengths, "sequence").tolist() == [0.5 / (2 * 2), 1.5 / (2 * 6)]
-    assert coefficients(weights, lengths, "token").tolist() == [0.5 / 8, 1.5 / 8]
+    assert token_weights(weights, lengths, "sequence").tolist() == [0.5 / (2 * 2), 1.5 / (2 * 6)]
+    assert token_weights(weights, lengths, "token").tolist() == [0.5 / 8, 1.5 / 8]
 
 
 @pytest.mark.parametrize("mean", ["sequence", "token"])
@@ -98,7 +103,7 @@ def test_weights_of_pairs_do_not_mix(mean):
     """Trap 2: weights of shape (B, 1, 1) against a loss of (B, T) give each pair all weights' mean."""
     lengths, nll = np.array([3, 5]), np.array([6.0, 20.0])
     for weights in ([0.5, 1.5], [1.5, 0.5]):
-        found = coefficients(np.array(weights), lengths, mean)
+        found = token_weights(np.array(weights), lengths, mean)
         assert found.shape == (2,)
         if mean == "sequence":
             expected = (weights[0] * 6 / 3 + weights[1] * 20 / 5) / 2
@@ -198,8 +203,9 @@ def test_token_of_coefficient_0_leaves_no_trace_in_the_gradient(states):
 def test_nothing_is_differentiated_where_nothing_is_to_be(states):
     hidden, labels, coefficient, head = states
     with torch.no_grad():
-        loss, nll = chunked_linear_cross_entropy(hidden, labels, coefficient, head, list(head.parameters()),
-        5)
+        loss, nll = chunked_linear_cross_entropy(
+            hidden, labels, coefficient, head, list(head.parameters()), 5
+        )
     assert not loss.requires_grad
     torch.testing.assert_close((coefficient * nll).sum(), loss, rtol=1e-15, atol=0)
     assert all(parameter.grad is None for parameter in head.parameters())

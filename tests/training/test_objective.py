@@ -12,10 +12,11 @@ from equation import answer_nlls, assert_close, gradients, paper_loss
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from pipeline.config.training import AdapterConfig
 from pipeline.models.lora import add_lora
 from pipeline.training import objective
 from pipeline.training.batching import Batch, collate
-from pipeline.training.loss import coefficients
+from pipeline.training.loss import token_weights
 from pipeline.training.objective import AnswerLoss, answer_loss
 
 VOCABULARY = 384  # of random_model
@@ -35,7 +36,7 @@ def wide_softmax(monkeypatch):
 
 def step_coefficients(examples, mean):
     lengths = np.array([len(e.input_ids) - e.prompt_length for e in examples])
-    return torch.tensor(coefficients(np.array([e.weight for e in examples]), lengths, mean))
+    return torch.tensor(token_weights(np.array([e.weight for e in examples]), lengths, mean))
 
 
 def loss_of(model, examples, mean="sequence", groups=None):
@@ -59,7 +60,7 @@ def test_loss_and_every_gradient_equal_the_equation(
     wanted = gradients(model, expected)
     assert wanted.keys() == dict(model.named_parameters()).keys()
     for groups, chunk in ((None, 10**6), (None, 7), ([[3, 0, 9], [1], [2, 4, 5, 6, 7, 8]], 50)):
-        monkeypatch.setattr(objective, "LOGITS", chunk * VOCABULARY)
+        monkeypatch.setattr(objective, "MAX_LOGITS", chunk * VOCABULARY)
         found = loss_of(model, examples, mean, groups)
         assert found.item() == pytest.approx(expected.item(), abs=1e-10)
         assert_close(gradients(model, found), wanted, atol=1e-10)
@@ -85,7 +86,7 @@ def test_gradients_added_in_place_are_the_equations(
     assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) == tied
     wanted = gradients(model, paper_loss(model, examples))
     for groups, chunk in (([list(range(10))], 10**6), ([[3, 0, 9], [1], [2, 4, 5, 6, 7, 8]], 50)):
-        monkeypatch.setattr(objective, "LOGITS", chunk * VOCABULARY)
+        monkeypatch.setattr(objective, "MAX_LOGITS", chunk * VOCABULARY)
         assert_close(added_in_place(model, examples, groups), wanted, atol=1e-10)
 
 
@@ -102,13 +103,13 @@ def test_bloom_as_it_is_equals_the_equation_one_sequence_at_a_time(mean, example
 
 def test_adapters_on_attention_and_head_get_the_equations_gradient(examples, monkeypatch):
     base = random_model("qwen2", tie_word_embeddings=False)
-    model = add_lora(base, ["q_proj", "lm_head"], r=4, alpha=8.0, dropout=0.0).double()
+    model = add_lora(base, ["q_proj", "lm_head"], AdapterConfig(r=4, alpha=8.0, dropout=0.0)).double()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.normal_(std=0.1)
     wanted = gradients(model, paper_loss(model, examples))
-    monkeypatch.setattr(objective, "LOGITS", 20 * VOCABULARY)
+    monkeypatch.setattr(objective, "MAX_LOGITS", 20 * VOCABULARY)
     found = gradients(model, loss_of(model.get_base_model(), examples))
     assert {name.partition(".lora_")[0].rpartition(".")[2] for name in found} == {"lm_head", "q_proj"}
     assert_close(found, wanted, atol=1e-10)
@@ -131,10 +132,10 @@ def test_what_a_model_does_after_the_projection_is_done(architecture, examples, 
     torch.manual_seed(5)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").double().eval()
     with torch.no_grad():
-        tokens = torch.tensor([examples[0].tokens])
+        tokens = torch.tensor([examples[0].input_ids])
         states = model.base_model(tokens)[0]
         assert (model(tokens).logits - model.get_output_embeddings()(states)).abs().max() > 0.1
-    monkeypatch.setattr(objective, "LOGITS", 20 * VOCABULARY)
+    monkeypatch.setattr(objective, "MAX_LOGITS", 20 * VOCABULARY)
     expected = paper_loss(model, examples)
     wanted = gradients(model, expected)
     found = loss_of(model, examples, groups=[[i] for i in range(len(examples))])
@@ -175,7 +176,7 @@ def test_row_of_weight_0_leaves_no_trace_in_the_gradient(mean, examples):
     model = random_model("gpt2")
     kept, silenced = examples[1], dataclasses.replace(examples[2], weight=0.0)
     found = gradients(model, loss_of(model, [kept, silenced], mean))
-    share = {"sequence": 1 / 2, "token": len(kept.tokens) - kept.prompt_length}[mean]
+    share = {"sequence": 1 / 2, "token": len(kept.input_ids) - kept.prompt_length}[mean]
     if mean == "token":
         share /= sum(len(e.input_ids) - e.prompt_length for e in (kept, silenced))
     alone = gradients(model, loss_of(model, [kept], mean))
@@ -209,7 +210,7 @@ def test_padding_that_is_end_of_text_is_no_label_but_the_closing_one_is(examples
     _, found = answer_loss(model, batch, torch.ones(len(examples)))
     expected = [sum(answer_nlls(model, e)).item() for e in examples]
     assert found.tolist() == pytest.approx(expected, abs=1e-10)
-    unclosed = [dataclasses.replace(e, tokens=e.input_ids[:-1]) for e in examples]
+    unclosed = [dataclasses.replace(e, input_ids=e.input_ids[:-1]) for e in examples]
     _, without = answer_loss(model, collate(unclosed), torch.ones(len(examples)))
     assert (found - without > 1e-3).all(), "the closing end-of-text is not in the loss"
 
@@ -282,7 +283,7 @@ def test_no_tensor_has_more_logits_than_a_chunk(architecture, trained, examples,
     vocabulary, chunk = 1013, 11  # as no other size here
     model = random_model(architecture, torch.float32, vocabulary=vocabulary)
     model.get_output_embeddings().weight.requires_grad_(trained)
-    monkeypatch.setattr(objective, "LOGITS", chunk * vocabulary)
+    monkeypatch.setattr(objective, "MAX_LOGITS", chunk * vocabulary)
     batch, factors = collate(examples), step_coefficients(examples, "sequence")
     with Sizes() as sizes:
         answer_loss(model, batch, factors)[0].backward()
@@ -316,7 +317,7 @@ def test_gradients_added_in_place_need_no_tensor_of_the_vocabularys_size(
 ):
     vocabulary, chunk = 1013, 11
     model = random_model(architecture, torch.float32, vocabulary=vocabulary)
-    monkeypatch.setattr(objective, "LOGITS", chunk * vocabulary)
+    monkeypatch.setattr(objective, "MAX_LOGITS", chunk * vocabulary)
     module = AnswerLoss(model, in_place=in_place)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)

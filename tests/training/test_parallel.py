@@ -17,7 +17,7 @@ from two_processes import run
 
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.objective import AnswerLoss
-from pipeline.training.parallel import restore_trained, shared, trained_state
+from pipeline.training.parallel import restore_trained, trained_state, wrap_for_processes
 
 MODES = {"DDP": ["--multi_gpu"], "FSDP": ["--use_fsdp"]}
 # 20 steps, of which each epoch's smallest has one sequence, so one process none; micro-batches of 1 to 4.
@@ -29,7 +29,7 @@ MODELS = {"lora": {}, "full": FULL}
 JOBS = {
     "lora": TWENTY,
     "full": {"model": FULL, **TWENTY},
-    "token mean": {**TWENTY, "loss_mean": "token"},
+    "token mean": {**TWENTY, "loss_reduction": "token"},
     "bloom": {"model": {"architecture": "bloom"}, **TWENTY},
     "qwen3": {"model": {"architecture": "qwen3", **FULL}, **TWENTY},
     "lfm2": {"model": {"architecture": "lfm2", **FULL}, **TWENTY},
@@ -95,7 +95,7 @@ def test_two_processes_give_the_adapter_of_one(tmp_path):
 
 def test_alone_a_model_stays_as_it_is():
     module = AnswerLoss(trainable())
-    assert shared(module, PartialState(cpu=True)) is module
+    assert wrap_for_processes(module, PartialState(cpu=True)) is module
 
 
 @pytest.mark.parametrize("method", MODELS)
@@ -184,7 +184,7 @@ def test_checkpoint_of_two_processes_is_taken_up_by_one(method, both):
     found, _, folder = both
     assert len(found[f"{method} by two"]["steps"]) == 7
     kept = folder / f"{method} by two"
-    assert len(Checkpoints(kept, 5).latest()["history"]) == 5
+    assert len(Checkpoints(kept).latest()["history"]) == 5
     state, steps = run(**RESUMED[method], folder=kept)
     taken_up = {"state": state, "steps": [vars(step) for step in steps]}
     assert steps[4].loss == found[f"{method} by two"]["steps"][4]["loss"]

@@ -11,26 +11,28 @@ import pytest
 import torch
 from architectures import ARCHITECTURES, random_model
 from equation import assert_close, paper_loss
-from runs import RECIPE, recipe, trainable, trained, weights
+from runs import CONFIG, RESOURCES, SEED, settings, trainable, trained, weights
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
+from pipeline.config.training import ArmConfig
 from pipeline.errors import WaznError
 from pipeline.severities import PROBABILITIES
 from pipeline.severity.weights import pair_weights
 from pipeline.training.batching import optimiser_steps, split_across_ranks
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.trainer import Validation, train
+from pipeline.training.dataset import Validation
+from pipeline.training.trainer import train
 
 
 def steps_of(examples, **changes):
     """The sequences of every step of a run."""
-    r = recipe(**changes)
+    config, _, seed = settings(**changes)
     lengths = [len(example.input_ids) for example in examples]
     return [
         step
-        for epoch in range(r.epochs)
-        for step in optimiser_steps(lengths, r.batch_size, r.length_window, r.seed, epoch)
+        for epoch in range(config.epochs)
+        for step in optimiser_steps(lengths, config.batch_size, config.length_window, seed, epoch)
     ]
 
 
@@ -58,7 +60,7 @@ def whole(examples):
 
     def of(architecture, mean):
         if (architecture, mean) not in made:
-            made[architecture, mean] = twenty(examples, architecture, loss_mean=mean)
+            made[architecture, mean] = twenty(examples, architecture, loss_reduction=mean)
         return made[architecture, mean]
 
     return of
@@ -71,7 +73,7 @@ def whole(examples):
 def test_how_a_step_is_cut_does_not_change_the_adapter(architecture, mean, tokens, whole, examples):
     """Trap 3: the mean of each micro-batch, summed or averaged, is not the mean of the step."""
     expected, expected_steps = whole(architecture, mean)
-    found, steps = twenty(examples, architecture, loss_mean=mean, tokens_per_microbatch=tokens)
+    found, steps = twenty(examples, architecture, loss_reduction=mean, tokens_per_microbatch=tokens)
     assert len(steps) == 20
     assert [s.loss for s in steps] == pytest.approx([s.loss for s in expected_steps], rel=1e-5)
     assert_close(weights(found), weights(expected), atol=1e-6)
@@ -80,7 +82,7 @@ def test_how_a_step_is_cut_does_not_change_the_adapter(architecture, mean, token
 @pytest.mark.parametrize("mean", ["sequence", "token"])
 def test_first_step_has_the_loss_of_the_papers_equation(mean, examples):
     """Over all pairs of the step, N = 8, in micro-batches of one pair and many."""
-    changes = {"batch_size": 8, "loss_mean": mean, "epochs": 1}
+    changes = {"batch_size": 8, "loss_reduction": mean, "epochs": 1}
     first, rest = steps_of(examples, **changes)
     assert {len(first), len(rest)} == {8, 2}
     with torch.no_grad():
@@ -88,7 +90,7 @@ def test_first_step_has_the_loss_of_the_papers_equation(mean, examples):
     _, [step] = trained(examples, steps=1, tokens_per_microbatch=200, **changes)
     assert step.loss == pytest.approx(expected.item(), rel=1e-5)
     assert step.mean_weight == pytest.approx(np.mean([examples[i].weight for i in first]))
-    assert step.tokens == sum(len(examples[i].tokens) for i in first)
+    assert step.tokens == sum(len(examples[i].input_ids) for i in first)
 
 
 @pytest.mark.parametrize("mean", ["sequence", "token"])
@@ -97,18 +99,18 @@ def test_training_is_the_optimiser_on_the_papers_loss(method, name, mean, exampl
     """Beside a loop as a textbook has it: whole steps, no schedule but the linear one."""
     # In float64, as AdamW makes whole steps of gradients that are 0 but for rounding.
     found, model = (trainable(method=method, dtype=torch.float64) for _ in range(2))
-    changes = {"optimiser": name, "loss_mean": mean, "weight_decay": 0.1, "max_grad_norm": 0.5}
+    changes = {"optimiser": name, "loss_reduction": mean, "weight_decay": 0.1, "max_grad_norm": 0.5}
     _, steps = trained(examples, found, tokens_per_microbatch=200, **changes)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kind = {"adamw": torch.optim.AdamW, "adafactor": torch.optim.Adafactor}[name]
-    optimiser = kind(parameters, lr=RECIPE.learning_rate, weight_decay=0.1)
+    optimiser = kind(parameters, lr=CONFIG.learning_rate, weight_decay=0.1)
     norms = []
     for number, indices in enumerate(steps_of(examples)):
         loss = paper_loss(model, [examples[index] for index in indices], mean)
         optimiser.zero_grad()
         loss.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(parameters, 0.5).item())
-        optimiser.param_groups[0]["lr"] = RECIPE.learning_rate * (1 - number / 12)
+        optimiser.param_groups[0]["lr"] = CONFIG.learning_rate * (1 - number / 12)
         optimiser.step()
     assert max(norms) > 0.5, "nothing to clip"
     assert [step.gradient_norm for step in steps] == pytest.approx(norms, rel=1e-4)
@@ -137,7 +139,13 @@ def with_completion_labels(rows):
 def test_mean_over_tokens_is_what_the_trainer_of_transformers_does(examples, tmp_path):
     """Its rows 4 at a time, accumulated over 2; all else as ours."""
     even = [dataclasses.replace(example, weight=1.0) for example in (*examples, *examples[:6])]
-    changes = {"epochs": 5, "batch_size": 8, "loss_mean": "token", "warmup": 0.3, "max_grad_norm": 0.5}
+    changes = {
+        "epochs": 5,
+        "batch_size": 8,
+        "loss_reduction": "token",
+        "warmup_ratio": 0.3,
+        "max_grad_norm": 0.5,
+    }
     ours, steps = trained(even, tokens_per_microbatch=200, **changes)
     assert len(steps) == 10
     order = [even[index] for step in steps_of(even, **changes) for index in step]
@@ -150,7 +158,7 @@ def test_mean_over_tokens_is_what_the_trainer_of_transformers_does(examples, tmp
             per_device_train_batch_size=4,
             gradient_accumulation_steps=2,
             optim="adamw_torch",
-            learning_rate=RECIPE.learning_rate,
+            learning_rate=CONFIG.learning_rate,
             weight_decay=0.0,
             lr_scheduler_type="linear",
             warmup_steps=3,
@@ -175,7 +183,7 @@ def test_mean_over_tokens_is_what_the_trainer_of_transformers_does(examples, tmp
 def test_weights_1_1_1_give_what_uniform_gives_to_the_last_bit(examples):
     logits = torch.randn(len(examples), 3, generator=torch.Generator().manual_seed(0))
     table = pd.DataFrame(logits.softmax(dim=1).numpy(), columns=list(PROBABILITIES))
-    found = pair_weights(table, 1.0, 1.0, 1.0, renormalise=False)
+    found = pair_weights(table, ArmConfig(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False))
     weighted = [dataclasses.replace(e, weight=float(w)) for e, w in zip(examples, found, strict=True)]
     uniform = [dataclasses.replace(e, weight=1.0) for e in examples]
     (one, one_steps), (other, other_steps) = trained(weighted), trained(uniform)
@@ -284,7 +292,7 @@ def test_learning_rate_rises_then_follows_its_schedule(schedule, warmup, example
         done = (step - rising) / (total - rising)
         return {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "constant": 1.0}[schedule]
 
-    _, steps = trained(examples[:3], batch_size=1, epochs=4, schedule=schedule, warmup=warmup)
+    _, steps = trained(examples[:3], batch_size=1, epochs=4, lr_scheduler=schedule, warmup_ratio=warmup)
     expected = [0.002 * share(step) for step in range(total)]
     assert [step.learning_rate for step in steps] == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert max(expected) == 0.002
@@ -310,7 +318,7 @@ def by_hand(model, valid):
 
 def test_validation_is_the_likelihood_in_evaluation_mode(examples, valid):
     model = trainable(dropout=0.3)
-    for step in train(model, examples[:6], RECIPE, name="test", valid=valid):
+    for step in train(model, examples[:6], CONFIG, RESOURCES, SEED, name="test", valid=valid):
         if step.valid:
             assert step.valid["nll"] == pytest.approx(by_hand(model, valid), rel=1e-5)
             assert step.valid["nll_non_critical"] is None
@@ -346,8 +354,8 @@ def test_validation_comes_as_often_as_asked(every, numbers, examples, valid):
 def test_weights_kept_are_those_asked_for(keep, method, examples, valid):
     """The rate is so high that validation turns worse before the end."""
     model, seen, nll = trainable("gpt2", method), {}, {}
-    changed = recipe(keep=keep, learning_rate=0.02, schedule="constant", epochs=8)
-    for step in train(model, examples[:6], changed, name="test", valid=valid):
+    changed = settings(checkpoint_selection=keep, learning_rate=0.02, lr_scheduler="constant", epochs=8)
+    for step in train(model, examples[:6], *changed, name="test", valid=valid):
         if step.valid:
             seen[step.number], nll[step.number] = weights(model), step.valid["nll"]
     best, last = min(nll, key=nll.get), max(nll)
@@ -360,14 +368,20 @@ def test_weights_kept_are_those_asked_for(keep, method, examples, valid):
 
 def diverged(model, examples, folder, number):
     """The rows that a run names when it stops at step `number`, with all as the step before left it."""
-    run = train(model, examples, recipe(warmup=0.25), name="test", checkpoints=Checkpoints(folder, 1))
+    run = train(
+        model,
+        examples,
+        *settings(warmup_ratio=0.25, checkpoint_every=1),
+        name="test",
+        checkpoints=Checkpoints(folder),
+    )
     assert len(list(itertools.islice(run, number - 1))) == number - 1
     before = weights(model)
     with pytest.raises(WaznError, match=rf"step {number}\b") as caught:
         next(run)
     assert_equal(weights(model), before)
     assert all(tensor.isfinite().all() for tensor in before.values())
-    kept = Checkpoints(folder, 1).latest()
+    kept = Checkpoints(folder).latest()
     assert [step["number"] for step in kept["history"]] == list(range(1, number))
     assert re.search(rf"learning rate {0.002 * (number - 1) / 3:g}\b", str(caught.value))
     return re.findall(r"row-\d+", str(caught.value))
@@ -376,14 +390,14 @@ def diverged(model, examples, folder, number):
 @pytest.mark.parametrize("tokens", [1, 100_000])
 @pytest.mark.parametrize("cause", ["weight is nan", "weight is inf", "its states overflow"])
 def test_loss_that_is_not_finite_names_step_row_and_rate(cause, tokens, examples, tmp_path, monkeypatch):
-    monkeypatch.setattr("runs.RECIPE", recipe(tokens_per_microbatch=tokens))
+    monkeypatch.setattr("runs.RESOURCES", settings(tokens_per_microbatch=tokens)[1])
     row = steps_of(examples)[2][1]
     model, spoilt = trainable("qwen2", tie_word_embeddings=False), list(examples)
     if "weight" in cause:
         spoilt[row] = dataclasses.replace(examples[row], weight=float(cause.rpartition(" ")[2]))
     else:
         model.get_input_embeddings().weight.data[350] = math.inf  # no other row has this token
-        spoilt[row] = dataclasses.replace(examples[row], tokens=[350, *examples[row].tokens[1:]])
+        spoilt[row] = dataclasses.replace(examples[row], input_ids=[350, *examples[row].input_ids[1:]])
     assert diverged(model, spoilt, tmp_path, 3) == [f"row-{row}"]
 
 
@@ -391,7 +405,7 @@ def test_gradient_that_is_not_finite_names_step_rows_and_rate(examples, tmp_path
     """While the loss is: then it may be any row of the step."""
     model, microbatches = trainable(), itertools.count()
     lengths = [len(example.input_ids) for example in examples]
-    [first] = split_across_ranks(steps_of(examples)[0], lengths, RECIPE.tokens_per_microbatch, 1)
+    [first] = split_across_ranks(steps_of(examples)[0], lengths, RESOURCES.tokens_per_microbatch, 1)
 
     def overflow(gradient):
         return gradient * math.inf if next(microbatches) == len(first) else gradient
@@ -402,7 +416,7 @@ def test_gradient_that_is_not_finite_names_step_rows_and_rate(examples, tmp_path
 
 
 def test_validation_that_is_not_finite_names_its_rows(examples):
-    spoilt = dataclasses.replace(examples[7], tokens=[350, *examples[7].tokens[1:]])
+    spoilt = dataclasses.replace(examples[7], input_ids=[350, *examples[7].input_ids[1:]])
     valid = Validation([examples[6], spoilt, examples[8]], ["critical"] * 3)
     model = trainable("qwen2", tie_word_embeddings=False)
     model.get_input_embeddings().weight.data[350] = math.inf  # no other row has this token
@@ -424,8 +438,13 @@ def test_run_taken_up_again_gives_the_same_to_the_last_bit(
     Better weights come after the last checkpoint; or, with likelihoods turned round, those of the first
     evaluation stay the best, and only a checkpoint holds them.
     """
-    changes = {"optimiser": optimiser, "keep": "best" if best else "last", "learning_rate": 0.01}
-    changes |= {"schedule": "cosine", "warmup": 0.3, "epochs": 5, "weight_decay": 0.1}
+    changes = {
+        "optimiser": optimiser,
+        "checkpoint_selection": "best" if best else "last",
+        "learning_rate": 0.01,
+        "checkpoint_every": 3,
+    }
+    changes |= {"lr_scheduler": "cosine", "warmup_ratio": 0.3, "epochs": 5, "weight_decay": 0.1}
     valid = Validation(examples[:6], ["critical"] * 6)
     if best == "first":
         monkeypatch.setattr(
@@ -441,7 +460,7 @@ def test_run_taken_up_again_gives_the_same_to_the_last_bit(
     assert len(expected_steps) == 10
     evaluated = {step.valid["nll"]: step.number for step in expected_steps if step.valid}
     assert best is None or {"first": 2, "later": 10}[best] == evaluated[min(evaluated)]
-    checkpoints = Checkpoints(tmp_path, every=3)
+    checkpoints = Checkpoints(tmp_path)
     for stop in (1, 3, 5, 8):
         _, steps = start(stop, checkpoints)
         assert steps == expected_steps[:stop]
