@@ -11,13 +11,14 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from pipeline.config.params import load
 from pipeline.data.duplicates import Sketches
-from pipeline.data.pairs import SPLITS, assign_splits, normalise_labelled, normalise_pairs
+from pipeline.data.pairs import normalise_labelled, normalise_pairs
+from pipeline.data.splits import SPLITS, assign_splits
 from pipeline.data.tables.readers import open_table
 from pipeline.severities import PROBABILITIES, SEVERITIES
-from pipeline.text.normalise import RULES, Normaliser, arabic_shares
+from pipeline.text.normalise import Normaliser, arabic_shares
 
 ROOT = Path(__file__).resolve().parents[1]
-ALL = Normaliser(dict.fromkeys(RULES, True))
+ALL = Normaliser()
 
 
 @pytest.fixture(scope="module")
@@ -137,12 +138,11 @@ def test_rows_of_a_specialty_stand_together_and_are_numbered_in_order(sample):
 
 def test_the_pipeline_takes_every_row_and_has_some_in_each_split(sample, tmp_path):
     normalise = load(ROOT / "params.yaml").normalise
-    settings = normalise.rules.model_dump(), normalise.min_arabic, normalise.max_chars
     none = dict.fromkeys(PROBABILITIES, pa.nulls(len(sample), pa.float32()))
     columns = {name: list(sample[name]) for name in ("question", "answer", "specialty", "severity")}
-    pairs = normalise_pairs(pa.table({**columns, **none}), *settings)
+    pairs = normalise_pairs(pa.table({**columns, **none}), normalise)
     assert set(pairs["reason"].to_pylist()) == {""}
-    labelled = normalise_labelled(pa.table({**columns, "text": columns["question"]}), *settings)
+    labelled = normalise_labelled(pa.table({**columns, "text": columns["question"]}), normalise)
     assert set(labelled["reason"].to_pylist()) == {""}
     keys = Sketches(tmp_path).add(labelled["text"].to_pylist())
     splits = assign_splits(keys, normalise.split.model_dump(), normalise.seed)

@@ -182,8 +182,8 @@ def test_variants_of_many_templates_are_found_among_thousands_alike(tmp_path):
 
 @pytest.mark.skipif(not POSTS.exists(), reason="the real posts are not part of the repository")
 def test_near_duplicates_of_the_real_posts_are_found(tmp_path):
-    rules = load(ROOT / "params.yaml").normalise.rules.classifier.model_dump()
-    texts = Normaliser(rules)(pd.read_excel(POSTS)["Post"].astype(str).tolist())
+    off = load(ROOT / "params.yaml").normalise.rules_off.classifier
+    texts = Normaliser(off)(pd.read_excel(POSTS)["Post"].astype(str).tolist())
     _, groups = sketched(tmp_path / "s", texts)
     first, second, similarity = exact(texts, 0.8)
     assert len(first) > 50

@@ -5,21 +5,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw import setting
 
-from pipeline.data.pairs import (
-    SPLITS,
-    assign_splits,
-    normalise_labelled,
-    normalise_pairs,
-    row_id,
-    why_rejected,
-)
+from pipeline.data.pairs import normalise_labelled, normalise_pairs, row_id, why_rejected
+from pipeline.data.splits import SPLITS, assign_splits
 from pipeline.severities import PROBABILITIES
-from pipeline.text.normalise import RULES
 
-ALL = dict.fromkeys(RULES, True)
-LIGHT = {**ALL, "alef": False, "ya": False, "ta_marbuta": False}
-JUDGEMENT = {"rules": {"classifier": ALL, "language_model": LIGHT}, "min_arabic": 0.6, "max_chars": 50}
+CONFIG = setting(max_chars=50)
 FRACTIONS = {"train": 0.7, "valid": 0.1, "test": 0.2}
 GOOD = "راجع الطبيب"
 NAN, INFINITE = float("nan"), float("inf")
@@ -35,14 +27,14 @@ def pairs(rows, specialty="", shares=(None, None, None)):
     }
     for number, name in enumerate(PROBABILITIES):
         raw[name] = pa.array([value[number] for value in values], pa.float32(), from_pandas=False)
-    return normalise_pairs(pa.table(raw), **JUDGEMENT)
+    return normalise_pairs(pa.table(raw), CONFIG)
 
 
 def labelled(rows):
     columns = list(zip(*rows, strict=True)) or [(), ()]
     raw = {"text": columns[0], "severity": columns[1], "specialty": [""] * len(rows)}
     return normalise_labelled(
-        pa.table({name: pa.array(values, pa.string()) for name, values in raw.items()}), **JUDGEMENT
+        pa.table({name: pa.array(values, pa.string()) for name, values in raw.items()}), CONFIG
     )
 
 

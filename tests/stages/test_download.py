@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.config.params import Download, load
+from pipeline.commands import profile
+from pipeline.config.data import DownloadConfig
+from pipeline.config.params import load
 from pipeline.errors import WaznError
 from pipeline.severity import lexicon
 from pipeline.stages import download
@@ -66,7 +68,7 @@ LEXICON = {"source": "lexicon"}
 def sources(pairs=(FIRST, SECOND), labelled=(THIRD, FOURTH), **changes):
     limits = {"max_unpacked_mb": 1, "timeout_s": 0.5, "retries": 1}
     values = {"folder": "data/own", **limits, "pairs": list(pairs), "labelled": list(labelled)}
-    return Download.model_validate({**values, **changes})
+    return DownloadConfig.model_validate({**values, **changes})
 
 
 def read(name):
@@ -247,20 +249,26 @@ def test_a_complaint_column_taken_for_the_label_shows_no_complaint(project, labe
 
 # ---- the paper's profile ------------------------------------------------------------------------
 
-PAPER = ROOT / "profiles" / "paper.yaml"
+
+@pytest.fixture
+def paper(tmp_path, monkeypatch):
+    """params.yaml as `wazn profile paper` writes it."""
+    monkeypatch.chdir(ROOT)
+    profile.run("paper", tmp_path / "paper.yaml")
+    return tmp_path / "paper.yaml"
 
 
-def test_the_paper_pins_every_file_by_commit_and_hash():
-    download_section = load(PAPER).download
+def test_the_paper_pins_every_file_by_commit_and_hash(paper):
+    download_section = load(paper).download
     for entry in (*download_section.pairs, *download_section.labelled):
         assert re.match(r"https://raw\.githubusercontent\.com/[\w-]+/[\w-]+/[0-9a-f]{40}/", entry.source)
         assert re.fullmatch(r"gitblob:[0-9a-f]{40}", entry.hash)
     assert all(entry.probabilities for entry in download_section.pairs)
 
 
-def test_the_papers_commented_alternative_is_maqa_and_valid(tmp_path):
+def test_the_papers_commented_alternative_is_maqa_and_valid(paper, tmp_path):
     """As a user would: the two sources commented out, the alternative uncommented."""
-    text = PAPER.read_text(encoding="utf-8")
+    text = paper.read_text(encoding="utf-8")
     section = text[text.index("  pairs:\n") : text.index("  # Complaints with a severity label")]
     kept = [line for line in section.splitlines() if re.match(r"  pairs:|    # ( |- source)", line)]
     changed = [re.sub(r"^    # ", "    ", line) for line in kept]

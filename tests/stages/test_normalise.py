@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from raw import GOOD, TEXTS, made_up, metrics, read, setting, write_raw
 
+from pipeline.data import normalisation
 from pipeline.data.pairs import row_id
 from pipeline.errors import WaznError
 from pipeline.files import parquet_note, write_json
@@ -142,12 +143,12 @@ def test_what_was_done_is_noted_in_the_files(normalised):
     notes = [parquet_note(Path(f"data/normalised/{dataset}.parquet")) for dataset in ("pairs", "labelled")]
     assert set(notes[0]) == set(notes[1]) == {"rules", "labels"}
     assert notes[0]["labels"] == metrics()["labelled"]["labels"] == "human"
-    rules = setting().rules.model_dump()
-    rules["language_model"]["tatweel"] = False
-    normalise.run(setting(rules=rules, seed=18))
+    rules = setting().rules_off.model_dump()
+    rules["language_model"].append("tatweel")
+    normalise.run(setting(rules_off=rules, seed=18))
     assert parquet_note(Path("data/normalised/labelled.parquet")) == notes[1], "not a rule of its text"
-    rules["classifier"]["tatweel"] = False
-    normalise.run(setting(rules=rules, seed=18))
+    rules["classifier"].append("tatweel")
+    normalise.run(setting(rules_off=rules, seed=18))
     assert parquet_note(Path("data/normalised/labelled.parquet")) != notes[1]
     other = parquet_note(Path("data/normalised/pairs.parquet"))["rules"]
     assert len(other) == len(notes[0]["rules"]) == 64
@@ -197,7 +198,7 @@ def test_running_again_writes_the_same_bytes(normalised):
 
 def test_rows_are_the_same_however_they_are_cut_into_batches(normalised, monkeypatch):
     before = [pq.read_table(path) for path in OUTPUTS[:3]], metrics()
-    monkeypatch.setattr(normalise, "BATCH", 7)
+    monkeypatch.setattr(normalisation, "BATCH", 7)
     normalise.run(setting())
     found = [pq.read_table(path) for path in OUTPUTS[:3]], metrics()
     # Equal NaN are in the rejected rows as text.
@@ -218,7 +219,7 @@ def test_nothing_rejected_still_gives_the_table(project):
 
 def leftovers():
     """What a run leaves beside its outputs."""
-    scratch = Path(".checkpoints/normalise")
+    scratch = Path(".checkpoints/normalise/scratch")
     return [*Path().rglob("*.part"), *([scratch] if scratch.exists() else [])]
 
 
@@ -231,7 +232,7 @@ def test_nothing_stays_in_the_way_after_an_error(project, monkeypatch):
     def fail(*_arguments):
         raise RuntimeError("half-way")
 
-    monkeypatch.setattr(normalise, "rejection", fail)
+    monkeypatch.setattr(normalisation, "rejected_rows", fail)
     with pytest.raises(RuntimeError, match="half-way"):
         normalise.run(setting())
     assert leftovers() == []
@@ -239,7 +240,7 @@ def test_nothing_stays_in_the_way_after_an_error(project, monkeypatch):
 
 
 def test_what_a_killed_run_left_does_not_matter(project):
-    scratch = Path(".checkpoints/normalise")
+    scratch = Path(".checkpoints/normalise/scratch")
     scratch.mkdir(parents=True)
     for name in ("sketches", "band-0", "pairs.parquet"):
         (scratch / name).write_bytes(b"left over" * 100)

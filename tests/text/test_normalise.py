@@ -3,6 +3,7 @@ import re
 import unicodedata
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipeline.config.data import Rule
 from pipeline.config.params import load
 from pipeline.text.normalise import PRIVACY, RULES, Normaliser, arabic_shares
 from pipeline.text.privacy import PLACEHOLDERS, Scrubber
@@ -19,16 +21,20 @@ POSTS = ROOT / "../shared/data/severity_posts.xlsx"
 
 ALL = dict.fromkeys(RULES, True)
 NONE = dict.fromkeys(RULES, False)
-PRESETS = load(ROOT / "params.yaml").normalise.rules.model_dump()
+PRESETS = {
+    reader: {rule: rule not in off for rule in RULES}
+    for reader, off in load(ROOT / "params.yaml").normalise.rules_off.model_dump().items()
+}
 
 
 @cache
-def ready(rules):
-    return Normaliser(dict(rules))
+def ready(off):
+    return Normaliser(off)
 
 
 def normalised(rules, *texts):
-    return ready(tuple(rules.items()))(texts)
+    """Texts under a switch for every rule."""
+    return ready(tuple(rule for rule in RULES if not rules[rule]))(texts)
 
 
 VECTORS = {
@@ -267,10 +273,18 @@ def test_no_texts_give_none():
     assert normalised(ALL) == []
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_every_rule_needs_a_switch(rule):
-    with pytest.raises(KeyError, match=rule):
-        Normaliser({name: True for name in RULES if name != rule})
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(ValueError, match="no rule of normalisation: alif"):
+        Normaliser(["alef", "alif"])
+
+
+def test_all_rules_apply_but_those_that_are_off():
+    assert Normaliser()(["أُمّــي"]) == ["امي"]
+    assert Normaliser(["alef", "diacritics", "tatweel"])(["أُمّــي"]) == ["أُمّــي"]
+
+
+def test_params_yaml_may_name_exactly_these_rules():
+    assert sorted(get_args(Rule)) == sorted(RULES)
 
 
 # ---- an independent, slow reference, from what the rules say they do ----------------------------
@@ -374,7 +388,7 @@ SWITCHES = st.one_of(
 @example(["\ufdfa" * 9], {**NONE, "presentation": True})
 @example(["&\u200bamp;", "&#٦٥;", "&##65;", "<\u200bb>"], ALL)
 def test_whatever_the_texts_and_the_switches(texts, rules):
-    normalise = Normaliser(rules)
+    normalise = Normaliser([rule for rule in RULES if not rules[rule]])
     once = normalise(texts)
     assert normalise(once) == once, "idempotent"
     assert once == [normalise([text])[0] for text in texts], "neighbours make no difference"
@@ -397,7 +411,7 @@ def test_with_no_rule_nothing_but_the_composition_changes(texts):
 def test_latin_letters_and_short_numbers_are_never_changed(text, rules):
     wanted = " ".join(text.split()) if rules["whitespace"] else text
     if sum(map(str.isdigit, text)) < 6:
-        assert Normaliser(rules)([text]) == [wanted]
+        assert normalised(rules, text) == [wanted]
 
 
 def test_many_texts_are_cut_into_pieces_without_a_trace():

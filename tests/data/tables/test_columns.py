@@ -13,7 +13,7 @@ from pipeline.data.tables.columns import (
 from pipeline.errors import WaznError
 from pipeline.severities import SEVERITIES
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "data.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "data.md"
 KEY = "download.pairs.0"
 
 

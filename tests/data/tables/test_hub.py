@@ -23,7 +23,7 @@ import pandas as pd
 from pipeline.data.tables.fetching import Patience
 from pipeline.data.tables.sources import Limits, open_source
 from pipeline.errors import WaznError
-from pipeline.config.params import PairSource
+from pipeline.config.data import PairSource
 
 for source in json.load(sys.stdin):
     try:

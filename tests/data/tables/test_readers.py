@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.data.tables.readers import open_table
 from pipeline.errors import WaznError
 
-REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+REAL = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
 COLUMNS = ["الشكوى", "الرد", "الخطورة"]
 ROWS = [

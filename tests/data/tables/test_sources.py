@@ -9,18 +9,18 @@ import pandas as pd
 import pytest
 from servers import content, of_json, redirect, serving
 
-from pipeline.config.params import PairSource
+from pipeline.config.data import PairSource
 from pipeline.data.tables import dataverse, fetching
 from pipeline.data.tables.fetching import Patience
 from pipeline.data.tables.sources import Limits, open_source
 from pipeline.errors import WaznError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KEY = "download.pairs.0"
 NAMED = {"question": "الشكوى", "answer": "رد الطبيب"}
 TABLE = "رقم,رد الطبيب,الشكوى\n1,ماء,صداع\n2,,حمى\n".encode()
 SHA = hashlib.sha256(TABLE).hexdigest()
-LIMITS = Limits(folder=Path("data/own"), most_mb=1, patience=Patience(timeout_s=2, retries=0))
+LIMITS = Limits(folder=Path("data/own"), max_mb=1, patience=Patience(timeout_s=2, retries=0))
 
 
 @pytest.fixture
