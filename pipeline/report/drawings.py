@@ -7,8 +7,8 @@ import pandas as pd
 
 from pipeline.evaluation.groups import ALL
 from pipeline.evaluation.metrics import METRICS
-from pipeline.report.plots import draw
 from pipeline.report.summary import nll_table
+from pipeline.report.vega import draw
 
 _METRIC_COLUMNS = ["model", "arm", "value", "low", "high", "metric", "group"]
 

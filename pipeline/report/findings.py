@@ -14,8 +14,9 @@ _MINUS = "\u2212"
 
 
 def signed(value: float) -> str:
-    """A difference, with a true minus sign."""
-    return f"{value:+.3f}".replace("-", _MINUS)
+    """A difference with three decimals, or four where it is small, and a true minus sign."""
+    decimals = 4 if 0 < abs(value) < 0.005 else 3
+    return f"{value:+.{decimals}f}".replace("-", _MINUS)
 
 
 def probability(value: float | None) -> str:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from pipeline.files import replacing
-from pipeline.report.plots import beside, bundle
+from pipeline.report.vega import bundle, plot_file
 
 # DVC fills in the braces.
 _PAGE = """\
@@ -35,7 +35,7 @@ body > div {{ max-width: 100%; overflow-x: auto; }}
 const embed = window.vegaEmbed;
 // The schema names the Vega-Lite of DVC's own page; this newer one would warn.
 const look = {{config: vegaTheme, renderer: "svg"}};
-window.vegaEmbed = (element, {{$schema, ...plot}}) => embed(element, plot, look);
+window.vegaEmbed = (element, {{$schema, ...plot}}) => embed(element, withArms(plot), look);
 }}
 </script>
 </head>
@@ -49,7 +49,7 @@ window.vegaEmbed = (element, {{$schema, ...plot}}) => embed(element, plot, look)
 
 def page() -> str:
     """The page for DVC to fill in. It carries Vega and has the colours of the report."""
-    return _PAGE.format(bundle=bundle(), theme_css=beside("theme.css"), theme_js=beside("theme.js"))
+    return _PAGE.format(bundle=bundle(), theme_css=plot_file("theme.css"), theme_js=plot_file("theme.js"))
 
 
 def main() -> None:

@@ -1,20 +1,20 @@
 document.querySelectorAll(".nojs").forEach((note) => note.remove());
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
 // ---- what the tables show ----
 
-function choose() {
+function showForest() {
   for (const forest of document.querySelectorAll(".forest")) {
-    forest.hidden = forest.dataset.comparison !== at("forest-comparison").value || forest.dataset.metric !== at("forest-metric").value;
+    forest.hidden = forest.dataset.comparison !== byId("forest-comparison").value || forest.dataset.metric !== byId("forest-metric").value;
   }
 }
-if (at("forest-metric")) {
-  at("forest-comparison").addEventListener("change", choose);
-  at("forest-metric").addEventListener("change", choose);
-  choose();
+if (byId("forest-metric")) {
+  byId("forest-comparison").addEventListener("change", showForest);
+  byId("forest-metric").addEventListener("change", showForest);
+  showForest();
 }
-at("results-group").addEventListener("change", (event) => {
+byId("results-group").addEventListener("change", (event) => {
   for (const table of document.querySelectorAll(".result")) table.hidden = table.dataset.group !== event.target.value;
 });
 
@@ -25,7 +25,7 @@ const plots = read("plots-data");
 async function draw(figure) {
   if (figure.dataset.drawn) return;
   figure.dataset.drawn = "yes";
-  const plot = plots[figure.dataset.plot];
+  const plot = withArms(plots[figure.dataset.plot]);
   const sized = plot.spec || plot;
   const room = figure.parentElement.clientWidth;
   if (plot.columns) plot.columns = Math.max(1, Math.floor(room / 280));
@@ -33,7 +33,7 @@ async function draw(figure) {
   const config = {...vegaTheme, legend: {...vegaTheme.legend, columns: room < 480 ? 3 : 8}};
   // ast: expressions are interpreted, so that the page's policy need not allow eval.
   await vegaEmbed(figure, plot, {actions: false, renderer: "svg", ast: true, config, tooltip: {theme: "custom"}});
-  // The figure is one image with a name; its parts would be read out one by one.
+  // A screen reader reads the name of the figure; else it would read out every part.
   figure.querySelector("svg").setAttribute("aria-hidden", "true");
 }
 // A plot in a closed <details> has no width; it is drawn when it opens.
@@ -85,7 +85,7 @@ function element(name, className, text) {
 
 const CONTROL = new RegExp(`[${Object.keys(browser.controls).map((code) => `\\u${Number(code).toString(16).padStart(4, "0")}`).join("")}]`, "u");
 
-// Text of data: never markup; characters that turn text are shown by name.
+// Text of data: never markup; characters that change its direction are shown by name.
 function quoted(text, tag = "p") {
   const made = element(tag, "quoted");
   if (/[\u0600-\u06ff]/.test(text)) {
@@ -104,7 +104,8 @@ function quoted(text, tag = "p") {
   return made;
 }
 
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
+// As findings.signed.
+const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(value !== 0 && Math.abs(value) < 0.005 ? 4 : 3);
 
 function box(kind, title, text, nll) {
   const made = element("div", kind);
@@ -139,31 +140,31 @@ function card(row, model, arm) {
   return made;
 }
 
-function list() {
+function showAnswers() {
   const severity = document.querySelector("input[name=severity]:checked").value;
-  const model = at("model").value;
-  const arm = at("arm").value;
-  const words = fold(at("search").value).split(" ").filter(Boolean);
+  const model = byId("model").value;
+  const arm = byId("arm").value;
+  const words = fold(byId("search").value).split(" ").filter(Boolean);
   const rows = browser.rows.filter((row) => (!severity || row.severity === severity) && words.every((word) => folded(row).includes(word)));
   const key = {
     most: (row) => -mean(changes(row, model, arm).map(Math.abs)),
     gain: (row) => mean(changes(row, model, arm)),
     loss: (row) => -mean(changes(row, model, arm)),
     severity: (row) => RANK[row.severity],
-  }[at("order").value];
+  }[byId("order").value];
   rows.sort((one, other) => key(one) - key(other));
-  at("count").textContent = rows.length ? `${Math.min(shownCount, rows.length)} of ${rows.length} complaints are shown` : "No complaint matches";
-  at("cards").replaceChildren(...rows.slice(0, shownCount).map((row) => card(row, model, arm)));
-  at("more").hidden = rows.length <= shownCount;
+  byId("count").textContent = rows.length ? `${Math.min(shownCount, rows.length)} of ${rows.length} complaints are shown` : "No complaint matches";
+  byId("cards").replaceChildren(...rows.slice(0, shownCount).map((row) => card(row, model, arm)));
+  byId("more").hidden = rows.length <= shownCount;
 }
 
-at("browser").addEventListener("submit", (event) => event.preventDefault());
-at("browser").addEventListener("input", () => { shownCount = STEP; list(); });
-at("more").addEventListener("click", () => {
+byId("browser").addEventListener("submit", (event) => event.preventDefault());
+byId("browser").addEventListener("input", () => { shownCount = STEP; showAnswers(); });
+byId("more").addEventListener("click", () => {
   const before = shownCount;
   shownCount += STEP;
-  list();
-  const first = at("cards").children[before];
+  showAnswers();
+  const first = byId("cards").children[before];
   if (first) { first.tabIndex = -1; first.focus(); }
 });
-list();
+showAnswers();

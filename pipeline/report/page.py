@@ -16,7 +16,7 @@ from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.statistics import UNIFORM
 from pipeline.report import answers, arms, classifier, figures, findings, provenance
 from pipeline.report.drawings import draw_all
-from pipeline.report.plots import beside, bundle
+from pipeline.report.vega import bundle, plot_file
 from pipeline.severities import SEVERITIES
 
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ class PageContent:
 
 def render(content: PageContent) -> str:
     """Fill page.html. All text from data is escaped, and characters that change its direction are named."""
-    vega, script = bundle(), beside("theme.js") + _beside("page.js")
+    vega, script = bundle(), plot_file("theme.js") + _beside("page.js")
     values = {
         **_results(content),
         **_data_sections(content),
         "versions": provenance.versions(),
         "code_hashes": provenance.stage_hashes(),
         "params": content.params,
-        "style": Markup(beside("theme.css") + _beside("page.css")),
+        "style": Markup(plot_file("theme.css") + _beside("page.css")),
         "vega": Markup(vega),
         "script": Markup(script),
         "script_hashes": Markup(f"{_policy_hash(vega)} {_policy_hash(script)}"),

@@ -4,10 +4,10 @@ import re
 
 import pytest
 from browsers import PHONE, WIDE
-from pages import ATTACK, OVERRIDE, answers, classifier, interval, page
+from pages import ARMS, ATTACK, FOUR_ARMS, OVERRIDE, answers, classifier, interval, page
 from selenium.webdriver import ActionChains, Keys
 
-from pipeline.report.page import RUN_TITLES
+pytestmark = pytest.mark.slow
 
 MODELS = ("first", "second")
 SPECIALTIES = ("cardiology", "قلب")
@@ -20,7 +20,7 @@ LOOKS = pytest.mark.parametrize(
 
 def row(place, severity="neutral", weighting=2.5, **changes):
     """A test row with its own texts."""
-    texts = {model: {run: f"{model} {run} {place}" for run in RUN_TITLES} for model in MODELS}
+    texts = {model: {arm: f"{model} {arm} {place}" for arm in ("base", *ARMS)} for model in MODELS}
     nll = {"base": 3.0, "uniform": 2.5, "weighting": weighting}
     return {
         "id": f"row-{place}",
@@ -28,13 +28,21 @@ def row(place, severity="neutral", weighting=2.5, **changes):
         "specialty": "cardiology",
         "question": f"سؤال رقم {place}",
         "reference": f"جواب رقم {place}",
-        "difference": abs(weighting - 2.5),
         "answers": texts,
         "nll": dict.fromkeys(MODELS, nll),
         **changes,
     }
 
 
+# Of each entry of a plot's legend: plot, title, fill, stroke, shape.
+LEGENDS = """return [...document.querySelectorAll(".plot")].flatMap((plot) => {
+  const symbols = [...plot.querySelectorAll(".role-legend-symbol path")];
+  const titles = [...plot.querySelectorAll(".role-legend-label text")];
+  return symbols.map((symbol, place) => [
+    plot.dataset.plot, titles[place].textContent,
+    symbol.getAttribute("fill"), symbol.getAttribute("stroke"), symbol.getAttribute("d"),
+  ]);
+})"""
 ROWS = [
     row(0, "non_critical", 2.1, question=f"صداع {ATTACK}"),
     row(1, "critical", 2.8, question=OVERRIDE, id="row-1\u202e"),
@@ -56,6 +64,12 @@ def html():
             per_specialty={"قلب": {"accuracy": interval(0.4, 0.3, 0.6), "rows": 21}}, beats_linear=False
         ),
     )
+
+
+@pytest.fixture(scope="module")
+def four_arms():
+    """As large as the first screen of the paper's profile: arms and seeds of it."""
+    return page(MODELS, arms=FOUR_ARMS, seeds=2, specialties=SPECIALTIES)
 
 
 @pytest.fixture
@@ -101,19 +115,36 @@ def test_axe_finds_nothing_serious(axe, html, size, dark):
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE, (320, 600)], ids=["wide", "phone", "narrow"])
-def test_the_page_is_never_wider_than_the_screen(browser, html, size):
-    browser.open(html, size).settled()
-    assert browser.run("return document.documentElement.scrollWidth") <= size[0]
+def test_the_page_is_never_wider_than_the_screen(browser, html, four_arms, size):
+    for each in (html, four_arms):
+        browser.open(each, size).settled()
+        assert browser.run("return document.documentElement.scrollWidth") <= size[0]
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_a_page_of_four_arms_has_nothing_serious_either(axe, four_arms, size):
+    axe.open(four_arms, size).settled()
+    assert axe.axe() == []
+    assert axe.complaints() == []
+
+
+def test_the_table_of_arms_fits_on_a_phone(browser, four_arms):
+    browser.open(four_arms, PHONE)
+    inner, outer = browser.run(
+        """const region = document.querySelector(".cards .wide");
+        return [region.scrollWidth, region.clientWidth]"""
+    )
+    assert inner <= outer
 
 
 def test_markup_in_a_text_is_shown_as_text(shown):
-    assert f"صداع {ATTACK}" in shown.texts("article .question .said")
+    assert f"صداع {ATTACK}" in shown.texts("article .question .quoted")
     assert shown.all("img") == []
     assert shown.run("return document.querySelectorAll('script').length") == 4
 
 
 def test_characters_that_turn_text_are_shown_by_name(shown):
-    questions = shown.texts("article .question .said")
+    questions = shown.texts("article .question .quoted")
     assert "صداع [RLO]evil[LRO] منذ يومين" in questions
     assert "\u202e" not in shown.run("return document.getElementById('cards').textContent")
     assert any("row-1[RLO]" in head for head in shown.texts("article h3"))
@@ -121,7 +152,7 @@ def test_characters_that_turn_text_are_shown_by_name(shown):
 
 def test_arabic_reads_from_the_right_and_english_from_the_left(browser):
     lines = browser.open(page(MODELS, answers=ROWS)).run(
-        """return [...document.querySelectorAll("article .said")].map((said) => {
+        """return [...document.querySelectorAll("article .quoted")].map((said) => {
           const at = (place) => {
             const range = document.createRange();
             const node = said.firstChild;
@@ -174,7 +205,7 @@ def test_search_finds_whatever_the_spelling(shown, words, found):
     shown.set("#search", words)
     assert ids(shown) == found
     if not found:
-        assert shown.one("#count").text == "No complaint is like that"
+        assert shown.one("#count").text == "No complaint matches"
 
 
 @pytest.mark.parametrize(
@@ -198,10 +229,32 @@ def test_the_answers_of_the_model_chosen_stand_side_by_side(shown):
     )
     assert len(set(tops)) == 1
     shown.set("#model", "second")
-    assert shown.texts(f"{card} .said")[1:] == ["second base 0", "second uniform 0", "second weighting 0"]
+    assert shown.texts(f"{card} .quoted")[1:] == ["second base 0", "second uniform 0", "second weighting 0"]
     shown.set("#model", "")
     assert shown.texts("article:first-child h5") == ["A model", "A model 1"]
     assert len(shown.all(card)) == 2
+
+
+def test_answers_are_ordered_by_the_arm_chosen(browser):
+    """Its box is marked, and the head of each card has its difference."""
+    rows = [
+        {**row(0), "nll": {model: {"base": 3.0, "uniform": 2.5, "mild": 2.4, "weighting": 2.0}}}
+        for model in MODELS[:1]
+    ]
+    rows.append({**row(1), "nll": {"first": {"base": 3.0, "uniform": 2.5, "mild": 2.1, "weighting": 2.4}}})
+    for made in rows:
+        made["answers"] = {"first": {arm: arm for arm in ("base", "uniform", "mild", "weighting")}}
+    browser.open(page(MODELS[:1], arms=("uniform", "mild", "weighting"), answers=rows))
+    assert ids(browser) == [0, 1]
+    assert browser.texts("article:first-child .compared h4") == ["Severity-awareNLL 2.000"]
+    browser.set("#arm", "mild")
+    assert ids(browser) == [1, 0]
+    assert browser.texts("article:first-child .compared h4") == ["mildNLL 2.100"]
+    assert "mild − CE: −0.400 nats per token" in browser.texts("article h3")[0]
+
+
+def test_with_one_weighted_arm_there_is_none_to_choose(shown):
+    assert not shown.one("#arm").is_displayed()
 
 
 def test_more_are_shown_on_demand_and_the_focus_goes_there(shown):
@@ -220,11 +273,11 @@ def test_another_comparison_and_metric_can_be_chosen(shown):
         "nll",
         "nll",
     ]
-    shown.set("#forest-comparison", "uniform−base")
+    shown.set("#forest-comparison", "uniform-base")
     shown.set("#forest-metric", "chrf")
     visible = [e for e in shown.all(".forest") if e.is_displayed()]
     assert [(e.get_attribute("data-comparison"), e.get_attribute("data-metric")) for e in visible] == [
-        ("uniform−base", "chrf")
+        ("uniform-base", "chrf")
     ]
 
 
@@ -262,6 +315,26 @@ def test_results_of_another_group_can_be_chosen(shown):
     ]
     shown.set("#results-group", "1")
     assert [e.get_attribute("data-group") for e in shown.all(".result") if e.is_displayed()] == ["1"]
+
+
+def test_an_arm_looks_the_same_in_every_plot_whatever_others_there_are(browser, html, four_arms):
+    looks = {}
+    for each in (html, four_arms):
+        browser.open(each)
+        for details in browser.all("details"):
+            browser.run("arguments[0].open = true", details)
+        entries = browser.settled().run(LEGENDS)
+        assert len(entries) >= 2 + 3 + 3
+        for plot, title, fill, stroke, shape in entries:
+            assert looks.setdefault((plot, title), (fill, stroke, shape)) == (fill, stroke, shape)
+    # A line has a stroke and no fill.
+    colours = {title: set() for _, title in looks}
+    for (_, title), (fill, stroke, _) in looks.items():
+        colours[title].add(stroke if "var" in stroke else fill)
+    assert list(colours) == ["base", "CE", "severity-aware", "mild", "strong"]
+    assert all(len(each) == 1 for each in colours.values())
+    assert len(set.union(*colours.values())) == 5
+    assert colours["severity-aware"] == {"var(--accent)"}
 
 
 def test_every_plot_is_drawn_in_the_colours_of_the_page(browser, html):

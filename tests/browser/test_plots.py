@@ -1,17 +1,23 @@
 """What `dvc plots show` and `dvc plots diff` draw, with DVC's own renderer and our page."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from browsers import WIDE
 from dvc_render import VegaRenderer
 from dvc_render.html import render_html
-from pages import curves, measured
+from pages import FOUR_ARMS, curves, measured
 
 from pipeline.report.offline_plots import page
-from pipeline.report.plots import beside
+from pipeline.report.summary import weight_histogram
+from pipeline.report.vega import plot_file
+
+pytestmark = pytest.mark.slow
 
 SEVERITIES = ("non_critical", "neutral", "critical")
-METRICS = measured(["first_model", "second_model"])
+# As DVC meets them: an arm that no template knows, and the order of the paper's profile.
+METRICS = measured(["first_model", "second_model"], arms=FOUR_ARMS)
+ARM_TITLES = ["CE", "mild", "severity-aware", "strong"]
 # A model without an urgent reference has no urgency recall.
 NOTHING = (METRICS["metric"] == "urgency_recall") & (METRICS["model"] == "first_model")
 METRICS.loc[NOTHING, ["value", "low", "high"]] = None
@@ -26,21 +32,21 @@ CONFUSION = pd.DataFrame(
 )
 # By template: its table, x, y, texts that it shows, how many marks tell something.
 PLOTS = {
-    "loss": (curves(["first_model"], 20), "step", "smooth", ["first_model", "severity-aware", "CE"], 2),
+    "loss": (curves(["first_model"], 20, FOUR_ARMS), "step", "smooth", ["first_model", *ARM_TITLES], 4),
     "bars": (
         NLL.rename(columns={"group": "severity"}),
         "severity",
         "value",
-        ["first_model", "second_model", "base", "CE", "severity-aware", "critical", "non_critical"],
-        2 * 3 * 3,
+        ["first_model", "second_model", "base", *ARM_TITLES, "critical", "non_critical"],
+        2 * 5 * 3,
     ),
-    "metrics": (METRICS, "model", "value", ["bertscore_f1", "nll", "first_model", "severity-aware"], 63),
+    "metrics": (METRICS, "model", "value", ["bertscore_f1", "nll", "first_model", *ARM_TITLES], 105),
     "histogram": (
-        pd.DataFrame({"weight": [0.5, 1.0, 1.5], "rows": [30, 40, 0]}),
+        weight_histogram({arm: np.linspace(0.5, 1.5, 400) for arm in ("mild", "weighting")}, bins=10),
         "weight",
         "rows",
-        ["40"],
-        1,
+        ["40", "mild", "severity-aware"],
+        2,
     ),
     "confusion": (CONFUSION, "predicted", "actual", ["non_critical", "critical", "3 (33%)"], 9),
     "reliability": (
@@ -64,7 +70,7 @@ def drawn(folder, template, revisions):
         for row in table.to_dict("records")
     ]
     path = folder / f"{template}.json"
-    path.write_text(beside(path.name), encoding="utf-8")
+    path.write_text(plot_file(path.name), encoding="utf-8")
     plot = VegaRenderer(rows, template, template=str(path), x=x, y=y, title="NLL < 2 & more")
     around = folder / "template.html"
     around.write_text(page(), encoding="utf-8")

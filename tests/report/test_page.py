@@ -330,16 +330,6 @@ def test_an_arm_with_renormalised_weights_is_marked(plain):
     assert "divided by" not in plain
 
 
-def test_an_arm_has_its_colour_whatever_others_there_are(plain, four_arms):
-    colours = []
-    for html in (plain, four_arms):
-        scale = island(html, "plots-data")["metrics"]["spec"]["encoding"]["color"]["scale"]
-        colours.append(dict(zip(scale["domain"], scale["range"], strict=True)))
-    assert list(colours[1]) == ["base", *FOUR_ARMS]
-    assert colours[0].items() <= colours[1].items()
-    assert len(set(colours[1].values())) == 5
-
-
 def test_only_listed_models_are_shown():
     table = pd.concat([measured(["m"]), measured(["dropped"])])
     html = page(measured=table)

@@ -5,7 +5,7 @@ from pages import ARMS, FOUR_ARMS, curves, difference, differences, measured
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.statistics import comparisons
 from pipeline.report.figures import forests, records, result_tables, shown_groups
-from pipeline.report.plots import MAX_STEPS, draw
+from pipeline.report.vega import MAX_STEPS, draw
 
 MODELS = ["a", "b"]
 ORDER = ["all", "critical", "neutral", "non_critical"]

@@ -104,8 +104,11 @@ def test_how_sure_names_what_the_intervals_leave_out():
     assert "Only" not in certainty(1, 1, 0)
 
 
-@pytest.mark.parametrize(("value", "shown"), [(-0.0504, "−0.050"), (1.0, "+1.000"), (0.0, "+0.000")])
-def test_a_difference_has_a_true_sign(value, shown):
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(-0.0504, "−0.050"), (1.0, "+1.000"), (0.0, "+0.000"), (-0.0008, "−0.0008"), (0.005, "+0.005")],
+)
+def test_a_difference_has_a_true_sign_and_enough_digits(value, shown):
     assert signed(value) == shown
 
 

@@ -17,12 +17,32 @@ const vegaTheme = {
   view: {stroke: null},
   text: {color: "var(--ink)"},
   mark: {color: "var(--accent)"},
-  // Arms; revisions.
-  range: {
-    category: [
-      "var(--base)", "var(--uniform)", "var(--accent)",
-      "var(--other-1)", "var(--other-2)", "var(--other-3)", "var(--other-4)", "var(--other-5)",
-    ],
-    ordinal: ["var(--accent)", "var(--other-1)", "var(--uniform)", "var(--base)"],
-  },
+  // Of revisions.
+  range: {ordinal: ["var(--accent)", "var(--other-1)", "var(--uniform)", "var(--base)"]},
 };
+
+// Colour and shape of the arms that always run, and those that other arms take in turn.
+const armLooks = new Map([
+  ["base", ["var(--base)", "circle"]], ["uniform", ["var(--uniform)", "square"]], ["weighting", ["var(--accent)", "diamond"]],
+]);
+const otherLooks = [
+  ["var(--other-1)", "triangle-up"], ["var(--other-2)", "cross"], ["var(--other-3)", "triangle-down"],
+  ["var(--other-4)", "triangle-right"], ["var(--other-5)", "triangle-left"],
+];
+
+// A plot with its arms in the order of its data. The usual arms have the same look in every plot.
+function withArms(plot) {
+  const arms = [...new Set((plot.data?.values ?? []).map((row) => row.arm))].filter((arm) => arm !== undefined);
+  const others = arms.filter((arm) => !armLooks.has(arm));
+  const look = (arm) => armLooks.get(arm) ?? otherLooks[others.indexOf(arm) % otherLooks.length];
+  const walk = (part) => {
+    for (const [channel, value] of Object.entries(part)) {
+      if (channel === "data" || !value || typeof value !== "object") continue;
+      if (value.field !== "arm") walk(value);
+      else if (channel === "row") value.sort = arms;
+      else value.scale = {domain: arms, range: arms.map((arm) => look(arm)[channel === "shape" ? 1 : 0])};
+    }
+  };
+  if (arms.length) walk(plot);
+  return plot;
+}

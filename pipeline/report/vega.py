@@ -1,12 +1,11 @@
-"""Plots, drawn from the Vega-Lite templates beside this file, which `dvc plots` uses too.
+"""Plots, drawn from the Vega-Lite templates in plots/, which `dvc plots` uses too.
 
 In a template, `<DVC_METRIC_…>` marks what is filled in, and the field `rev` names the revisions that
 `dvc plots diff` compares. The page shows one revision, so `rev` is left out there.
 """
 
-import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,10 @@ from typing import Any
 import pandas as pd
 import vl_convert
 
-DATA_FILES = ("*.json", "theme.css", "theme.js")
+DATA_FILES = ("plots/*",)
 VEGA_LITE = "6.4"
 # A curve with more steps looks the same at the width of a page.
 MAX_STEPS = 150
-# Colour (of theme.css) and shape of `base` and of the arms that always run; other arms take turns.
-_LOOKS = {
-    "base": ("var(--base)", "circle"),
-    "uniform": ("var(--uniform)", "square"),
-    "weighting": ("var(--accent)", "diamond"),
-}
-_OTHER_SHAPES = ("triangle-up", "cross", "triangle-down", "triangle-right", "triangle-left")
-_OTHER_LOOKS = [(f"var(--other-{number})", shape) for number, shape in enumerate(_OTHER_SHAPES, start=1)]
 
 
 @cache
@@ -35,9 +26,9 @@ def bundle() -> str:
     return script.replace("</script", "<\\/script")
 
 
-def beside(name: str) -> str:
-    """The text of a file in this folder."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def plot_file(name: str) -> str:
+    """The text of a file in plots/."""
+    return (Path(__file__).with_name("plots") / name).read_text(encoding="utf-8")
 
 
 def draw(
@@ -52,7 +43,7 @@ def draw(
     """Fill a template.
 
     Args:
-        template: name of a template beside this file, without `.json`.
+        template: name of a template, without `.json`.
         table: one row for each mark; of a curve with very many steps, some are left out.
         title: stands above the plot.
         x, y: columns of `table`.
@@ -69,11 +60,9 @@ def draw(
         "<DVC_METRIC_X_LABEL>": labels.get(x, x),
         "<DVC_METRIC_Y_LABEL>": labels.get(y, y),
     }
-    specification: dict[str, Any] = _fill(json.loads(beside(f"{template}.json")), values)
+    specification: dict[str, Any] = _fill(json.loads(plot_file(f"{template}.json")), values)
     # It names the Vega-Lite of DVC's own page; that of ours would warn about another version.
     del specification["$schema"]
-    if "arm" in table:
-        _set_arms(specification, _looks(list(dict.fromkeys(table["arm"]))))
     return specification
 
 
@@ -98,33 +87,3 @@ def _fill(part: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(part, list):
         return [_fill(item, values) for item in part]
     return values.get(part, part) if isinstance(part, str) else part
-
-
-def _set_arms(part: Any, looks: Mapping[str, tuple[str, str]]) -> None:
-    """Give a specification the arms in their order, each with its colour and shape.
-
-    A template cannot: DVC fills in no list of arms. There the usual arms come first and others follow.
-
-    Args:
-        looks: colour and shape by arm.
-    """
-    if isinstance(part, list):
-        for item in part:
-            _set_arms(item, looks)
-    elif isinstance(part, dict):
-        for channel, encoding in part.items():
-            if not isinstance(encoding, dict) or encoding.get("field") != "arm":
-                _set_arms(encoding, looks)
-            elif channel == "row":
-                encoding["sort"] = list(looks)
-            else:
-                encoding["scale"] = {
-                    "domain": list(looks),
-                    "range": [look[channel == "shape"] for look in looks.values()],
-                }
-                encoding["legend"].pop("values", None)
-
-
-def _looks(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
-    others = itertools.cycle(_OTHER_LOOKS)
-    return {arm: _LOOKS.get(arm) or next(others) for arm in arms}
