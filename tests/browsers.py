@@ -12,7 +12,7 @@ WIDE, PHONE = (1280, 900), (390, 844)
 
 
 def lacking(what):
-    """Skip, saying why; but fail where everything must be there."""
+    """Skip with the reason; in CI, where everything must be installed, fail."""
     message = f"no {what} here; .ci/run installs it"
     if os.environ.get("CI"):
         pytest.fail(message)
@@ -20,7 +20,7 @@ def lacking(what):
 
 
 class Browser:
-    """A Chromium that shows one page at a time and remembers what that asked for and complained of."""
+    """A Chromium that shows one page at a time and logs its requests and what its console says."""
 
     def __init__(self, driver, folder):
         self.driver, self.folder = driver, folder
@@ -45,7 +45,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": kind, "features": [scheme]})
 
     def run(self, script, *arguments):
-        """What a function's body returns; a promise is waited for."""
+        """The value that `script`, the body of an async function, returns."""
         script = f"const done = arguments[arguments.length - 1]; (async () => {{ {script} }})().then(done)"
         return self.driver.execute_async_script(script, *arguments)
 
@@ -72,7 +72,7 @@ class Browser:
         )
 
     def settled(self, plots="[data-drawn]"):
-        """Wait until every one of the plots is drawn; as a rule those of the page that can be seen."""
+        """Wait until every plot is drawn; by default those of the page that are visible."""
         self.run(
             """for (let turn = 0; turn < 200; turn++) {
               const plots = [...document.querySelectorAll(arguments[0])];
@@ -89,7 +89,7 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self):
-        """Addresses asked for since the page was opened, the page's own left out."""
+        """Addresses that the page has requested since it was opened, without its own."""
         sent = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         urls = [
             event["params"]["request"]["url"]

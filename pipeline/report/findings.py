@@ -15,7 +15,7 @@ _MINUS = "\u2212"
 
 def signed(value: float) -> str:
     """A difference with three decimals, or four where it is small, and a true minus sign."""
-    decimals = 4 if 0 < abs(value) < 0.005 else 3
+    decimals = 4 if 0 < abs(value) < 0.00495 else 3
     return f"{value:+.{decimals}f}".replace("-", _MINUS)
 
 

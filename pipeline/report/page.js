@@ -105,7 +105,7 @@ function quoted(text, tag = "p") {
 }
 
 // As findings.signed.
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(value !== 0 && Math.abs(value) < 0.005 ? 4 : 3);
+const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(value !== 0 && Math.abs(value) < 0.00495 ? 4 : 3);
 
 function box(kind, title, text, nll) {
   const made = element("div", kind);
