@@ -33,10 +33,10 @@ def groups(rows: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     yield from specialties(names.where(~names.isin((ALL, *SEVERITIES)), names + " (specialty)"))
 
 
-def specialties(names: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
+def specialties(names: pd.Series, min_rows: int = MIN_ROWS) -> Iterator[tuple[str, np.ndarray]]:
     """The specialties of n rows, each as its name and which rows it has, (n,) bool.
 
-    They come by falling rows and then by name. Those with fewer than `MIN_ROWS` rows are pooled as `other`,
+    They come by falling rows and then by name. Those with fewer than `min_rows` rows are pooled as `other`,
     which comes last, with the rows that have none. Where no row has a specialty there are none.
 
     Args:
@@ -44,7 +44,7 @@ def specialties(names: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
     """
     if not (names != "").any():
         return
-    pooled = names.where((names.map(names.value_counts()) >= MIN_ROWS) & (names != ""), POOLED)
+    pooled = names.where((names.map(names.value_counts()) >= min_rows) & (names != ""), POOLED)
     counts = pooled.value_counts()
     for name in sorted(counts.index, key=lambda name: (name == POOLED, -counts[name], name)):
         yield name, (pooled == name).to_numpy()

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.errors import WaznError
-from pipeline.evaluation.groups import specialties
+from pipeline.evaluation.groups import MIN_ROWS, specialties
 from pipeline.evaluation.resampling import percentile_interval, resampled_sums
 from pipeline.severities import SEVERITIES
 
@@ -97,7 +97,10 @@ def per_class(labels: Sequence[str], probabilities: np.ndarray) -> dict[str, dic
 
 
 def per_specialty(
-    labels: Sequence[str], probabilities: np.ndarray, names: Sequence[str]
+    labels: Sequence[str],
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    min_rows: int = MIN_ROWS,
 ) -> dict[str, dict[str, Interval | int]]:
     """Accuracy by specialty, with Wilson's 95 % interval, and `rows`; see `groups.specialties`.
 
@@ -105,12 +108,13 @@ def per_specialty(
         labels: n severities.
         probabilities: (n, 3).
         names: n specialties; empty where the source gives none.
+        min_rows: specialties with fewer rows are pooled.
     """
     truth, probabilities = _checked(labels, probabilities)
     right = probabilities.argmax(axis=1) == truth
     return {
         name: {"accuracy": _wilson(int(right[mask].sum()), int(mask.sum())), "rows": int(mask.sum())}
-        for name, mask in specialties(pd.Series(list(names), dtype=object))
+        for name, mask in specialties(pd.Series(list(names), dtype=object), min_rows)
     }
 
 

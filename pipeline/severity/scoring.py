@@ -23,7 +23,7 @@ from pipeline.hashes import digest
 from pipeline.severities import PROBABILITIES, SEVERITIES
 
 # Pairs in memory at once; several processes take shards in turns.
-SHARD_ROWS = 5_000
+SHARD_ROWS = 1_000
 Compute = Callable[[Sequence[str]], np.ndarray]
 
 _PAIR = ("id", "question", "answer", "split", "specialty")
@@ -40,13 +40,13 @@ class Shards:
         rules: hash of the normaliser's rules, from the file's metadata; None where it has none.
     """
 
-    def __init__(self, path: Path, rows: int = SHARD_ROWS) -> None:
+    def __init__(self, path: Path, rows: int | None = None) -> None:
         """Open the normalised pairs.
 
         Raises:
             WaznError: the file is missing, is not Parquet, or has no rows.
         """
-        self.path, self.rows = path, rows
+        self.path, self.rows = path, rows or SHARD_ROWS
         with self._open() as file:
             total = file.metadata.num_rows
             self._columns = set(file.schema_arrow.names)
@@ -55,7 +55,7 @@ class Shards:
             raise WaznError(
                 f"{path}: it has no rows; give a source of pairs that has some and run `dvc repro`"
             )
-        self.count = -(-total // rows)
+        self.count = -(-total // self.rows)
         self.rules: str | None = json.loads(note).get("rules")
 
     def __call__(self, columns: Sequence[str]) -> Iterator[pa.Table]:

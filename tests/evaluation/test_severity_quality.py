@@ -5,8 +5,6 @@ from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
@@ -19,8 +17,6 @@ from sklearn.metrics import (
 from pipeline.errors import WaznError
 from pipeline.evaluation.severity_quality import (
     figures,
-    folds,
-    linear_reference,
     majority,
     paired_difference,
     per_class,
@@ -230,7 +226,7 @@ def test_small_specialties_and_rows_without_one_are_pooled_at_the_end():
     labels = ["critical"] * len(specialties)
     probabilities = np.tile([0.1, 0.1, 0.8], (len(labels), 1))
     probabilities[:2] = [0.8, 0.1, 0.1]
-    found = per_specialty(labels, probabilities, specialties, least_rows=4)
+    found = per_specialty(labels, probabilities, specialties, min_rows=4)
     assert {name: row["rows"] for name, row in found.items()} == {"c": 5, "a": 4, "b": 4, "other": 8}
     assert list(found) == ["c", "a", "b", "other"]
     assert [row["accuracy"]["value"] for row in found.values()] == [1, 1, 0.5, 1]
@@ -239,7 +235,7 @@ def test_small_specialties_and_rows_without_one_are_pooled_at_the_end():
 def test_the_interval_of_a_specialty_is_wilsons():
     # Wilson 1927 for 8 of 10: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96.
     labels = ["critical"] * 8 + ["neutral"] * 2
-    found = per_specialty(labels, np.tile([0.1, 0.1, 0.8], (10, 1)), ["skin"] * 10, least_rows=1)
+    found = per_specialty(labels, np.tile([0.1, 0.1, 0.8], (10, 1)), ["skin"] * 10, min_rows=1)
     assert found["skin"]["accuracy"] == pytest.approx(
         {"value": 0.8, "low": 0.49016, "high": 0.94332}, abs=1e-5
     )
@@ -252,57 +248,6 @@ def test_without_specialties_there_is_nothing_to_show():
 def test_majority_gives_every_row_the_class_shares():
     found = majority(["critical", "neutral", "critical", "critical"], 3)
     assert found.tolist() == [[0, 0.25, 0.75]] * 3
-
-
-TRAINING = {
-    "non_critical": ["سؤال عن فيتامين يومي", "هل فيتامين مفيد"],
-    "neutral": ["سعال منذ اسبوع", "عندي سعال جاف"],
-    "critical": ["ألم صدر حاد", "ضيق نفس وألم صدر"],
-}
-PROBES = ["فيتامين", "سعال", "ألم صدر"]
-
-
-def trained(*severities):
-    texts = [text for severity in severities for text in TRAINING[severity]]
-    labels = [severity for severity in severities for _ in TRAINING[severity]]
-    return linear_reference(texts, labels, PROBES)
-
-
-def test_the_linear_reference_learns_and_its_columns_are_in_our_order():
-    found = trained("critical", "neutral", "non_critical")
-    assert found.shape == (3, 3)
-    assert found.sum(axis=1) == pytest.approx([1, 1, 1])
-    assert found.argmax(axis=1).tolist() == [0, 1, 2]
-
-
-@pytest.mark.parametrize("absent", SEVERITIES)
-def test_a_class_absent_from_training_leaves_log_loss_finite(absent):
-    found = trained(*(severity for severity in SEVERITIES if severity != absent))
-    column = SEVERITIES.index(absent)
-    assert (found[:, column] > 0).all()
-    assert (found[:, column] < 1e-5).all()
-    assert found.sum(axis=1) == pytest.approx([1, 1, 1])
-    assert np.isfinite(figures([absent] * 3, found, seed=1)["log_loss"]["value"])
-
-
-def test_more_training_rows_than_most_rows_are_sampled_by_the_seed():
-    texts = [text for severity in SEVERITIES for text in TRAINING[severity]]
-    labels = [severity for severity in SEVERITIES for _ in TRAINING[severity]]
-    whole = linear_reference(texts, labels, PROBES, most_rows=6, seed=1)
-    assert (whole == linear_reference(texts, labels, PROBES, seed=2)).all(), "enough room: no sample"
-    halves = [linear_reference(texts * 3, labels * 3, PROBES, most_rows=9, seed=seed) for seed in (1, 1, 2)]
-    assert (halves[0] == halves[1]).all()
-    assert not np.allclose(halves[0], halves[2])
-    assert not np.allclose(halves[0], whole)
-
-
-def test_probabilities_of_the_linear_reference_do_not_depend_on_its_blocks():
-    texts = [text for severity in SEVERITIES for text in TRAINING[severity]]
-    labels = [severity for severity in SEVERITIES for _ in TRAINING[severity]]
-    probes = PROBES * 5
-    found = linear_reference(texts, labels, probes, most_rows=6)
-    assert found == pytest.approx(linear_reference(texts, labels, probes))
-    assert len(found) == len(probes)
 
 
 def test_reliability_bins_by_confidence():
@@ -326,34 +271,3 @@ def test_reliability_loses_no_row_and_stands_in_order():
     assert found["confidence"].is_monotonic_increasing
     accuracy = figures(labels, probabilities, seed=1)["accuracy"]["value"]
     assert np.average(found["accuracy"], weights=found["rows"]) == pytest.approx(accuracy)
-
-
-GROUPS = st.lists(st.sampled_from([f"group-{number}" for number in range(12)]), min_size=5, max_size=60)
-
-
-@settings(max_examples=100, deadline=None)
-@given(GROUPS, st.integers(2, 5), st.integers(0, 3), st.randoms(use_true_random=False))
-def test_folds_keep_groups_together_whatever_the_order_of_the_rows(groups, k, seed, shuffler):
-    if len(set(groups)) < k:
-        with pytest.raises(WaznError, match=f"{k} folds need"):
-            folds(groups, k, seed)
-        return
-    found = folds(groups, k, seed)
-    by_group = dict(zip(groups, found, strict=True))
-    assert [by_group[group] for group in groups] == found.tolist(), "one fold a group"
-    assert set(found) == set(range(k)), "no fold is empty"
-    counts = np.bincount(found)
-    assert counts.max() - counts.min() <= max(groups.count(group) for group in groups)
-    shuffled = shuffler.sample(groups, len(groups))
-    assert dict(zip(shuffled, folds(shuffled, k, seed), strict=True)) == by_group
-
-
-def test_folds_of_single_rows_are_equal_and_the_seed_changes_them():
-    groups = [f"row-{number}" for number in range(100)]
-    first, other = folds(groups, 5, 1), folds(groups, 5, 2)
-    assert np.bincount(first).tolist() == [20] * 5
-    assert 0.5 < (first != other).mean() < 1.0
-
-
-def test_a_row_keeps_its_fold_in_every_process():
-    assert folds(["a", "b", "c", "c", "d", "e"], 3, 7).tolist() == [2, 2, 0, 0, 1, 1]

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from pipeline.evaluation import statistics
+from pipeline.evaluation import resampling, statistics
+from pipeline.evaluation.groups import groups
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.statistics import compare, groups, holm, measure, sign_flips
+from pipeline.evaluation.statistics import compare, comparisons, holm, measure, sign_flips
 
 FAST = {"resamples": 200, "permutations": 99}
 
@@ -48,10 +49,10 @@ def runs(base=None, uniform=None, weighting=None):
 def measured(tables, run="base", group="all", **options):
     """`measure` of one run and group: metric to its row."""
     found = measure(tables, **{"resamples": 200, **options})
-    return found[(found["run"] == run) & (found["group"] == group)].set_index("metric")
+    return found[(found["arm"] == run) & (found["group"] == group)].set_index("metric")
 
 
-def difference(tables, metric, comparison="weighting−uniform", group="all", **options):
+def difference(tables, metric, comparison="weighting-uniform", group="all", **options):
     found = compare(tables, **{**FAST, **options}).set_index(["comparison", "metric", "group"])
     return found.loc[(comparison, metric, group)]
 
@@ -89,7 +90,7 @@ def test_a_model_that_answers_nothing_scores_nothing_but_has_a_likelihood():
 
 def test_values_are_overall_and_by_severity():
     rows = table()
-    found = measure(runs([rows]), resamples=50).set_index(["run", "metric", "group"])
+    found = measure(runs([rows]), resamples=50).set_index(["arm", "metric", "group"])
     critical = rows[rows["severity"] == "critical"]
     assert found.loc[("base", "chrf", "all"), "value"] == pytest.approx(rows["chrf"].mean())
     assert found.loc[("base", "chrf", "critical"), "value"] == pytest.approx(critical["chrf"].mean())
@@ -151,6 +152,7 @@ def test_one_seed_has_no_spread():
 def test_statistics_repeat_and_do_not_depend_on_blocks(monkeypatch):
     whole = measure(runs()), compare(runs(uniform=[table(seed=1)]), **FAST)
     monkeypatch.setattr(statistics, "BLOCK", 1000)
+    monkeypatch.setattr(resampling, "BLOCK", 1000)
     parts = measure(runs()), compare(runs(uniform=[table(seed=1)]), **FAST)
     for one, other in zip(whole, parts, strict=True):
         pd.testing.assert_frame_equal(one, other)
@@ -165,7 +167,7 @@ def test_a_shift_of_every_token_is_a_difference_without_doubt():
     found = difference(runs([rows], [rows], [shifted]), "nll")
     assert found[["value", "low", "high"]].tolist() == pytest.approx([-0.25, -0.25, -0.25])
     assert found["p"] == pytest.approx(2 / 100), "the least that 99 random flips can give"
-    same = difference(runs([rows], [rows], [shifted]), "nll", "uniform−base")
+    same = difference(runs([rows], [rows], [shifted]), "nll", "uniform-base")
     assert same[["value", "low", "high", "p"]].tolist() == [0.0, 0.0, 0.0, 1.0]
 
 
@@ -224,7 +226,7 @@ def test_differences_of_seeds_are_of_their_means():
     one, other = table(seed=1), table(seed=2)
     found = difference(runs([table()], [one, other], [other, one]), "chrf")
     assert found[["value", "low", "high"]].tolist() == pytest.approx([0.0, 0.0, 0.0])
-    found = difference(runs([table()], [one, other]), "chrf", "uniform−base")
+    found = difference(runs([table()], [one, other]), "chrf", "uniform-base")
     expected = (one["chrf"] + other["chrf"]).mean() / 2 - table()["chrf"].mean()
     assert found["value"] == pytest.approx(expected)
 
@@ -308,3 +310,25 @@ def test_a_specialty_named_like_another_group_stays_apart():
     specialty = ["all"] * 20 + ["critical"] * 30
     found = sizes(pd.DataFrame({"severity": "critical", "specialty": specialty}))
     assert found == {"all": 50, "critical": 50, "critical (specialty)": 30, "all (specialty)": 20}
+
+
+def test_every_arm_is_compared_with_uniform_and_uniform_with_the_base():
+    assert comparisons(["base", "uniform", "mild", "weighting"]) == {
+        "mild-uniform": ("mild", "uniform"),
+        "weighting-uniform": ("weighting", "uniform"),
+        "uniform-base": ("uniform", "base"),
+    }
+
+
+def test_any_number_of_arms_is_measured_and_compared():
+    tables = {
+        arm: [table(seed=seed)] for seed, arm in enumerate(("base", "uniform", "mild", "weighting", "own"))
+    }
+    assert list(dict.fromkeys(measure(tables, resamples=50)["arm"])) == list(tables)
+    found = compare(tables, **FAST)
+    assert list(dict.fromkeys(found["comparison"])) == list(comparisons(tables))
+    # A difference does not depend on which other arms there are.
+    two = compare({arm: tables[arm] for arm in ("base", "uniform", "weighting")}, **FAST)
+    ours = found[found["comparison"] == "weighting-uniform"].reset_index(drop=True)
+    alone = two[two["comparison"] == "weighting-uniform"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(ours, alone)

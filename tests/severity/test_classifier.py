@@ -1,6 +1,5 @@
 """The severity classifier: a distribution a text, whatever the batch, able to learn, and calibrated."""
 
-from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -8,12 +7,12 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
+from pipeline.config.severity import ClassifierConfig
 from pipeline.errors import WaznError
 from pipeline.models.runtime import deterministic
 from pipeline.severities import SEVERITIES
-from pipeline.severity import classifier as module
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
-from pipeline.severity.classifier import Classifier, Recipe, _Masked
+from pipeline.severity.classifier import Classifier
 from pipeline.severity.ngrams import NgramModel
 
 # Each severity has words of its own, so that a classifier which learns at all learns this.
@@ -22,7 +21,8 @@ WORDS = {
     "neutral": ("صداع", "دوخة", "الوقوف", "أنام", "الركبة"),
     "critical": ("نزيف", "شديد", "الصدر", "التنفس", "حاد"),
 }
-RECIPE = Recipe(
+CONFIG = ClassifierConfig(
+    encoder="minute",
     epochs=8,
     patience=8,
     batch_size=5,
@@ -31,6 +31,8 @@ RECIPE = Recipe(
     word_dropout=0.0,
     ngrams=False,
     max_length=32,
+    folds=None,
+    seed=17,
 )
 TURNED = {"non_critical": "critical", "neutral": "non_critical", "critical": "neutral"}
 
@@ -80,10 +82,10 @@ def to_train(random_bert):
 def train(to_train, toy):
     """Trains a classifier; gives it and the epoch kept."""
 
-    def trained(texts=toy[0], labels=toy[1], seed=17, **changes):
+    def trained(texts=toy[0], labels=toy[1], **changes):
         deterministic(17)
         classifier = Classifier(to_train)
-        epoch = classifier.train(texts, labels, replace(RECIPE, **changes), seed)
+        epoch = classifier.train(texts, labels, CONFIG.model_copy(update=changes))
         return classifier, epoch
 
     return trained
@@ -208,44 +210,33 @@ def test_another_seed_trains_to_other_weights(trained, train):
     assert not equal(weights(trained), weights(train(seed=18)[0]))
 
 
-def test_the_epoch_kept_is_the_one_with_the_least_calibrated_validation_loss(to_train, toy, monkeypatch):
-    """What is kept equals what training stopped there would give, by every epoch's own loss."""
-    losses = []
+def calibrated_loss(classifier, texts, labels):
+    """Log-loss at the temperature that is best for these texts."""
+    logits = classifier.logits(texts, 100)
+    truth = [SEVERITIES.index(label) for label in labels]
+    return log_loss(truth, softmax(logits, fit_temperature(logits, labels)), labels=[0, 1, 2])
 
-    def noted(logits, labels):
-        found = fit_temperature(logits, labels)
-        truth = [SEVERITIES.index(label) for label in labels]
-        losses.append(log_loss(truth, softmax(np.asarray(logits), found), labels=[0, 1, 2]))
-        return found
 
-    monkeypatch.setattr(module, "fit_temperature", noted)
+def test_no_epoch_has_a_lower_calibrated_validation_loss_than_the_one_kept(train, toy):
+    """Each kept epoch of shorter trainings is at most as good; the warm-up is the same for all of them."""
     texts, labels = toy
     noisy = [TURNED[label] if n % 3 == 0 else label for n, label in enumerate(labels["valid"])]
-    deterministic(17)
-    classifier = Classifier(to_train)
-    epoch = classifier.train(texts, {**labels, "valid": noisy}, RECIPE, 17)
-    *epochs, kept = losses
-    assert len(epochs) == RECIPE.epochs
-    assert epoch == 1 + int(np.argmin(epochs))
-    assert 1 < epoch < RECIPE.epochs, "a rule that takes the first or the last would pass"
-    assert kept == pytest.approx(min(epochs), abs=1e-6), "its weights are there, too"
+    classifier, epoch = train(labels={**labels, "valid": noisy})
+    kept = calibrated_loss(classifier, texts["valid"], noisy)
+    assert 1 <= epoch <= CONFIG.epochs
+    assert kept < np.log(3)
+    assert classifier.temperature == pytest.approx(
+        fit_temperature(classifier.logits(texts["valid"], 100), noisy), rel=1e-3
+    )
 
 
-def test_training_that_gets_no_better_stops_after_the_patience(to_train, toy, monkeypatch):
-    counted = []
-
-    def noted(logits, labels):
-        counted.append(len(labels))
-        return fit_temperature(logits, labels)
-
-    monkeypatch.setattr(module, "fit_temperature", noted)
-    texts, labels = toy
+def test_training_that_gets_no_better_stops_after_the_patience(train, toy):
+    """With the validation labels turned about, the first epochs are the best."""
+    _, labels = toy
     turned = {**labels, "valid": [TURNED[label] for label in labels["valid"]]}
-    deterministic(17)
-    classifier = Classifier(to_train)
-    epoch = classifier.train(texts, turned, replace(RECIPE, patience=1), 17)
-    *epochs, _ = counted
-    assert len(epochs) == epoch + 1 < RECIPE.epochs
+    _, patient = train(labels=turned, patience=8)
+    _, impatient = train(labels=turned, patience=1)
+    assert impatient <= patient < CONFIG.epochs
 
 
 def test_a_classifier_worse_than_chance_is_not_sure_of_itself(train, toy):
@@ -278,24 +269,6 @@ def test_class_weights_make_the_rare_severity_count(train, toy):
         shares[class_weights] = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(shares[False], [0.6, 0.3, 0.1], atol=0.1)
     np.testing.assert_allclose(shares[True], [1 / 3] * 3, atol=0.1)
-
-
-def test_word_dropout_masks_that_share_of_the_tokens_anew_and_no_special_one(built):
-    tokenizer = Classifier(built("modernbert")).tokenizer
-    first, *inner, last = tokenizer("صداع شديد منذ يومين " * 60)["input_ids"]
-    row = {"input_ids": [first, *inner, last], "labels": 2}
-    torch.manual_seed(1)
-    data = _Masked([row], 0.3, tokenizer)
-    drawn = [data[0] for _ in range(20)]
-    for found in drawn:
-        start, *between, end = found["input_ids"]
-        assert (start, end, found["labels"]) == (first, last, 2)
-        assert all(new in (old, tokenizer.mask_token_id) for new, old in zip(between, inner, strict=True))
-    shares = [np.mean(np.array(found["input_ids"]) == tokenizer.mask_token_id) for found in drawn]
-    assert np.mean(shares) == pytest.approx(0.3, abs=0.03)
-    assert len({tuple(found["input_ids"]) for found in drawn}) == len(drawn)
-    assert row["input_ids"] == [first, *inner, last], "the row itself stays"
-    assert _Masked([row], 0.0, tokenizer)[0] is row
 
 
 def test_word_dropout_is_part_of_training_and_only_of_training(trained, train, toy):

@@ -10,7 +10,8 @@ from sklearn.pipeline import make_pipeline
 
 from pipeline.errors import WaznError
 from pipeline.severities import SEVERITIES
-from pipeline.severity.ngrams import NgramModel
+from pipeline.severity.calibration import fit_temperature, softmax
+from pipeline.severity.ngrams import NgramModel, linear_reference
 
 # Each severity has words of its own, beside some that all have.
 WORDS = {
@@ -111,3 +112,20 @@ def test_a_damaged_file_is_one_sentence(fitted, damage, tmp_path):
     with pytest.raises(WaznError, match=rf"^{path}: not readable; run `dvc repro`") as caught:
         NgramModel.load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_the_linear_reference_is_calibrated_on_the_validation_rows_and_then_learns_from_them():
+    train, valid, (texts, _) = drawn(90, 1), drawn(30, 2), drawn(12, 3)
+    first = NgramModel.fit(*train)
+    temperature = fit_temperature(first.log_probabilities(valid[0]), valid[1])
+    both = NgramModel.fit(train[0] + valid[0], train[1] + valid[1])
+    expected = softmax(both.log_probabilities(texts), temperature)
+    np.testing.assert_allclose(linear_reference(*train, *valid, texts), expected, atol=1e-12)
+
+
+def test_the_linear_reference_is_not_sure_of_what_it_gets_wrong():
+    """With validation labels turned about, its probabilities come close to equal ones."""
+    train, (texts, labels) = drawn(90, 1), drawn(30, 2)
+    turned = [SEVERITIES[(SEVERITIES.index(label) + 1) % 3] for label in labels]
+    sure = linear_reference(*train, texts, labels, texts).max(axis=1).mean()
+    assert linear_reference(*train, texts, turned, texts).max(axis=1).mean() < sure - 0.2

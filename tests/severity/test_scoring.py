@@ -6,18 +6,15 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from imports import ROOT, imported_files
 
 from pipeline.errors import WaznError
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.severity.scoring import (
-    CODE,
     Checkpoint,
     Shards,
     fill,
@@ -234,16 +231,10 @@ def test_pairs_that_cannot_be_read_are_named(tmp_path, table):
         next(Shards(path, 10)(["id", "specialty"]))
 
 
-def test_fingerprint_follows_pairs_and_settings(normalised):
-    first = fingerprint(normalised, shard_rows=10)
-    assert first == fingerprint(normalised, shard_rows=10)
-    assert first != fingerprint(normalised, shard_rows=11)
+def test_fingerprint_follows_pairs_code_and_settings(normalised):
+    first = fingerprint(normalised, "code", dtype="float32")
+    assert first == fingerprint(normalised, "code", dtype="float32")
+    assert first != fingerprint(normalised, "code", dtype="bfloat16")
+    assert first != fingerprint(normalised, "other code", dtype="float32")
     normalised.write_bytes(normalised.read_bytes() + b"\0")
-    assert first != fingerprint(normalised, shard_rows=10)
-
-
-def test_fingerprint_covers_the_code_that_computes():
-    imported = imported_files(Path("pipeline/severity/scoring.py"))
-    # hashes.py makes the fingerprint itself, and nothing that it names.
-    beside = {Path(f"pipeline/{name}.py") for name in ("errors", "files", "data/hashes")}
-    assert {path.relative_to(ROOT) for path in CODE} == imported - beside
+    assert first != fingerprint(normalised, "code", dtype="float32")
