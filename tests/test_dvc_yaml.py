@@ -31,7 +31,8 @@ def test_it_is_short():
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_the_hash_of_its_own_code(stage):
     code = [item["code.yaml"] for item in STAGES[stage]["params"] if isinstance(item, dict)]
-    assert code == [[command(stage)]]
+    # The page shows the hash of every stage.
+    assert code == [None if stage == "report" else [command(stage)]]
     assert not [path for path in STAGES[stage]["deps"] if path.startswith("pipeline")]
 
 

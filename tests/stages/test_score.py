@@ -21,21 +21,32 @@ from imports import ROOT
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
+from pipeline import paths
+from pipeline.code_hashes import code_hash
 from pipeline.config.params import load
+from pipeline.config.resources import ScoreResources
+from pipeline.config.severity import ScoreConfig, SeverityConfig
 from pipeline.errors import WaznError
 from pipeline.hashes import folder_digest
-from pipeline.models.distributed import exclusively, join_processes
+from pipeline.models.distributed import join_processes
+from pipeline.run_lock import run_lock
 from pipeline.severities import PROBABILITIES
+from pipeline.severity import scoring
 from pipeline.severity.classifier import Classifier
 from pipeline.stages import score as stage
 
 POSTS = ROOT / "../shared/data/severity_posts.xlsx"
-CLASSIFIER, PROVIDED = SimpleNamespace(source="classifier"), SimpleNamespace(source="provided")
+CLASSIFIER, PROVIDED = SeverityConfig(source="classifier"), SeverityConfig(source="provided")
 ROWS, TEMPERATURE = 60, 0.7
 
 
-def settings(shard_rows=25, tokens_per_batch=64):
-    return SimpleNamespace(shard_rows=shard_rows, tokens_per_batch=tokens_per_batch, dtype="auto")
+def settings(tokens_per_batch=64):
+    """The sections `score`, `severity` and `resources.score`."""
+    return {
+        "score": ScoreConfig(dtype="auto"),
+        "severity": CLASSIFIER,
+        "resources": ScoreResources(tokens_per_batch=tokens_per_batch),
+    }
 
 
 def save_bert(folder, texts, vocabulary, **shape):
@@ -78,30 +89,34 @@ def write_pairs(texts, own=None, rules='{"rules": "abc"}'):
             "split": ["train"] * rows,
         }
     )
-    stage.PAIRS.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table.replace_schema_metadata({"wazn": rules} if rules else None), stage.PAIRS)
+    paths.NORMALISED_PAIRS.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        table.replace_schema_metadata({"wazn": rules} if rules else None), paths.NORMALISED_PAIRS
+    )
 
 
 @pytest.fixture
 def project(bert, pairs, tmp_path, monkeypatch):
     """The present folder, with pairs and a classifier whose files may be changed."""
     monkeypatch.chdir(tmp_path)
-    stage.CLASSIFIER.mkdir(parents=True)
+    paths.CLASSIFIER.mkdir(parents=True)
+    # Three shards of the rows below.
+    monkeypatch.setattr(scoring, "SHARD_ROWS", 25)
     for path in bert.iterdir():
-        (stage.CLASSIFIER / path.name).write_bytes(path.read_bytes())
+        (paths.CLASSIFIER / path.name).write_bytes(path.read_bytes())
     words = [text for pair in pairs for text in pair]
     write_pairs([" ".join(words[row % 20 : row % 20 + 1 + row % 3]) for row in range(ROWS)])
     return tmp_path
 
 
 def found():
-    return np.column_stack([pq.read_table(stage.SCORED)[name].to_numpy() for name in PROBABILITIES])
+    return np.column_stack([pq.read_table(paths.SCORED)[name].to_numpy() for name in PROBABILITIES])
 
 
 def test_probabilities_are_the_classifiers_own_in_order_with_its_temperature(project, capfd):
-    stage.run(settings(), CLASSIFIER)
-    texts = pq.read_table(stage.PAIRS)["text"].to_pylist()
-    classifier = Classifier(stage.CLASSIFIER)
+    stage.run(**settings())
+    texts = pq.read_table(paths.NORMALISED_PAIRS)["text"].to_pylist()
+    classifier = Classifier(paths.CLASSIFIER)
     for text, row in zip(texts, found(), strict=True):
         with torch.no_grad():
             inputs = classifier.tokenizer(text, return_tensors="pt", truncation=True, max_length=64)
@@ -109,20 +124,21 @@ def test_probabilities_are_the_classifiers_own_in_order_with_its_temperature(pro
         np.testing.assert_allclose(row, (logits / TEMPERATURE).softmax(dim=-1).numpy(), atol=1e-5)
     np.testing.assert_allclose(found().sum(axis=1), 1, atol=1e-6)
     assert len(np.unique(found().round(3), axis=0)) > ROWS // 4, "too alike to tell the order"
-    assert list(stage.CHECKPOINTS.iterdir()) == [stage.CHECKPOINTS / "lock"]
+    assert list(stage.WORK.iterdir()) == [stage.WORK / "lock"]
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_size_of_a_shard_does_not_change_the_probabilities(rows, project):
-    stage.run(settings(), CLASSIFIER)
+def test_size_of_a_shard_does_not_change_the_probabilities(rows, project, monkeypatch):
+    stage.run(**settings())
     expected = found()
-    stage.run(settings(shard_rows=rows), CLASSIFIER)
+    monkeypatch.setattr(scoring, "SHARD_ROWS", rows)
+    stage.run(**settings())
     np.testing.assert_allclose(found(), expected, atol=1e-6)
 
 
 def test_metadata_and_metrics_say_where_the_probabilities_come_from(project):
-    stage.run(settings(), CLASSIFIER)
-    said = json.loads(pq.read_schema(stage.SCORED).metadata[b"wazn"])
+    stage.run(**settings())
+    said = json.loads(pq.read_schema(paths.SCORED).metadata[b"wazn"])
     assert len(said.pop("classifier")) == 64
     assert said == {
         "temperature": TEMPERATURE,
@@ -130,32 +146,32 @@ def test_metadata_and_metrics_say_where_the_probabilities_come_from(project):
         "source": "classifier",
         "labels": "lexicon",
     }
-    metrics = json.loads(stage.METRICS.read_text(encoding="utf-8"))
+    metrics = json.loads(paths.SEVERITY_METRICS.read_text(encoding="utf-8"))
     assert (metrics["rows"], metrics["source"], metrics["labels"]) == (ROWS, "classifier", "lexicon")
     assert sum(metrics["share"].values()) == pytest.approx(1)
 
 
 def test_rules_that_the_pairs_do_not_tell_are_null(project):
     write_pairs(["صداع"], rules=None)
-    stage.run(settings(), CLASSIFIER)
-    assert json.loads(pq.read_schema(stage.SCORED).metadata[b"wazn"])["rules"] is None
+    stage.run(**settings())
+    assert json.loads(pq.read_schema(paths.SCORED).metadata[b"wazn"])["rules"] is None
 
 
 def test_provided_probabilities_need_no_classifier(project):
-    for path in stage.CLASSIFIER.iterdir():
+    for path in paths.CLASSIFIER.iterdir():
         path.unlink()
     write_pairs(["صداع"] * 5, own=pa.array([0.2] * 5, pa.float32()))
-    stage.run(settings(), PROVIDED)
+    stage.run(**settings() | {"severity": PROVIDED})
     np.testing.assert_allclose(found(), np.full((5, 3), 1 / 3), atol=1e-6)
-    said = json.loads(pq.read_schema(stage.SCORED).metadata[b"wazn"])
+    said = json.loads(pq.read_schema(paths.SCORED).metadata[b"wazn"])
     assert (said["source"], said["classifier"], said["temperature"]) == ("provided", None, None)
-    assert json.loads(stage.METRICS.read_text(encoding="utf-8"))["source"] == "provided"
+    assert json.loads(paths.SEVERITY_METRICS.read_text(encoding="utf-8"))["source"] == "provided"
 
 
 def test_row_without_provided_probabilities_ends_the_stage_by_its_id(project):
     with pytest.raises(WaznError, match="row row-0 came without usable probabilities"):
-        stage.run(settings(), PROVIDED)
-    assert not stage.SCORED.exists()
+        stage.run(**settings() | {"severity": PROVIDED})
+    assert not paths.SCORED.exists()
 
 
 class Killed(BaseException):
@@ -175,7 +191,7 @@ def interrupted(monkeypatch, after, **changes):
     with monkeypatch.context() as patched:
         patched.setattr(Classifier, "probabilities", probabilities)
         try:
-            stage.run(settings(**changes), CLASSIFIER)
+            stage.run(**settings(**changes))
         except Killed:
             assert len(calls) == after
         else:
@@ -184,41 +200,45 @@ def interrupted(monkeypatch, after, **changes):
 
 
 def test_interrupted_run_continues_after_its_last_complete_shard(project, monkeypatch, capfd):
-    stage.run(settings(), CLASSIFIER)
-    expected = stage.SCORED.read_bytes()
-    stage.SCORED.unlink()
+    stage.run(**settings())
+    expected = paths.SCORED.read_bytes()
+    paths.SCORED.unlink()
     interrupted(monkeypatch, after=2)
-    assert not stage.SCORED.exists()
+    assert not paths.SCORED.exists()
     capfd.readouterr()
     assert interrupted(monkeypatch, after=100) == [10]
     assert "2 of 3 shards are there from a run before" in capfd.readouterr().out
-    assert stage.SCORED.read_bytes() == expected
+    assert paths.SCORED.read_bytes() == expected
 
 
-@pytest.mark.parametrize("change", ["classifier", "pairs", "tokens_per_batch"])
+@pytest.mark.parametrize("change", ["classifier", "pairs"])
 def test_shards_of_another_result_are_not_used_and_go(change, project, monkeypatch):
     interrupted(monkeypatch, after=2)
-    (stale,) = (path for path in stage.CHECKPOINTS.iterdir() if path.is_dir())
-    changes = {}
+    (stale,) = (path for path in stage.WORK.iterdir() if path.is_dir())
     if change == "classifier":
-        settings_file = stage.CLASSIFIER / "severity.json"
+        settings_file = paths.CLASSIFIER / "severity.json"
         settings_file.write_text(settings_file.read_text().replace("0.7", "3.0"))
-    elif change == "pairs":
-        write_pairs([text + " شديد" for text in pq.read_table(stage.PAIRS)["text"].to_pylist()])
     else:
-        changes["tokens_per_batch"] = 65
-    assert interrupted(monkeypatch, after=100, **changes) == [25, 25, 10]
+        texts = pq.read_table(paths.NORMALISED_PAIRS)["text"].to_pylist()
+        write_pairs([text + " شديد" for text in texts])
+    assert interrupted(monkeypatch, after=100) == [25, 25, 10]
     assert not stale.exists()
+
+
+def test_another_number_of_tokens_at_once_keeps_the_shards(project, monkeypatch):
+    """It changes speed and memory only."""
+    interrupted(monkeypatch, after=2)
+    assert interrupted(monkeypatch, after=100, tokens_per_batch=500) == [10]
 
 
 def test_second_run_ends_and_names_the_process_that_scores(project):
     with (
-        exclusively(stage.CHECKPOINTS, "scoring"),
+        run_lock(stage.WORK, "scoring"),
         pytest.raises(WaznError, match=f"process {os.getpid()} is scoring already"),
     ):
-        stage.run(settings(), CLASSIFIER)
-    assert not stage.SCORED.exists()
-    stage.run(settings(), CLASSIFIER)
+        stage.run(**settings())
+    assert not paths.SCORED.exists()
+    stage.run(**settings())
 
 
 class Processes(SimpleNamespace):
@@ -236,7 +256,8 @@ class Processes(SimpleNamespace):
 
 def test_idle_processes_are_spoken_of(project, monkeypatch, capfd):
     monkeypatch.setattr(stage, "join_processes", lambda _: Processes(ended=False))
-    stage.run(settings(shard_rows=ROWS // 2), CLASSIFIER)
+    monkeypatch.setattr(scoring, "SHARD_ROWS", ROWS // 2)
+    stage.run(**settings())
     assert "1 of 3 processes stay idle, since there are 2 shards" in capfd.readouterr().out
     assert len(found()) == ROWS
 
@@ -244,7 +265,7 @@ def test_idle_processes_are_spoken_of(project, monkeypatch, capfd):
 def test_process_that_ended_is_one_sentence_for_the_others(project, monkeypatch):
     monkeypatch.setattr(stage, "join_processes", lambda _: Processes(ended=True))
     with pytest.raises(WaznError, match="another process of this run has ended early"):
-        stage.run(settings(), CLASSIFIER)
+        stage.run(**settings())
 
 
 def test_launcher_that_started_one_process_only_is_spoken_of(monkeypatch, capfd):
@@ -258,24 +279,24 @@ def test_launcher_that_started_one_process_only_is_spoken_of(monkeypatch, capfd)
 @pytest.mark.parametrize(
     ("lost", "sentence"),
     [
-        (stage.PAIRS, "data/normalised/pairs.parquet: no such file"),
-        (stage.CLASSIFIER / "config.json", "models/classifier: no model there"),
-        (stage.CLASSIFIER / "model.safetensors", "models/classifier: transformers cannot load it"),
-        (stage.CLASSIFIER / "severity.json", "models/classifier: not a trained classifier"),
+        (paths.NORMALISED_PAIRS, "data/normalised/pairs.parquet: no such file"),
+        (paths.CLASSIFIER / "config.json", "models/classifier: no model there"),
+        (paths.CLASSIFIER / "model.safetensors", "models/classifier: transformers cannot load it"),
+        (paths.CLASSIFIER / "severity.json", "models/classifier: not a trained classifier"),
     ],
 )
 def test_missing_input_is_one_sentence(lost, sentence, project):
     lost.unlink()
     with pytest.raises(WaznError, match=sentence):
-        stage.run(settings(), CLASSIFIER)
-    assert not stage.SCORED.exists()
+        stage.run(**settings())
+    assert not paths.SCORED.exists()
 
 
 def test_cut_off_classifier_is_one_sentence(project):
-    weights = stage.CLASSIFIER / "model.safetensors"
+    weights = paths.CLASSIFIER / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(WaznError, match="models/classifier: transformers cannot load it"):
-        stage.run(settings(), CLASSIFIER)
+        stage.run(**settings())
 
 
 @pytest.mark.skipif(not POSTS.is_file(), reason="the real posts are not beside this checkout")
@@ -285,8 +306,8 @@ def test_at_most_five_percent_of_the_tokens_are_padding_on_the_real_posts(projec
     posts = pd.read_excel(POSTS, usecols=["Post"])["Post"].dropna().astype(str).tolist()
     assert len(posts) > 2000
     shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    save_bert(stage.CLASSIFIER, posts, params.base_encoder.tiny.vocabulary, **shape)
-    save_settings(stage.CLASSIFIER, params.train_classifier.max_length)
+    save_bert(paths.CLASSIFIER, posts, params.base_encoder.tiny.vocabulary, **shape)
+    save_settings(paths.CLASSIFIER, params.train_classifier.max_length)
     write_pairs(posts)
     real = padded = 0
 
@@ -302,7 +323,7 @@ def test_at_most_five_percent_of_the_tokens_are_padding_on_the_real_posts(projec
         self.model.register_forward_pre_hook(count, with_kwargs=True)
 
     monkeypatch.setattr(Classifier, "__init__", counting)
-    stage.run(params.score, CLASSIFIER)
+    stage.run(params.score, CLASSIFIER, params.resources.score)
     assert real > 20 * len(posts)
     assert padded <= real / 0.95
 
@@ -324,9 +345,11 @@ LAUNCH = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "
 
 @pytest.fixture
 def params_file(project):
-    """params.yaml as the command line reads it, with small shards."""
+    """params.yaml as the command line reads it, and pairs for fifteen shards."""
+    texts = pq.read_table(paths.NORMALISED_PAIRS)["text"].to_pylist()
+    write_pairs((texts * 250)[:14_500])
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["score"] |= {"shard_rows": 4, "tokens_per_batch": 64}
+    params["resources"]["score"] = {"tokens_per_batch": 2048}
     params["severity"] = {"source": "classifier"}
     Path("params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 
@@ -335,11 +358,11 @@ def params_file(project):
 def test_two_processes_give_the_file_of_one(params_file):
     alone = start("pipeline", "score")
     assert alone.wait(120) == 0, alone.stderr.read()
-    expected, probabilities = pq.read_table(stage.SCORED), found()
-    stage.SCORED.unlink()
+    expected, probabilities = pq.read_table(paths.SCORED), found()
+    paths.SCORED.unlink()
     both = start(*LAUNCH, "-m", "pipeline", "score")
     assert both.wait(240) == 0, both.stderr.read()
-    scored = pq.read_table(stage.SCORED)
+    scored = pq.read_table(paths.SCORED)
     assert scored.schema.equals(expected.schema, check_metadata=True)
     assert scored.drop_columns(list(PROBABILITIES)).equals(expected.drop_columns(list(PROBABILITIES)))
     np.testing.assert_allclose(found(), probabilities, atol=1e-5)
@@ -350,38 +373,37 @@ def test_processes_end_when_one_of_them_fails(params_file):
     """A folder stands where process 1 would put its first shard, so that it alone fails."""
     alone = start("pipeline", "score")
     assert alone.wait(120) == 0, alone.stderr.read()
-    stage.SCORED.unlink()
+    paths.SCORED.unlink()
     name = stage.fingerprint(
-        stage.PAIRS,
-        classifier=folder_digest(stage.CLASSIFIER),
-        shard_rows=4,
-        tokens_per_batch=64,
+        paths.NORMALISED_PAIRS,
+        code_hash("score"),
+        classifier=folder_digest(paths.CLASSIFIER),
         dtype="torch.float32",
         device=stage.device().type,
     )
-    (stage.CHECKPOINTS / name / "000001.parquet").mkdir(parents=True)
+    (stage.WORK / name / "000001.parquet").mkdir(parents=True)
     both = start(*LAUNCH, "-m", "pipeline", "score")
     assert both.wait(120) != 0
     said = both.stderr.read()
     assert "000001.parquet: could not be written" in said
     assert re.search(r"Root Cause.*\n(.*\n)*? *rank +: 1 ", said), "not the other process"
-    assert not stage.SCORED.exists()
+    assert not paths.SCORED.exists()
 
 
 @pytest.mark.slow
 def test_killed_command_continues_and_gives_the_same_bytes(params_file):
     whole = start("pipeline", "score")
     assert whole.wait(120) == 0, whole.stderr.read()
-    expected = stage.SCORED.read_bytes()
-    stage.SCORED.unlink()
+    expected = paths.SCORED.read_bytes()
+    paths.SCORED.unlink()
     for shards in (1, 6, 13):
         run = start("pipeline", "score")
-        while len(list(stage.CHECKPOINTS.glob("*/[0-9]*.parquet"))) < shards and run.poll() is None:
+        while len(list(stage.WORK.glob("*/[0-9]*.parquet"))) < shards and run.poll() is None:
             time.sleep(0.001)
         run.send_signal(signal.SIGKILL)
         run.wait()
-        assert not stage.SCORED.exists()
+        assert not paths.SCORED.exists()
     last = start("pipeline", "score")
     assert last.wait(120) == 0, last.stderr.read()
     assert "of 15 shards are there from a run before" in last.stdout.read()
-    assert stage.SCORED.read_bytes() == expected
+    assert paths.SCORED.read_bytes() == expected
