@@ -22,7 +22,9 @@ class Package:
         )
 
     def hashes(self):
-        code = "from pipeline.code_hashes import *; print(*(f'{s} {code_hash(s)}' for s in stage_names()), sep='\\n')"
+        code = (
+            "from pipeline.code_hashes import *\nfor stage in stage_names(): print(stage, code_hash(stage))"
+        )
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
         return dict(line.split() for line in done.stdout.splitlines())

@@ -1,4 +1,4 @@
-"""A linear model of character n-grams, to blend a small encoder with and to compare every classifier with."""
+"""A linear model of character n-grams: a part of small classifiers, and the reference for all."""
 
 from collections.abc import Sequence
 from pathlib import Path
