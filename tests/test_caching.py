@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from imports import ROOT
+from root import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from imports import ROOT
+from root import ROOT
 
 STAGES = ("base_encoder", "base_model", "download", "embed_references", "evaluate", "finetune")
 STAGES += ("normalise", "report", "score", "train_classifier")

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 import yaml
-from imports import ROOT
+from root import ROOT
 
 from pipeline.code_hashes import stage_names
 from pipeline.config.params import Params, load

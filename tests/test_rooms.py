@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from imports import ROOT
+from root import ROOT
 
 from pipeline.code_hashes import PACKAGE, imported_modules
 

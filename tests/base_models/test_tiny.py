@@ -1,6 +1,5 @@
 """Tiny models: built to the same bytes, loaded like any model, and at home in Arabic."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from pipeline.base_models import tiny
-from pipeline.base_models.tiny import build
+from pipeline.base_models.tiny import build_tiny
 
 ARCHITECTURES = ("gpt2", "qwen2", "modernbert")
 
@@ -22,18 +21,20 @@ BUILD = """
 import json, sys
 from pathlib import Path
 from pipeline.models.runtime import deterministic
-from pipeline.base_models.tiny import Shape, build
+from pipeline.base_models.tiny import build_tiny
+from pipeline.config.models import TinyConfig
 
 given = json.load(sys.stdin)
 for architecture in given["architectures"]:
     deterministic(17)
-    build(architecture, given["texts"], Shape(**given["shape"]), 17, Path(given["folder"]) / architecture)
+    folder = Path(given["folder"]) / architecture
+    build_tiny(architecture, given["texts"], TinyConfig(**given["shape"]), 17, folder)
 """
 
 
 @pytest.fixture
 def shape(minute_shape):
-    return dataclasses.replace(minute_shape, context=64)
+    return minute_shape.model_copy(update={"context": 64})
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def digests(folder):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_same_seed_gives_the_same_bytes(architecture, texts, shape, tmp_path):
     for name in ("first", "second"):
-        build(architecture, texts, shape, 17, tmp_path / name)
+        build_tiny(architecture, texts, shape, 17, tmp_path / name)
         torch.rand(3)  # a random number that somebody else draws is no part of the result
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
 
@@ -56,7 +57,7 @@ def test_same_seed_gives_the_same_bytes(architecture, texts, shape, tmp_path):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_another_seed_gives_other_weights(architecture, texts, shape, tmp_path):
     for seed in (17, 18):
-        build(architecture, texts, shape, seed, tmp_path / str(seed))
+        build_tiny(architecture, texts, shape, seed, tmp_path / str(seed))
     first, second = digests(tmp_path / "17"), digests(tmp_path / "18")
     assert first["model.safetensors"] != second["model.safetensors"]
     assert first["tokenizer.json"] == second["tokenizer.json"]
@@ -64,7 +65,7 @@ def test_another_seed_gives_other_weights(architecture, texts, shape, tmp_path):
 
 def test_another_process_gives_the_same_bytes(built, texts, minute_shape, tmp_path):
     given = {"architectures": ARCHITECTURES, "texts": texts, "folder": str(tmp_path)}
-    given["shape"] = dataclasses.asdict(minute_shape)
+    given["shape"] = minute_shape.model_dump()
     subprocess.run(
         [sys.executable, "-c", BUILD],
         input=json.dumps(given),
@@ -166,7 +167,7 @@ def of_two_subjects():
 def analysed(of_two_subjects, minute_shape, tmp_path_factory):
     """Folder of an encoder without a step of training, much narrower than there are texts."""
     folder = tmp_path_factory.mktemp("analysed")
-    build("modernbert", of_two_subjects, dataclasses.replace(minute_shape, **NARROW), 17, folder)
+    build_tiny("modernbert", of_two_subjects, minute_shape.model_copy(update=dict(**NARROW)), 17, folder)
     return folder
 
 
@@ -196,7 +197,7 @@ def test_words_of_like_contexts_start_nearer_than_unlike_ones(analysed):
 def test_without_analysis_likeness_would_be_chance(of_two_subjects, minute_shape, tmp_path, monkeypatch):
     """That the test before this one can fail: random embeddings do not have the property."""
     monkeypatch.setattr(tiny, "_start_from_lsa", lambda *_: None)
-    build("modernbert", of_two_subjects, dataclasses.replace(minute_shape, **NARROW), 17, tmp_path)
+    build_tiny("modernbert", of_two_subjects, minute_shape.model_copy(update=dict(**NARROW)), 17, tmp_path)
     vector = embedded(tmp_path)
     like = [cosine(vector(a), vector(b)) for words in PLACES.values() for a, b in combinations(words, 2)]
     assert min(like) < 0
@@ -210,19 +211,19 @@ def test_embeddings_of_analysis_are_ten_times_as_wide_as_random_ones(analysed):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_model_without_a_step_of_training_is_a_model_and_repeats(architecture, texts, shape, tmp_path):
-    still = dataclasses.replace(shape, steps=0)
+    still = shape.model_copy(update=dict(steps=0))
     for name in ("first", "second"):
-        build(architecture, texts, still, 17, tmp_path / name)
+        build_tiny(architecture, texts, still, 17, tmp_path / name)
         np.random.seed(1)  # a random state that somebody else sets is no part of the result
         torch.rand(3)
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
-    build(architecture, texts, shape, 17, tmp_path / "trained")
+    build_tiny(architecture, texts, shape, 17, tmp_path / "trained")
     first, trained = digests(tmp_path / "first"), digests(tmp_path / "trained")
     assert first["model.safetensors"] != trained["model.safetensors"], "and steps do something"
 
 
 def test_fewer_texts_than_the_model_is_wide_are_analysed_too(shape, tmp_path):
-    build("modernbert", ["صداع شديد", "سعال خفيف", "ألم في الصدر"], shape, 17, tmp_path)
+    build_tiny("modernbert", ["صداع شديد", "سعال خفيف", "ألم في الصدر"], shape, 17, tmp_path)
     table = AutoModelForMaskedLM.from_pretrained(tmp_path).get_input_embeddings().weight
     assert table.isfinite().all()
 
@@ -230,8 +231,8 @@ def test_fewer_texts_than_the_model_is_wide_are_analysed_too(shape, tmp_path):
 @pytest.mark.parametrize("architecture", ["gpt2", "qwen2"])
 def test_decoder_learns_to_end_where_a_text_ends(architecture, texts, shape, tmp_path):
     """Were end-of-text padding too, or left off, it would never be a label."""
-    learning = dataclasses.replace(shape, context=512, steps=100, learning_rate=0.01)
-    build(architecture, texts, learning, 17, tmp_path)
+    learning = shape.model_copy(update=dict(context=512, steps=100, learning_rate=0.01))
+    build_tiny(architecture, texts, learning, 17, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     at_end, before = [], []

@@ -22,7 +22,7 @@ def project(built, tmp_path, monkeypatch):
 
 
 def asked(question):
-    ask.run(question, "minute", "base", 17, normalise=NORMALISE, evaluate=EVALUATE)
+    ask.run(question, "minute", "base", None, normalise=NORMALISE, evaluate=EVALUATE)
 
 
 def test_the_question_is_normalised_as_for_the_language_model_and_answered(project, monkeypatch, capsys):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from imports import ROOT
 from raw import GOOD, TEXTS, setting, write_raw
+from root import ROOT
 
 from pipeline import paths
 from pipeline.commands import inspect

@@ -2,7 +2,7 @@ import csv
 import json
 
 import pytest
-from imports import ROOT
+from root import ROOT
 
 from pipeline import paths
 from pipeline.commands import profile, table

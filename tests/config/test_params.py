@@ -155,7 +155,11 @@ def refused_change(tmp_path, change):
         (renamed("finetune", "optimiser", to="optimizer"), "finetune.optimizer", "finetune.optimiser"),
         (renamed("weighting", "renormalise", to="normalise"), "weighting.normalise", "renormalise"),
         (renamed("finetune", "lora", "dropout", to="drop_out"), "finetune.lora.drop_out", "dropout"),
-        (renamed("normalise", "rules_off", "language_model", to="language_modell"), "language_modell", "language_model"),
+        (
+            renamed("normalise", "rules_off", "language_model", to="language_modell"),
+            "language_modell",
+            "language_model",
+        ),
         (renamed("download", "pairs", 0, "question", to="qestion"), "pairs.0.qestion", "question"),
         (
             renamed("download", "labelled", 0, "labels", "critical", to="critcal"),

@@ -2,9 +2,14 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from root import ROOT
 
+from pipeline.config.evaluation import EmbedReferencesConfig
+from pipeline.config.params import load
 from pipeline.report import summary as tables
 from pipeline.stages import embed_references, evaluate
 
@@ -33,10 +38,19 @@ def results(built, tmp_path_factory):
         }
     )
 
-    def answered(pairs, model, run, name, evaluate):
-        said = {"base": "", "uniform": " ".join([WORD] * TIMES), "weighting": pairs["answer"]}[run]
-        tokens = pairs.index + 5
-        return pairs.assign(generated=said, answer_tokens=tokens, nll_sum=NLL[run] * tokens)
+    answers = {"base": [""], "uniform": [" ".join([WORD] * TIMES)], "weighting": list(pairs["answer"])}
+    arms = []
+
+    def loaded(model, arm, *_):
+        arms.append(arm)
+        return torch.nn.Identity()
+
+    def scored(_model, examples, *_):
+        tokens = np.arange(len(examples)) + 5
+        return NLL[arms[-1]] * tokens, tokens
+
+    def generated(_model, _tokenizer, questions, **_):
+        return (answers[arms[-1]] * len(questions))[: len(questions)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -44,13 +58,23 @@ def results(built, tmp_path_factory):
         (folder / "models" / "base" / "encoder").symlink_to(built("modernbert"))
         (folder / "data" / "scored").mkdir(parents=True)
         pairs.to_parquet(folder / "data" / "scored" / "pairs.parquet")
-        patch.setattr(evaluate, "_answered", answered)
-        encoder = SimpleNamespace(encoder="encoder", layer=1, batch_size=8)
-        embed_references.run(embed_references=encoder, test_rows=None)
-        options = SimpleNamespace(test_rows=None, decoding="greedy")
-        for run in NLL:
-            evaluate.run("planted", run, 1, evaluate=options, embed_references=encoder)
-        gathered = tables.gather(["planted"], [1], pairs)
+        (folder / "models" / "base" / "planted").symlink_to(built("gpt2"))
+        for name, planted in (("load_trained", loaded), ("score_answers", scored), ("generate", generated)):
+            patch.setattr(evaluate, name, planted)
+        params = load(ROOT / "params.yaml")
+        encoder = EmbedReferencesConfig(encoder="encoder", layer=1)
+        resources = params.resources.evaluate
+        embed_references.run(embed_references=encoder, test_rows=None, resources=resources)
+        for arm in NLL:
+            evaluate.run(
+                "planted",
+                arm,
+                None if arm == "base" else 1,
+                evaluate=params.evaluate,
+                embed_references=encoder,
+                resources=resources,
+            )
+        gathered = tables.gather(["planted"], ["uniform", "weighting"], [1], pairs)
         return SimpleNamespace(
             measured=tables.measured_table(gathered), differences=tables.differences_table(gathered)
         )
@@ -58,7 +82,7 @@ def results(built, tmp_path_factory):
 
 def figures(results, run, metric, group="all"):
     """Value and interval."""
-    found = results.measured.set_index(["run", "metric", "group"]).loc[(run, metric, group)]
+    found = results.measured.set_index(["arm", "metric", "group"]).loc[(run, metric, group)]
     return found[["value", "low", "high"]].tolist()
 
 
@@ -114,14 +138,14 @@ def test_only_critical_rows_have_an_urgency_recall(results):
 
 def test_a_difference_of_every_row_is_as_sure_as_the_rows_are_many(results):
     found = results.differences.set_index(["comparison", "metric", "group"])
-    whole = found.loc[("weighting−uniform", "nll", "all")]
+    whole = found.loc[("weighting-uniform", "nll", "all")]
     assert whole[["value", "low", "high"]].tolist() == surely(-0.5)
     # All rows flipped or none: two ways of 2 to the 12th, or the 4th.
     assert whole["p"] == pytest.approx(2 / 2**ROWS)
-    assert found.loc[("weighting−uniform", "nll", "critical"), "p"] == pytest.approx(2 / 2**4)
-    recall = found.loc[("weighting−uniform", "urgency_recall", "critical")]
+    assert found.loc[("weighting-uniform", "nll", "critical"), "p"] == pytest.approx(2 / 2**4)
+    recall = found.loc[("weighting-uniform", "urgency_recall", "critical")]
     assert recall[["value", "low", "high"]].tolist() == surely(1.0)
-    same = found.loc[("uniform−base", "urgency_recall", "critical")]
+    same = found.loc[("uniform-base", "urgency_recall", "critical")]
     assert same[["value", "low", "high", "p"]].tolist() == [0.0, 0.0, 0.0, 1.0]
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from commands import TEST, TRAIN, VALID, change, lay_out, run
-from imports import ROOT
+from root import ROOT
 from safetensors.torch import load_file
 
 LOOP = ROOT / "examples" / "loop.py"

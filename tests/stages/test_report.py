@@ -7,7 +7,7 @@ import pages
 import pandas as pd
 import pytest
 import yaml
-from imports import ROOT
+from root import ROOT
 
 from pipeline.code_hashes import code_hash
 from pipeline.config.params import load

@@ -11,7 +11,7 @@ import torch
 import two_processes
 from accelerate import PartialState
 from equation import assert_close
-from imports import ROOT
+from root import ROOT
 from runs import trainable, weights
 from two_processes import run
 
