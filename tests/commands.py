@@ -1,5 +1,6 @@
 """A project to fine-tune in, and its commands in processes that can be killed or starved."""
 
+import contextlib
 import os
 import resource
 import shutil
@@ -10,10 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-from imports import ROOT
+from root import ROOT
 
 from pipeline import environment
 from pipeline.__main__ import main
+from pipeline.commands import profile
+from pipeline.config.params import check, parse_yaml
 
 # In one epoch 4 steps, in all 12, with a checkpoint after every other but the last.
 FINETUNE = {
@@ -41,13 +44,20 @@ def lay_out(folder, built, table, **finetune):
 
 
 def change(folder, **finetune):
-    """Change parameters of finetune in params.yaml; a mapping adds to what is there."""
+    """Change `finetune` and `resources.finetune` in params.yaml; a mapping adds to what is there."""
     path = folder / "params.yaml"
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, value in finetune.items():
-        section = values["finetune"]
+        resources = values["resources"]["finetune"]
+        section = resources if name in resources else values["finetune"]
         section[name] = section[name] | value if isinstance(value, dict) else value
     path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def paper_params():
+    """The parameters of the paper's profile."""
+    with contextlib.chdir(ROOT):
+        return check(parse_yaml(profile.complete("paper"), "paper"), "paper")
 
 
 def files_of(folder, *patterns):

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import KEYS, hub_folder
-from commands import TEST, TRAIN, VALID, change, files_of, lay_out
-from imports import ROOT
+from commands import TEST, TRAIN, VALID, change, files_of, lay_out, paper_params
 
 from pipeline.commands import dry_run as plan
 from pipeline.config.params import load
@@ -18,6 +17,7 @@ from pipeline.models.runtime import load_tokenizer
 from pipeline.stages import base_model as base_model_stage
 from pipeline.stages import finetune as stage
 from pipeline.training.batching import MAX_PADDING
+from pipeline.training.dataset import load_data
 
 
 @pytest.fixture
@@ -33,7 +33,13 @@ def table(capsys):
 
     def planned(params, models=None):
         chosen = {name: params.registry[name] for name in models or params.models}
-        plan.run(chosen, [17], finetune=params.finetune, weights=params.weighting)
+        plan.run(
+            chosen,
+            [17],
+            arms={arm: params.arm_settings[arm] for arm in params.arms},
+            finetune=params.finetune,
+            resources=params.resources.finetune,
+        )
         title, empty, head, *rows = capsys.readouterr().out.splitlines()
         assert empty == ""
         assert head.split() == ["model", "steps", "tokens", "padding", "trained", "memory", "time"]
@@ -61,12 +67,14 @@ def test_plan_is_what_a_run_then_does(model, changes, project, table, capsys, mo
     change(project, **changes)
     params = load(Path("params.yaml"))
     title, rows = table(params, [model])
-    run = f"{params.finetune.method}, {params.finetune.epochs} epochs, "
-    assert title.startswith(f"2 losses x 1 seeds of each model, one run: {run}")
+    assert title.startswith(
+        "2 fine-tunings: 1 models x 2 arms (uniform, weighting) x 1 seeds. "
+        f"One of them: {params.finetune.method}, {params.finetune.epochs} epochs, "
+    )
     steps, tokens, padding, trained, memory, time = rows[model]
 
     computed = []
-    real = stage.methods.load_trainable
+    real = stage.load_trainable
 
     def counting(*arguments, **options):
         found = real(*arguments, **options)
@@ -81,17 +89,25 @@ def test_plan_is_what_a_run_then_does(model, changes, project, table, capsys, mo
         decoder.base_model.register_forward_pre_hook(count)
         return found
 
-    monkeypatch.setattr(stage.methods, "load_trainable", counting)
-    entry = params.registry[model]
-    stage.run(model, "weighting", 17, finetune=params.finetune, entry=entry, weights=params.weighting)
+    monkeypatch.setattr(stage, "load_trainable", counting)
+    arm, resources = params.arm_settings["weighting"], params.resources.finetune
+    stage.run(
+        model,
+        "weighting",
+        17,
+        finetune=params.finetune,
+        entry=params.registry[model],
+        weights=arm,
+        resources=resources,
+    )
     found = json.loads(Path(f"metrics/finetune/weighting/{model}/17.json").read_text(encoding="utf-8"))
     assert steps == f"{found['steps']:,}"
     assert trained == f"{found['trained_parameters']:,}"
     seen = params.finetune.epochs * found["tokens"]
     tokenizer = load_tokenizer(Path("models/base") / model)
-    data = stage.load_data(tokenizer, params.finetune, params.weighting)
+    data = load_data(tokenizer, params.finetune, arm)
     lengths = [(len(e.input_ids), len(e.input_ids) - e.prompt_length) for e in data.examples]
-    todo = plan.work(lengths, params.finetune, 17)
+    todo = plan.work(lengths, params.finetune, resources, 17)
     assert (todo.steps, todo.tokens, todo.padded) == (found["steps"], seen, sum(computed))
     assert todo.largest == max(computed)
     assert todo.answers == params.finetune.epochs * sum(answer for _, answer in lengths)
@@ -140,7 +156,7 @@ def test_module_that_a_model_has_not_is_said_so_in_its_row(project, table):
 def test_ten_models_of_the_paper_pass_it_with_its_profile(project, table):
     """Minute ones of their architectures, as base_model takes them from the Hub's files."""
     shutil.rmtree("models/base")
-    params = load(ROOT / "profiles" / "paper.yaml")
+    params = paper_params()
     assert set(params.models) == set(KEYS)
     for key in KEYS:
         hub_folder(key, Path(params.base_model.folder) / key)
@@ -160,12 +176,12 @@ def sizes(project, **changes):
     change(project, **changes)
     params = load(Path("params.yaml"))
     found = plan.size(Path("models/base/tiny_gpt2"), params.finetune, params.registry["tiny_gpt2"])
-    todo = plan.work([(100, 40)] * 64, params.finetune, 17)
-    return params.finetune, found, todo
+    todo = plan.work([(100, 40)] * 64, params.finetune, params.resources.finetune, 17)
+    return found, todo, params.finetune, params.resources.finetune
 
 
 def test_size_is_that_of_the_configuration(project):
-    _, found, _ = sizes(project)
+    found, *_ = sizes(project)
     config = json.loads(Path("models/base/tiny_gpt2/config.json").read_text(encoding="utf-8"))
     shape = (config["n_layer"], config["n_embd"], config["vocab_size"])
     assert (found.layers, found.hidden, found.vocabulary) == shape
@@ -175,27 +191,25 @@ def test_size_is_that_of_the_configuration(project):
 
 def test_memory_and_operations_grow_with_what_they_come_from(project):
     plain = sizes(project)
+    size, todo, *_ = plain
     # 2 for each weight forward, 2 for the gradient of the activations: no less than that of the body.
-    assert plan.operations(plain[1], plain[2], plain[0]) > 4 * plain[1].body * plain[2].tokens
-    needed = plan.memory(plain[1], plain[2], plain[0], torch.float32)
-    assert needed > 4 * plain[1].total
-    assert plan.memory(plain[1], plain[2], plain[0], torch.bfloat16) < needed
+    assert plan.operations(*plain) > 4 * size.body * todo.tokens
+    needed = plan.memory(*plain, torch.float32)
+    assert needed > 4 * size.total
+    assert plan.memory(*plain, torch.bfloat16) < needed
     again = sizes(project, gradient_checkpointing=True)
     for changes, more in (
         ({"gradient_checkpointing": False, "tokens_per_microbatch": 10_000, "batch_size": 32}, True),
         ({"tokens_per_microbatch": 200}, False),
     ):
-        other = sizes(project, **changes)
-        assert (plan.memory(other[1], other[2], other[0], torch.float32) > needed) == more
-    assert plan.operations(again[1], again[2], again[0]) > plan.operations(plain[1], plain[2], plain[0])
+        assert (plan.memory(*sizes(project, **changes), torch.float32) > needed) == more
+    assert plan.operations(*again) > plan.operations(*plain)
     full = sizes(project, method="full", tokens_per_microbatch=4096, batch_size=4)
-    assert full[1].trained == full[1].total
-    assert plan.operations(full[1], full[2], full[0]) > plan.operations(plain[1], plain[2], plain[0])
+    assert full[0].trained == full[0].total
+    assert plan.operations(*full) > plan.operations(*plain)
     adafactor = sizes(project, optimiser="adafactor")
-    saved = plan.memory(full[1], full[2], full[0], torch.float32) - plan.memory(
-        adafactor[1], adafactor[2], adafactor[0], torch.float32
-    )
-    assert saved == 8 * full[1].total
+    saved = plan.memory(*full, torch.float32) - plan.memory(*adafactor, torch.float32)
+    assert saved == 8 * full[0].total
 
 
 def test_times_are_shown_in_the_unit_that_reads_well():

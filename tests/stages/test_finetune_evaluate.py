@@ -12,60 +12,64 @@ import torch
 from bert_score import BERTScorer
 from safetensors.torch import load_file
 
-from pipeline.config.params import EmbedReferences, Evaluate, Finetune, Lora, Model, Weights
+from pipeline.config.evaluation import EmbedReferencesConfig, EvaluateConfig
+from pipeline.config.models import ModelEntry
+from pipeline.config.resources import EvaluateResources, TrainResources
+from pipeline.config.training import AdapterConfig, ArmConfig, TrainConfig
 from pipeline.errors import WaznError
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.models.distributed import join_processes
-from pipeline.models.lora import load_run
 from pipeline.models.prompt import encode_pairs
 from pipeline.models.runtime import load_decoder, load_tokenizer
+from pipeline.models.trained import load_trained
 from pipeline.severity.weights import pair_weights, weight_spread
 from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import finetune as finetune_stage
+from pipeline.training.dataset import load_data
 from pipeline.training.likelihood import mean_nll, score_answers
 from pipeline.training.objective import AnswerLoss
 
 TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
 ARCHITECTURES = tuple(TARGETS)
 WEIGHTS = {
-    "uniform": Weights(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False),
-    "weighting": Weights(alpha=0.25, beta=1.0, gamma=1.75, renormalise=False),
+    "uniform": ArmConfig(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False),
+    "weighting": ArmConfig(alpha=0.25, beta=1.0, gamma=1.75, renormalise=False),
 }
-FINETUNE = Finetune(
+FINETUNE = TrainConfig(
     method="lora",
-    lora=Lora(r=4, alpha=8.0, dropout=0.05),
-    loss_mean="sequence",
+    lora=AdapterConfig(r=4, alpha=8.0, dropout=0.05),
+    loss_reduction="sequence",
     epochs=8,
     batch_size=4,
     length_window=16,
-    tokens_per_microbatch=1000,
-    gradient_checkpointing=False,
     max_length=300,
     optimiser="adamw",
     learning_rate=0.02,
     weight_decay=0.0,
-    schedule="linear",
-    warmup=0.1,
+    lr_scheduler="linear",
+    warmup_ratio=0.1,
     max_grad_norm=1.0,
     dtype="float32",
     train_rows=None,
     valid_rows=None,
     evaluate_every=1.0,
-    keep="last",
-    checkpoint_every=1000,
+    checkpoint_selection="last",
+)
+TRAIN_RESOURCES = TrainResources(
+    tokens_per_microbatch=1000, gradient_checkpointing=False, checkpoint_every=1000
 )
 SEED = 17
-EVALUATE = Evaluate(
+EVALUATE = EvaluateConfig(
     test_rows=None,
-    batch_size=4,
     max_length=300,
     max_new_tokens=8,
     decoding="greedy",
     seed=3,
     dtype="float32",
 )
-EMBED = EmbedReferences(encoder="tiny_bert", layer=1, batch_size=8)
+EVALUATE_RESOURCES = EvaluateResources(batch_size=4, bertscore_batch_size=8)
+EMBED = EmbedReferencesConfig(encoder="tiny_bert", layer=1)
 TRAIN, TEST, VALID = 14, 6, 5
 FIRST_VALID = TRAIN + TEST
 COLUMNS = (
@@ -94,43 +98,61 @@ METRICS = {
 }
 
 
-def finetune(architecture, loss, **changes):
-    entry = Model(title="Tiny", source=f"tiny:{architecture}", lora_targets=TARGETS[architecture])
-    settings = FINETUNE.model_copy(update=changes)
-    finetune_stage.run(architecture, loss, SEED, finetune=settings, entry=entry, weights=WEIGHTS[loss])
+def finetune(architecture, arm, weights=None, **changes):
+    finetune_stage.run(
+        architecture,
+        arm,
+        SEED,
+        finetune=FINETUNE.model_copy(update=changes),
+        entry=ModelEntry(title="Tiny", source=f"tiny:{architecture}", lora_targets=TARGETS[architecture]),
+        weights=weights or WEIGHTS[arm],
+        resources=TRAIN_RESOURCES,
+    )
 
 
-def of(run):
-    """What a run's files are called by: the base model has no seed."""
-    return "base" if run == "base" else SEED
+def seed_of(arm):
+    """The base model has no seed."""
+    return None if arm == "base" else SEED
 
 
-def facts_of(project, architecture, loss):
-    path = project / "metrics" / "finetune" / loss / architecture / f"{SEED}.json"
+def of(arm):
+    """What an arm's files are called by."""
+    return seed_of(arm) or "base"
+
+
+def facts_of(project, architecture, arm):
+    path = project / "metrics" / "finetune" / arm / architecture / f"{SEED}.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def curve_of(project, architecture, loss, name):
+def curve_of(project, architecture, arm, name):
     """What was logged of each step at which it was."""
-    folder = project / "metrics" / "finetune" / loss / architecture / str(SEED) / "plots" / "metrics"
+    folder = project / "metrics" / "finetune" / arm / architecture / str(SEED) / "plots" / "metrics"
     return pd.read_csv(folder / f"{name}.tsv", sep="\t").set_index("step").iloc[:, 0]
 
 
 def data_of(project, weights=WEIGHTS["uniform"], **changes):
     tokenizer = load_tokenizer(project / "models" / "base" / "gpt2")
-    return finetune_stage.load_data(tokenizer, FINETUNE.model_copy(update=changes), weights)
+    return load_data(tokenizer, FINETUNE.model_copy(update=changes), weights)
 
 
 def embed(**changes):
     settings = EVALUATE.model_copy(update=changes)
-    embed_stage.run(embed_references=EMBED, test_rows=settings.test_rows)
+    embed_stage.run(embed_references=EMBED, test_rows=settings.test_rows, resources=EVALUATE_RESOURCES)
 
 
-def evaluate(architecture, run, embedded=False, **changes):
+def evaluate(architecture, arm, embedded=False, resources=EVALUATE_RESOURCES, **changes):
     if not embedded:
         embed(**changes)
     settings = EVALUATE.model_copy(update=changes)
-    evaluate_stage.run(architecture, run, SEED, evaluate=settings, embed_references=EMBED)
+    evaluate_stage.run(
+        architecture,
+        arm,
+        seed_of(arm),
+        evaluate=settings,
+        embed_references=EMBED,
+        resources=resources,
+    )
 
 
 def metrics_of(project, architecture, run):
@@ -167,9 +189,9 @@ def project(built, scored, tmp_path_factory):
         patch.chdir(folder)
         for architecture in ARCHITECTURES:
             evaluate(architecture, "base")  # before there is any adapter: it needs none
-            for loss in WEIGHTS:
-                finetune(architecture, loss)
-                evaluate(architecture, loss)
+            for arm in WEIGHTS:
+                finetune(architecture, arm)
+                evaluate(architecture, arm)
     return folder
 
 
@@ -184,13 +206,13 @@ def fresh(built, scored, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("loss", WEIGHTS)
-def test_finetune_writes_adapter_tokenizer_and_card(architecture, loss, project):
-    names = {path.name for path in (project / "models" / loss / architecture / str(SEED)).iterdir()}
+@pytest.mark.parametrize("arm", WEIGHTS)
+def test_finetune_writes_adapter_tokenizer_and_card(architecture, arm, project):
+    names = {path.name for path in (project / "models" / arm / architecture / str(SEED)).iterdir()}
     needed = {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "README.md"}
     assert needed <= names
     assert all(name.endswith((".safetensors", ".json", ".md", ".txt", ".jinja")) for name in names), names
-    adapter = load_file(project / "models" / loss / architecture / str(SEED) / "adapter_model.safetensors")
+    adapter = load_file(project / "models" / arm / architecture / str(SEED) / "adapter_model.safetensors")
     assert all(".lora_A." in name or ".lora_B." in name for name in adapter)
 
 
@@ -200,17 +222,17 @@ def test_base_model_is_left_as_it_was(architecture, project, built):
         assert (project / "models" / "base" / architecture / path.name).read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("loss", WEIGHTS)
-def test_card_says_what_the_model_is_and_is_not(loss, project):
-    card = (project / "models" / loss / "gpt2" / str(SEED) / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("arm", WEIGHTS)
+def test_card_says_what_the_model_is_and_is_not(arm, project):
+    card = (project / "models" / arm / "gpt2" / str(SEED) / "README.md").read_text(encoding="utf-8")
     assert "Not a medical device" in card
     assert "must not be used as medical advice" in card
     assert "tiny:gpt2" in card
     assert f"{TRAIN} Arabic" in card
-    assert ("plain cross-entropy" in card) == (loss == "uniform")
-    assert ("severity-aware loss" in card) == (loss == "weighting")
+    assert ("plain cross-entropy" in card) == (arm == "uniform")
+    assert ("severity-aware loss" in card) == (arm == "weighting")
     shown = {"uniform": "w = 1 p_non_critical + 1 p_neutral + 1 p_critical"}
-    assert shown.get(loss, "w = 0.25 p_non_critical + 1 p_neutral + 1.75 p_critical") in card
+    assert shown.get(arm, "w = 0.25 p_non_critical + 1 p_neutral + 1.75 p_critical") in card
 
 
 def test_card_says_where_the_severities_come_from(fresh):
@@ -222,19 +244,20 @@ def test_card_says_where_the_severities_come_from(fresh):
     assert "a list of symptom terms, not people, gave them. Classifier (SHA-256): ab12." in card
 
 
-@pytest.mark.parametrize("loss", WEIGHTS)
+@pytest.mark.parametrize("arm", WEIGHTS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_metrics_are_those_of_the_very_run(architecture, loss, project, scored, monkeypatch):
+def test_metrics_are_those_of_the_very_run(architecture, arm, project, scored, monkeypatch):
     monkeypatch.chdir(project)
-    found = facts_of(project, architecture, loss)
+    found = facts_of(project, architecture, arm)
     steps = FINETUNE.epochs * -(-TRAIN // FINETUNE.batch_size)
-    adapter = load_file(project / "models" / loss / architecture / str(SEED) / "adapter_model.safetensors")
+    adapter = load_file(project / "models" / arm / architecture / str(SEED) / "adapter_model.safetensors")
     assert found["trained_parameters"] == sum(tensor.numel() for tensor in adapter.values())
     data = data_of(project)
     assert found["tokens"] == sum(len(example.input_ids) for example in data.examples)
+    assert found["arm"] == WEIGHTS[arm].model_dump()
     assert (found["method"], found["pairs"], found["left_out"]) == ("lora", TRAIN, [])
     assert (found["steps"], found["kept_step"]) == (steps, steps)
-    weights = pair_weights(scored[scored["split"] == "train"], **WEIGHTS[loss].model_dump())
+    weights = pair_weights(scored[scored["split"] == "train"], WEIGHTS[arm])
     assert found["weights"] == pytest.approx(weight_spread(weights))
     assert {"mean", "std", "q01", "q25", "q50", "q75", "q99"} < found["weights"].keys()
     share = weights.sum() ** 2 / (weights**2).sum() / TRAIN
@@ -242,18 +265,20 @@ def test_metrics_are_those_of_the_very_run(architecture, loss, project, scored, 
     assert found["warning"] is None
     assert found["valid"].keys() == {"pairs"} | {name for name in METRICS if name.startswith("nll")}
     assert found["valid"]["pairs"] == VALID
-    card = (project / "models" / loss / architecture / str(SEED) / "README.md").read_text(encoding="utf-8")
+    card = (project / "models" / arm / architecture / str(SEED) / "README.md").read_text(encoding="utf-8")
     for name in ("nll", "nll_critical", "nll_neutral", "nll_non_critical"):
-        assert found["valid"][name] == curve_of(project, architecture, loss, f"valid/{name}").loc[steps]
+        assert found["valid"][name] == curve_of(project, architecture, arm, f"valid/{name}").loc[steps]
         assert f"| {found['valid'][name]:.4f} |" in card
 
 
-def likelihood_of(project, architecture, loss, scored):
+def likelihood_of(project, architecture, arm, scored):
     """Of the validation pairs, by the model as it was saved."""
-    base = project / "models" / "base" / architecture
-    model = load_run(base, project / "models" / loss / architecture / str(SEED), torch.float32, 8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        model = load_trained(architecture, arm, SEED, torch.float32, 8)
     rows = scored[scored["split"] == "valid"]
-    examples, _ = encode_pairs(load_tokenizer(base), rows, [1.0] * len(rows), FINETUNE.max_length)
+    tokenizer = load_tokenizer(project / "models" / "base" / architecture)
+    examples, _ = encode_pairs(tokenizer, rows, [1.0] * len(rows), FINETUNE.max_length)
     sums, counts = score_answers(AnswerLoss(model), examples, 1000, join_processes())
     return mean_nll(sums, counts, list(rows["severity"]))
 
@@ -267,7 +292,14 @@ def test_validation_is_of_the_model_that_is_saved(architecture, project, scored)
 
 def test_best_weights_are_the_ones_saved_where_they_are_to_be_kept(fresh, scored):
     """The learning rate is such that training makes it worse."""
-    finetune("gpt2", "weighting", keep="best", learning_rate=0.9, schedule="constant", evaluate_every=0.5)
+    finetune(
+        "gpt2",
+        "weighting",
+        checkpoint_selection="best",
+        learning_rate=0.9,
+        lr_scheduler="constant",
+        evaluate_every=0.5,
+    )
     found = facts_of(fresh, "gpt2", "weighting")
     curve = curve_of(fresh, "gpt2", "weighting", "valid/nll")
     assert found["kept_step"] == curve.idxmin() < found["steps"] / 2
@@ -286,32 +318,32 @@ def test_last_step_is_evaluated_whatever_evaluate_every_is(fresh):
 
 def test_without_validation_pairs_there_is_no_likelihood(fresh, scored):
     scored[scored["split"] != "valid"].to_parquet("data/scored/pairs.parquet", index=False)
-    finetune("gpt2", "uniform", epochs=1, keep="best")
+    finetune("gpt2", "uniform", epochs=1, checkpoint_selection="best")
     assert facts_of(fresh, "gpt2", "uniform")["valid"] == {"pairs": 0}
     assert not (fresh / "metrics/finetune/uniform/gpt2/17/plots/metrics/valid").exists()
     assert "NLL" not in (fresh / "models/uniform/gpt2/17/README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("loss", WEIGHTS)
-def test_training_curves_have_a_line_for_each_step(loss, project):
+@pytest.mark.parametrize("arm", WEIGHTS)
+def test_training_curves_have_a_line_for_each_step(arm, project):
     steps = FINETUNE.epochs * -(-TRAIN // FINETUNE.batch_size)
     for name in ("loss", "mean_weight", "learning_rate", "gradient_norm"):
-        assert list(curve_of(project, "gpt2", loss, f"train/{name}").index) == list(range(1, steps + 1))
-    assert curve_of(project, "gpt2", loss, "train/loss").gt(0).all()
-    rates = curve_of(project, "gpt2", loss, "train/learning_rate")
+        assert list(curve_of(project, "gpt2", arm, f"train/{name}").index) == list(range(1, steps + 1))
+    assert curve_of(project, "gpt2", arm, "train/loss").gt(0).all()
+    rates = curve_of(project, "gpt2", arm, "train/learning_rate")
     assert rates.iloc[0] == 0
     assert rates.max() == FINETUNE.learning_rate
-    weights = curve_of(project, "gpt2", loss, "train/mean_weight")
-    assert weights.eq(1).all() if loss == "uniform" else weights.nunique() > 1
+    weights = curve_of(project, "gpt2", arm, "train/mean_weight")
+    assert weights.eq(1).all() if arm == "uniform" else weights.nunique() > 1
     evaluated = range(steps // FINETUNE.epochs, steps + 1, steps // FINETUNE.epochs)
     for name in METRICS:
         if name.startswith("nll"):
-            assert list(curve_of(project, "gpt2", loss, f"valid/{name}").index) == list(evaluated)
+            assert list(curve_of(project, "gpt2", arm, f"valid/{name}").index) == list(evaluated)
 
 
 # Weights that hardly spread, those of the paper, and equal ones.
 @pytest.mark.parametrize(
-    ("loss", "weights", "warned"),
+    ("arm", "weights", "warned"),
     [
         ("weighting", {"alpha": 0.98, "gamma": 1.02}, True),
         ("weighting", {"alpha": 0.98, "gamma": 1.02, "renormalise": True}, True),
@@ -320,14 +352,12 @@ def test_training_curves_have_a_line_for_each_step(loss, project):
     ],
     ids=["tiny", "tiny, renormalised", "large", "uniform"],
 )
-def test_weights_that_hardly_spread_are_warned_of_with_the_figure(loss, weights, warned, fresh, capsys):
-    changed = {**WEIGHTS["weighting"].model_dump(), **weights}
-    entry = Model(title="Tiny", source="tiny:gpt2", lora_targets=TARGETS["gpt2"])
-    settings = FINETUNE.model_copy(update={"epochs": 1})
-    finetune_stage.run("gpt2", loss, SEED, finetune=settings, entry=entry, weights=Weights(**changed))
+def test_weights_that_hardly_spread_are_warned_of_with_the_figure(arm, weights, warned, fresh, capsys):
+    settings = ArmConfig(**{**WEIGHTS["weighting"].model_dump(), **weights})
+    finetune("gpt2", arm, settings, epochs=1)
     printed = capsys.readouterr().out
-    found = facts_of(fresh, "gpt2", loss)
-    card = (fresh / "models" / loss / "gpt2" / str(SEED) / "README.md").read_text(encoding="utf-8")
+    found = facts_of(fresh, "gpt2", arm)
+    card = (fresh / "models" / arm / "gpt2" / str(SEED) / "README.md").read_text(encoding="utf-8")
     if weights.get("renormalise"):
         assert found["weights"]["mean"] == pytest.approx(1)
         assert ", divided by its mean" in card
@@ -346,7 +376,7 @@ def test_weights_that_hardly_spread_are_warned_of_with_the_figure(loss, weights,
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_the_card_says_loads_it_gives_the_logits_of_load_run(architecture, method, fresh, project):
+def test_what_the_card_says_loads_it_gives_the_logits_of_load_trained(architecture, method, fresh, project):
     if method == "lora":
         shutil.copytree(project / "models" / "weighting", fresh / "models" / "weighting")
     else:
@@ -360,7 +390,7 @@ def test_what_the_card_says_loads_it_gives_the_logits_of_load_run(architecture, 
     tokens = given["tokenizer"]("عندي صداع منذ يومين", return_tensors="pt")["input_ids"]
     base = fresh / "models" / "base" / architecture
     assert tokens.tolist() == [load_tokenizer(base)("عندي صداع منذ يومين")["input_ids"]]
-    ours = load_run(base, folder, torch.float32, 8)
+    ours = load_trained(architecture, "weighting", SEED, torch.float32, 8)
     with torch.no_grad():
         found, expected = given["model"].eval()(tokens).logits, ours(tokens).logits
         untrained = load_decoder(base, torch.float32, 8)(tokens).logits
@@ -392,8 +422,8 @@ def test_whole_model_is_trained_saved_and_evaluated(architecture, fresh, project
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_severity_changes_what_is_learnt(architecture, project):
     uniform, weighted = (
-        load_file(project / "models" / loss / architecture / str(SEED) / "adapter_model.safetensors")
-        for loss in WEIGHTS
+        load_file(project / "models" / arm / architecture / str(SEED) / "adapter_model.safetensors")
+        for arm in WEIGHTS
     )
     assert uniform.keys() == weighted.keys()
     assert any(not torch.equal(uniform[name], weighted[name]) for name in uniform)
@@ -408,7 +438,7 @@ def test_uniform_weights_are_exactly_one(fresh):
 def test_weights_are_those_of_the_rows_own_severity(fresh, scored):
     found = data_of(fresh, WEIGHTS["weighting"])
     train = scored[scored["split"] == "train"]
-    expected = dict(zip(train["id"], pair_weights(train, 0.25, 1.0, 1.75, False), strict=True))
+    expected = dict(zip(train["id"], pair_weights(train, WEIGHTS["weighting"]), strict=True))
     assert {example.id: example.weight for example in found.examples} == pytest.approx(expected)
 
 
@@ -425,7 +455,7 @@ def test_rows_are_the_first_of_their_split(fresh, scored):
 def test_renormalised_weights_have_the_mean_1_over_the_rows_trained_on(fresh, scored):
     weights = WEIGHTS["weighting"].model_copy(update={"renormalise": True})
     found = [example.weight for example in data_of(fresh, weights, train_rows=5).examples]
-    plain = pair_weights(scored.head(5), 0.25, 1.0, 1.75, False)
+    plain = pair_weights(scored.head(5), WEIGHTS["weighting"])
     assert found == pytest.approx(plain / plain.mean())
 
 
@@ -532,8 +562,8 @@ def test_metrics_are_the_means_of_the_rows(run, project):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_fine_tuning_makes_the_references_more_likely(architecture, project):
     base = metrics_of(project, architecture, "base")["nll"]
-    for loss in WEIGHTS:
-        assert metrics_of(project, architecture, loss)["nll"] < base - 0.05
+    for arm in WEIGHTS:
+        assert metrics_of(project, architecture, arm)["nll"] < base - 0.05
 
 
 def test_likelihood_is_that_of_the_very_row(project, scored):
@@ -590,7 +620,7 @@ def test_the_papers_decoding_is_drawn_with_its_seed(fresh, project):
     embed()
     first = answers()
     assert first != generated_of(project, "gpt2", "base")["generated"].tolist()
-    assert answers(batch_size=1) == first
+    assert answers(resources=EVALUATE_RESOURCES.model_copy(update={"batch_size": 1})) == first
     assert answers(seed=4) != first
     assert metrics_of(fresh, "gpt2", "base")["decoding"] == "paper"
 

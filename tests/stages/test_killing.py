@@ -14,17 +14,19 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import FINETUNE, TEST, TRAIN, VALID, change, files_of, fork, lay_out, run, start, wait
-from imports import ROOT
+from root import ROOT
 from safetensors.torch import load_file, save_file
 
 from pipeline.config.params import load
-from pipeline.models import methods
+from pipeline.paths import SCORED
 from pipeline.stages import finetune as stage
 from pipeline.training import checkpoints
 
 COMMAND = ("finetune", "tiny_gpt2", "weighting")
 RESULTS = ("models/weighting/**/*", "metrics/**/*")
 PLACE = Path(".checkpoints/finetune/weighting/tiny_gpt2/17")
+# The first value of a test is enough for every day.
+ALSO = pytest.mark.slow
 STEPS = FINETUNE["epochs"] * -(-TRAIN // FINETUNE["batch_size"])
 
 
@@ -110,7 +112,7 @@ def finished_as(expected, project, ended, after):
 # ---- killed ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=ALSO) for seed in (1, 2, 3))])
 def test_killed_again_and_again_it_goes_on_and_gives_the_same_bytes(seed, project, uninterrupted):
     """At changes of files drawn at random, from the first to the last of a whole run."""
     expected, changes = uninterrupted
@@ -122,7 +124,7 @@ def test_killed_again_and_again_it_goes_on_and_gives_the_same_bytes(seed, projec
     finished_as(expected, project, run(project, *COMMAND), done)
 
 
-@pytest.mark.parametrize("writes", [0, 1, 20])
+@pytest.mark.parametrize("writes", [20, *(pytest.param(n, marks=ALSO) for n in (0, 1))])
 def test_killed_in_the_midst_of_writing_a_checkpoint(writes, project, uninterrupted):
     def stop():
         real, count = checkpoints._Hashing.write, iter(range(10**6))
@@ -147,9 +149,16 @@ def test_killed_while_the_model_is_written(project, uninterrupted):
     finished_as(uninterrupted[0], project, run(project, *COMMAND), STEPS - 2)
 
 
+@pytest.mark.slow
 def test_the_best_weights_so_far_survive_a_kill(project):
     """The rate is so high that validation is best early, before the kill."""
-    change(project, keep="best", learning_rate=0.05, schedule="constant", evaluate_every=0.5)
+    change(
+        project,
+        checkpoint_selection="best",
+        learning_rate=0.05,
+        lr_scheduler="constant",
+        evaluate_every=0.5,
+    )
     again = shutil.copytree(project, project.parent / "again")
     assert run(again, *COMMAND).code == 0
     expected = files_of(again, *RESULTS)
@@ -204,7 +213,9 @@ def make_unreadable(path):
     path.symlink_to("/proc/self/mem")
 
 
-@pytest.mark.parametrize("damage", [cut_off, flip, make_unreadable])
+@pytest.mark.parametrize(
+    "damage", [flip, *(pytest.param(damage, marks=ALSO) for damage in (cut_off, make_unreadable))]
+)
 def test_damaged_checkpoint_is_passed_over_in_one_sentence(damage, project, uninterrupted):
     killed_after(project, 6)
     assert set(saved(project)) == {4, 6}
@@ -217,6 +228,7 @@ def test_damaged_checkpoint_is_passed_over_in_one_sentence(damage, project, unin
     finished_as(uninterrupted[0], project, ended, 4)
 
 
+@pytest.mark.slow
 def test_no_whole_checkpoint_means_from_the_start(project, uninterrupted):
     killed_after(project, 6)
     for path in saved(project).values():
@@ -229,24 +241,53 @@ def test_no_whole_checkpoint_means_from_the_start(project, uninterrupted):
 # ---- whose checkpoints they are -------------------------------------------------------------------
 
 
-def test_checkpoint_of_other_settings_is_not_used_and_goes(project):
+def change_code():
+    stage.code_hash = lambda _: "of other code"
+
+
+@pytest.mark.parametrize("what", ["settings", "code"])
+def test_checkpoint_of_other_settings_or_code_is_not_used_and_goes(what, project):
     killed_after(project, 6)
-    change(project, learning_rate=0.01)
-    again = run(project, *COMMAND)
+    if what == "settings":
+        change(project, learning_rate=0.01)
+    again = run(project, *COMMAND, before=change_code if what == "code" else lambda: None)
     assert (again.code, again.out) == (0, "")
+    assert [path.name for path in (project / PLACE).iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [{"tokens_per_microbatch": 100, "checkpoint_every": 1}, {"gradient_checkpointing": True}],
+    ids=["sizes", "recomputing"],
+)
+def test_checkpoint_is_used_under_other_resources(resources, project, uninterrupted):
+    """They change speed and memory only; sums in another order may differ by rounding."""
+    killed_after(project, 6)
+    change(project, **resources)
+    ended = run(project, *COMMAND)
+    assert ended.code == 0, ended.err
+    assert (
+        ended.out
+        == f"finetune tiny_gpt2 weighting 17: goes on after step 6 of {STEPS}, from a checkpoint\n"
+    )
+    found, expected = (
+        json.loads(files["metrics/finetune/weighting/tiny_gpt2/17.json"])
+        for files in (files_of(project, *RESULTS), uninterrupted[0])
+    )
+    assert found.keys() == expected.keys()
+    assert found["valid"] == pytest.approx(expected["valid"], rel=1e-3)
     assert [path.name for path in (project / PLACE).iterdir()] == ["lock"]
 
 
 OTHER = {
     "method": "full",
-    "loss_mean": "token",
-    "gradient_checkpointing": True,
+    "loss_reduction": "token",
     "optimiser": "adafactor",
-    "schedule": "cosine",
+    "lr_scheduler": "cosine",
     "dtype": "bfloat16",
     "train_rows": 5,
     "valid_rows": 5,
-    "keep": "best",
+    "checkpoint_selection": "best",
     "max_grad_norm": 0.5,
 }
 
@@ -256,8 +297,10 @@ def test_fingerprint_changes_with_all_that_the_weights_come_from(project, monkey
     params = load(Path("params.yaml"))
     base, entry = Path("models/base/tiny_gpt2"), params.registry["tiny_gpt2"]
 
-    def found(seed=17, finetune=params.finetune, entry=entry, weights=params.weighting):
-        return stage.fingerprint(base, seed, finetune, entry, weights)
+    arm = params.arm_settings["weighting"]
+
+    def found(seed=17, finetune=params.finetune, entry=entry, arm=arm, code="its hash"):
+        return checkpoints.fingerprint(base, seed, finetune, entry, arm, code)
 
     seen = [found()]
 
@@ -276,23 +319,17 @@ def test_fingerprint_changes_with_all_that_the_weights_come_from(project, monkey
         other = other or value + 1
         assert other != value
         differs(name, finetune=params.finetune.model_copy(update={name: other}))
-    for name, value in params.weighting:
+    for name, value in arm:
         other = not value if isinstance(value, bool) else value + 1
-        differs(name, weights=params.weighting.model_copy(update={name: other}))
+        differs(name, arm=arm.model_copy(update={name: other}))
+    differs("code", code="another hash")
     differs("seed", seed=18)
     differs("targets", entry=entry.model_copy(update={"lora_targets": ["c_attn"]}))
     assert found(entry=entry.model_copy(update={"title": "Another name"})) == seen[0]
-    for path in (stage.SCORED, base / "model.safetensors", base / "tokenizer.json"):
+    for path in (SCORED, base / "model.safetensors", base / "tokenizer.json"):
         flip(path)
         differs(path)
-    for module in (stage, methods):
-        original = Path(module.__file__)
-        copied = shutil.copytree(original.parent, project / "copy" / module.__name__) / original.name
-        copied.write_text(copied.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-        with monkeypatch.context() as patch:
-            patch.setattr(module, "__file__", str(copied))
-            differs(module.__name__)
-    monkeypatch.setattr(stage.torch, "__version__", "0")
+    monkeypatch.setattr(checkpoints.torch, "__version__", "0")
     differs("version of a library")
 
 
@@ -433,10 +470,12 @@ def test_qlora_without_a_gpu_is_one_sentence(project):
 
 @pytest.fixture
 def pipeline(project):
-    """The project with the code and the stage `finetune` of dvc.yaml, and an answer for how dvc ended."""
+    """The project with the code, and of dvc.yaml the stages that hash it and fine-tune."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    stages["finetune"]["matrix"] = {"model": ["tiny_gpt2"], "loss": ["weighting"], "seed": [17]}
-    (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"finetune": stages["finetune"]}}))
+    stages["finetune"]["matrix"] = {"model": ["tiny_gpt2"], "arm": ["weighting"], "seed": [17]}
+    needed = {name: stages[name] for name in ("code", "finetune")}
+    (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": needed}), encoding="utf-8")
+    shutil.copy(ROOT / ".dvcignore", project)
     shutil.copytree(ROOT / "pipeline", project / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     change(project, epochs=40)
     for command in (

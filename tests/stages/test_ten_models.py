@@ -19,17 +19,18 @@ from architectures import (
     hub_folder,
     random_model,
 )
-from raw import ROOT
+from commands import paper_params
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer
 
 from pipeline.base_models.fetch import fetch
-from pipeline.config.params import load
+from pipeline.config.training import AdapterConfig
 from pipeline.evaluation.generation import generate
-from pipeline.models.lora import add_lora, load_adapter
+from pipeline.models.lora import add_lora
 from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt
 from pipeline.models.runtime import load_decoder, load_tokenizer
+from pipeline.models.trained import merge_adapter
 from pipeline.stages import base_model as base_model_stage
 from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
@@ -37,8 +38,8 @@ from pipeline.stages import finetune as finetune_stage
 from pipeline.training.batching import collate
 from pipeline.training.objective import answer_loss
 
-PARAMS = load(ROOT / "profiles" / "paper.yaml")
-LOSSES = ("uniform", "weighting")
+PARAMS = paper_params()
+ARMS = ("uniform", "weighting")
 SEED = 17
 TRAIN, VALID, TEST = 8, 6, 6
 EPOCHS, BATCH = 2, 4
@@ -55,13 +56,14 @@ FINETUNE = PARAMS.finetune.model_copy(
 EVALUATE = PARAMS.evaluate.model_copy(
     update={
         "test_rows": TEST,
-        "batch_size": 4,
         "max_length": 192,
         "max_new_tokens": 6,
         "dtype": "float32",
         "decoding": "greedy",
     }
 )
+RESOURCES = PARAMS.resources
+EVALUATE_RESOURCES = RESOURCES.evaluate.model_copy(update={"batch_size": 4})
 EMBED = PARAMS.embed_references.model_copy(update={"encoder": "tiny_bert", "layer": 1})
 # The first model of each architecture, for what is about the architecture.
 FIRST = {architecture: key for key, architecture in reversed(KEYS.items())}
@@ -87,31 +89,40 @@ def fetch_base(key):
     base_model_stage.run(key, base_model=PARAMS.base_model, entry=entry)
 
 
-def finetune(key, loss, **changes):
-    entry, weights = PARAMS.registry[key], getattr(PARAMS, loss)
-    settings = FINETUNE.model_copy(update=changes)
-    finetune_stage.run(key, loss, SEED, finetune=settings, entry=entry, weights=weights)
+def finetune(key, arm, gradient_checkpointing=RESOURCES.finetune.gradient_checkpointing, **changes):
+    finetune_stage.run(
+        key,
+        arm,
+        SEED,
+        finetune=FINETUNE.model_copy(update=changes),
+        entry=PARAMS.registry[key],
+        weights=PARAMS.arm_settings[arm],
+        resources=RESOURCES.finetune.model_copy(update={"gradient_checkpointing": gradient_checkpointing}),
+    )
 
 
-def evaluate(key, run):
-    evaluate_stage.run(key, run, SEED, evaluate=EVALUATE, embed_references=EMBED)
+def evaluate(key, arm):
+    seed = None if arm == "base" else SEED
+    evaluate_stage.run(
+        key, arm, seed, evaluate=EVALUATE, embed_references=EMBED, resources=EVALUATE_RESOURCES
+    )
 
 
 def digests(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-def adapter_of(model, loss="weighting"):
-    return load_file(model.folder / "models" / loss / model.key / str(SEED) / "adapter_model.safetensors")
+def adapter_of(model, arm="weighting"):
+    return load_file(model.folder / "models" / arm / model.key / str(SEED) / "adapter_model.safetensors")
 
 
-def curve_of(model, loss, name):
+def curve_of(model, arm, name):
     """What finetune logged under `name`, of each step at which it did."""
     path = (
         model.folder
         / "metrics"
         / "finetune"
-        / loss
+        / arm
         / model.key
         / str(SEED)
         / "plots"
@@ -146,7 +157,7 @@ def project(built, scored_table):
         (root / "models" / "base" / "tiny_bert").symlink_to(built("modernbert"))
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root)
-            embed_stage.run(embed_references=EMBED, test_rows=TEST)
+            embed_stage.run(embed_references=EMBED, test_rows=TEST, resources=EVALUATE_RESOURCES)
         return root
 
     return make
@@ -157,7 +168,11 @@ def folder(project, tmp_path_factory):
     return project(tmp_path_factory.mktemp("ten"))
 
 
-@pytest.fixture(scope="module", params=KEYS)
+# Every day one model of each architecture.
+EVERY = [key if key in FIRST.values() else pytest.param(key, marks=pytest.mark.slow) for key in KEYS]
+
+
+@pytest.fixture(scope="module", params=EVERY)
 def model(request, folder):
     """One of the ten after every stage, with the digests that its base had before it was fine-tuned."""
     key = request.param
@@ -168,8 +183,8 @@ def model(request, folder):
         fetch_base(key)
         before = digests(base)
         evaluate(key, "base")
-        for loss in LOSSES:
-            finetune(key, loss)
+        for arm in ARMS:
+            finetune(key, arm)
         evaluate(key, "weighting")
     return SimpleNamespace(
         key=key, architecture=KEYS[key], folder=folder, hub=hub, base=base, before=before
@@ -221,17 +236,17 @@ def test_adapters_are_on_the_entrys_modules_and_on_no_other(model):
     assert json.loads(settings)["fan_in_fan_out"] == (model.architecture == "gpt2")
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_every_adapter_has_learnt(loss, model):
-    for name, tensor in adapter_of(model, loss).items():
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_adapter_has_learnt(arm, model):
+    for name, tensor in adapter_of(model, arm).items():
         assert tensor.isfinite().all(), name
         assert tensor.any(), name  # B starts as 0
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_loss_curve_is_finite_and_positive(loss, model):
+@pytest.mark.parametrize("arm", ARMS)
+def test_loss_curve_is_finite_and_positive(arm, model):
     for name, rows in (("train/loss", STEPS), ("train/gradient_norm", STEPS), ("valid/nll", None)):
-        values = curve_of(model, loss, name)
+        values = curve_of(model, arm, name)
         assert len(values) == (rows or len(values)) > 0
         assert np.isfinite(values).all()
         assert (values > 0).all()
@@ -270,7 +285,7 @@ def test_likelihood_is_that_of_the_whole_model_read_alone(model, tokenizer):
     start = tokenizer(f"\n{row.question}\n\n{ANSWER_CUE}\n")["input_ids"]
     answer = [*tokenizer(row.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     decoder = load_decoder(model.base, torch.float32, FINETUNE.max_length)
-    decoder = load_adapter(decoder, model.folder / "models" / "weighting" / model.key / str(SEED))
+    decoder = merge_adapter(decoder, model.folder / "models" / "weighting" / model.key / str(SEED))
     with torch.no_grad():
         logits = decoder(torch.tensor([[*start, *answer]])).logits[0, len(start) - 1 : -1]
     expected = cross_entropy(logits, torch.tensor(answer), reduction="sum")
@@ -342,6 +357,7 @@ def test_tokenizer_beside_the_adapter_reads_alike(model, tokenizer, pairs):
 # ---- every weight trained -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", FIRST.values(), ids=FIRST)
 def test_full_fine_tuning_moves_every_weight_and_keeps_the_embedding_tied(
     key, project, tmp_path, monkeypatch
@@ -364,6 +380,7 @@ def test_full_fine_tuning_moves_every_weight_and_keeps_the_embedding_tied(
     assert not (Path("models/weighting") / key / str(SEED) / "adapter_config.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", FIRST.values(), ids=FIRST)
 def test_gradient_checkpointing_changes_nothing(key, project, tmp_path, monkeypatch):
     monkeypatch.chdir(project(tmp_path / "checkpointing"))
@@ -418,7 +435,9 @@ def exact(request, tmp_path_factory):
 
 def adapted(architecture):
     """A random model with adapters that do something."""
-    found = add_lora(random_model(architecture), TARGETS[architecture], r=4, alpha=8.0, dropout=0.0)
+    found = add_lora(
+        random_model(architecture), TARGETS[architecture], AdapterConfig(r=4, alpha=8.0, dropout=0.0)
+    )
     torch.manual_seed(7)
     with torch.no_grad():
         for name, parameter in found.named_parameters():
@@ -461,7 +480,7 @@ def test_merged_adapter_gives_the_logits_of_the_trained_one(exact, pairs, tmp_pa
     with torch.no_grad():
         expected, base = peft(tokens).logits, random_model(exact.architecture)(tokens).logits
         peft.save_pretrained(tmp_path)
-        found = load_adapter(random_model(exact.architecture), tmp_path)(tokens).logits
+        found = merge_adapter(random_model(exact.architecture), tmp_path)(tokens).logits
     assert (expected - base).abs().max() > 1e-3
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
