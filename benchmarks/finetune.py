@@ -44,7 +44,6 @@ import datasets
 import pandas as pd
 import psutil
 import torch
-import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -60,10 +59,13 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from pipeline import environment
+from pipeline.config.params import load
+from pipeline.config.training import AdapterConfig
 from pipeline.models.lora import add_lora
 from pipeline.models.prompt import Example, encode
 from pipeline.models.runtime import deterministic, device, fuse_activations, torch_dtype
-from pipeline.training.trainer import Recipe, train
+from pipeline.training.dropout import checkpoint_activations
+from pipeline.training.trainer import train
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data/sample/complaints.jsonl"
@@ -145,7 +147,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="auto (bfloat16 on a GPU), float32 or bfloat16")
     parser.add_argument("--batch-size", type=int, default=8, help="rows of an optimiser step, for all")
     parser.add_argument(
-        "--tokens-per-microbatch", type=int, nargs="*", help="of ours besides params.yaml's (CPU: 256)"
+        "--tokens-per-microbatch", type=int, nargs="*", help="of ours besides params.yaml's (CPU: 4096)"
     )
     parser.add_argument("--checkpointing", action="store_true", help="ours computes activations anew")
     parser.add_argument("--contestants", choices=KINDS, nargs="+", default=KINDS)
@@ -171,7 +173,7 @@ def contestants(options: argparse.Namespace) -> dict[str, tuple[str, Contestant]
     """Kind and function of each contestant asked for, by name."""
     size, budgets = options.batch_size, options.tokens_per_microbatch
     if budgets is None:
-        budgets = [] if device().type == "cuda" else [256]
+        budgets = [] if device().type == "cuda" else [4096]
     found: dict[str, tuple[str, Contestant]] = {
         "notebook, 1 at once": ("notebook", notebook),
         f"Trainer, {size} at once": ("trainer", of_transformers),
@@ -242,7 +244,7 @@ def measure(kind: str, contestant: Contestant, task: Task) -> Found:
     kept = torch.float32 if task.method == "full" else task.dtype
     model = AutoModelForCausalLM.from_config(shape(task), dtype=kept).to(device())
     if task.method == "lora":
-        model = add_lora(model, LORA_TARGETS[task.model], r=16, alpha=32, dropout=0.05)
+        model = add_lora(model, LORA_TARGETS[task.model], AdapterConfig(r=16, alpha=32.0, dropout=0.05))
     useful = useful_operations(model, task)
     before = psutil.Process().memory_info().rss
     watch = Watch()
@@ -312,18 +314,18 @@ def ours(
     deterministic(0)
     fuse_activations(model)
     if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_activations(model)
     examples = task.examples
     if weighted:
         weights = torch.empty(len(examples)).uniform_(0.5, 1.5).tolist()
         examples = [replace(one, weight=weight) for one, weight in zip(examples, weights, strict=True)]
-    set_here = {"epochs": 2, "batch_size": task.batch_size, "learning_rate": LEARNING_RATE, "seed": 17}
+    params = load(ROOT / "params.yaml")
+    changes = {"epochs": 2, "batch_size": task.batch_size, "learning_rate": LEARNING_RATE}
+    config, resources = params.finetune.model_copy(update=changes), params.resources.finetune
     if budget:
-        set_here["tokens_per_microbatch"] = budget
-    finetune = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["finetune"] | set_here
-    recipe = Recipe(**{name: finetune[name] for name in Recipe.__dataclass_fields__})
+        resources = resources.model_copy(update={"tokens_per_microbatch": budget})
     with redirect_stderr(StringIO()):
-        for _ in train(model, examples, recipe, "ours", dtype=task.dtype):
+        for _ in train(model, examples, config, resources, 17, name="ours", dtype=task.dtype):
             watch.on_step_end()
 
 

@@ -55,7 +55,7 @@ def pyarabic_cleaning(text: str) -> str:
 
 def ours(rules: set[str]) -> Callable[[Sequence[str]], list[str]]:
     """Our normaliser with these rules alone."""
-    return Normaliser({rule: rule in rules for rule in RULES})
+    return Normaliser([rule for rule in RULES if rule not in rules])
 
 
 def each(function: Callable[[str], str]) -> Callable[[Sequence[str]], list[str]]:

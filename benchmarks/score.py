@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--texts", help="FILE.xlsx:COLUMN (default: the questions of data/sample)")
     parser.add_argument("--rows", type=int, help="this many rows, spread evenly (default: all)")
     parser.add_argument(
-        "--tokens-per-batch", type=int, nargs="+", default=[512], help="score.tokens_per_batch"
+        "--tokens-per-batch", type=int, nargs="+", default=[512], help="resources.score.tokens_per_batch"
     )
     options = parser.parse_args()
     transformers.logging.disable_progress_bar()

@@ -1,10 +1,10 @@
 """python benchmarks/severity.py --posts ../shared/data/severity_posts.xlsx
 
 Does severity weighting do anything? On posts with human severity labels and doctors' plans, with the tiny
-models of the embedded default and its parameters: base, uniform, mild, balanced and strong with the
-classifier's probabilities, then balanced and strong with the human labels as one-hot probabilities, the
-largest spread there can be. Each is trained with several seeds and measured by the NLL per answer token on
-the test rows of each human severity.
+models of the embedded default and its parameters: base, uniform, mild, balanced (the arm `weighting`) and
+strong with the classifier's probabilities, then balanced and strong with the human labels as one-hot
+probabilities, the largest spread there can be. Each is trained with several seeds and measured by the NLL
+per answer token on the test rows of each human severity.
 
 Prints two tables in Markdown: the weights, and the NLL with its difference from uniform. Intervals are
 95 % bootstrap intervals over test rows, a row with all its seeds; the standard deviation over seeds stands
@@ -31,9 +31,9 @@ import yaml
 from accelerate import PartialState
 
 from pipeline.config.params import Params, load
-from pipeline.models.lora import load_run
 from pipeline.models.prompt import encode_pairs
 from pipeline.models.runtime import load_tokenizer, torch_dtype
+from pipeline.models.trained import load_trained
 from pipeline.severities import SEVERITIES
 from pipeline.severity.weights import pair_weights, weight_spread
 from pipeline.training.likelihood import score_answers
@@ -42,14 +42,14 @@ from pipeline.training.objective import AnswerLoss
 ROOT = Path(__file__).resolve().parents[1]
 SCORED = Path("data/scored/pairs.parquet")
 LABELS = {"non_critical": "غير حرج", "neutral": "متوسط", "critical": "حرج"}
-# Where the probabilities come from, and the setting of params.yaml; None for the base model.
+# Where the probabilities come from, and the arm of params.yaml; None for the base model.
 CONDITIONS = {
     "base": None,
     "uniform": ("classifier", "uniform"),
     "mild": ("classifier", "mild"),
-    "balanced": ("classifier", "balanced"),
+    "balanced": ("classifier", "weighting"),
     "strong": ("classifier", "strong"),
-    "balanced, human labels": ("provided", "balanced"),
+    "balanced, human labels": ("provided", "weighting"),
     "strong, human labels": ("provided", "strong"),
 }
 RESAMPLES = 2000
@@ -101,7 +101,8 @@ def project(posts: Path, rows: int | None) -> Params:
     for model in params.models:
         stage("base_model").run(model, base_model=params.base_model, entry=params.registry[model])
     for source in ("provided", "classifier"):
-        stage("score").run(params.score, severity=params.severity.model_copy(update={"source": source}))
+        severity = params.severity.model_copy(update={"source": source})
+        stage("score").run(params.score, severity, params.resources.score)
         shutil.copy(SCORED, f"data/{source}.parquet")
     return params
 
@@ -111,39 +112,35 @@ def stage(name: str) -> Any:
     return importlib.import_module(f"pipeline.stages.{name}")
 
 
-def setting(params: Params, name: str) -> Any:
-    """The weights called `name`."""
-    return params.uniform if name == "uniform" else params.presets[name]
-
-
 def runs(params: Params, seeds: list[int]) -> Iterator[pd.DataFrame]:
     """NLL of every test row by model, condition and seed."""
     for model in params.models:
         for condition, chosen in CONDITIONS.items():
             if chosen is None:
-                yield measure(params, model, None).assign(condition=condition, seed=0)
+                yield measure(params, model, "base", None).assign(condition=condition, seed=0)
                 continue
-            source, name = chosen
+            source, arm = chosen
             shutil.copy(f"data/{source}.parquet", SCORED)
             for seed in seeds:
                 stage("finetune").run(
                     model,
-                    "weighting",
+                    arm,
                     seed,
                     finetune=params.finetune,
                     entry=params.registry[model],
-                    weights=setting(params, name),
+                    weights=params.arm_settings[arm],
+                    resources=params.resources.finetune,
                 )
-                found = measure(params, model, Path("models/weighting") / model / str(seed))
+                found = measure(params, model, arm, seed)
                 yield found.assign(condition=condition, seed=seed)
 
 
-def measure(params: Params, model: str, trained: Path | None) -> pd.DataFrame:
+def measure(params: Params, model: str, arm: str, seed: int | None) -> pd.DataFrame:
     """NLL of the test rows under one model."""
     base, evaluate = Path("models/base") / model, params.evaluate
     rows = pd.read_parquet("data/classifier.parquet").query("split == 'test'")
     examples, _ = encode_pairs(load_tokenizer(base), rows, [1.0] * len(rows), evaluate.max_length)
-    decoder = load_run(base, trained, torch_dtype(evaluate.dtype), evaluate.max_length)
+    decoder = load_trained(model, arm, seed, torch_dtype(evaluate.dtype), evaluate.max_length)
     sums, counts = score_answers(AnswerLoss(decoder), examples, 4096, PartialState(cpu=True))
     ids = [example.id for example in examples]
     return pd.DataFrame({"model": model, "id": ids, "nll": sums, "tokens": counts})
@@ -155,9 +152,9 @@ def print_weights(params: Params) -> None:
     for condition, chosen in CONDITIONS.items():
         if chosen is None or condition == "uniform":
             continue
-        source, name = chosen
+        source, arm = chosen
         scored = pd.read_parquet(f"data/{source}.parquet").query("split == 'train'")
-        spread = weight_spread(pair_weights(scored, **setting(params, name).model_dump()))
+        spread = weight_spread(pair_weights(scored, params.arm_settings[arm]))
         print(
             f"| {condition} | {spread['mean']:.3f} | {spread['std']:.3f} | {spread['q01']:.3f} | "
             f"{spread['q99']:.3f} | {spread['effective_share']:.1%} |"

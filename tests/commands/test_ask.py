@@ -4,7 +4,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from imports import ROOT
+from root import ROOT
 
 from pipeline.commands import ask
 from pipeline.config.params import load

@@ -34,11 +34,17 @@ JOBS = {
     "qwen3": {"model": {"architecture": "qwen3", **FULL}, **TWENTY},
     "lfm2": {"model": {"architecture": "lfm2", **FULL}, **TWENTY},
     "adafactor": {**TWENTY, "optimiser": "adafactor"},
-    "best": {"valid": 6, **TWENTY, "learning_rate": 0.02, "keep": "best", "evaluate_every": 0.5},
+    "best": {
+        "valid": 6,
+        **TWENTY,
+        "learning_rate": 0.02,
+        "checkpoint_selection": "best",
+        "evaluate_every": 0.5,
+    },
     "nan": {"spoilt": 5, "epochs": 1},
 }
 RESUMED = {
-    method: {"model": model, **TWENTY, "valid": 6, "keep": "best", "evaluate_every": 0.5}
+    method: {"model": model, **TWENTY, "valid": 6, "checkpoint_selection": "best", "evaluate_every": 0.5}
     for method, model in MODELS.items()
 }
 
