@@ -198,6 +198,7 @@ def test_finetune_without_model_or_arm_says_how_it_is_called(arguments, folder):
     assert "finetune takes MODEL and ARM" in refused("finetune", *arguments, folder=folder)
 
 
+@pytest.mark.slow
 def test_dry_run_needs_neither_model_nor_arm(folder):
     """Of all the profile's models none is there: each is said so, and nothing is written."""
     shutil.copytree(ROOT / "profiles", folder / "profiles")
@@ -219,6 +220,7 @@ def test_stage_goes_through_the_launcher_with_its_own_arguments(folder):
     assert done.stdout == f"accelerate launch  it -m pipeline {' '.join(command)}\n"
 
 
+@pytest.mark.slow
 def test_launcher_is_taken_from_beside_python_and_once_only(folder):
     """Python itself is one that starts a single process; PATH has none."""
     name = Path(sys.executable).name
@@ -226,6 +228,7 @@ def test_launcher_is_taken_from_beside_python_and_once_only(folder):
     assert f"models/base/{MODEL}: no model there" in text
 
 
+@pytest.mark.slow
 def test_launcher_that_is_not_there_is_named(folder):
     for stage in (("finetune", MODEL, "uniform"), ("score",)):
         text = refused(*stage, folder=folder, WAZN_LAUNCH="acelerate launch")

@@ -63,6 +63,7 @@ def test_another_seed_gives_other_weights(architecture, texts, shape, tmp_path):
     assert first["tokenizer.json"] == second["tokenizer.json"]
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes(built, texts, minute_shape, tmp_path):
     given = {"architectures": ARCHITECTURES, "texts": texts, "folder": str(tmp_path)}
     given["shape"] = minute_shape.model_dump()

@@ -137,6 +137,7 @@ def test_adapter_is_safetensors_and_its_targets_are_sorted(decoder, tmp_path):
     assert config["target_modules"] == ["c_attn", "c_proj"]
 
 
+@pytest.mark.slow
 def test_saved_bytes_repeat_in_another_process(built, tmp_path):
     """PEFT keeps the targets as a set, whose order goes by the process's hash seed."""
     saved = []

@@ -362,9 +362,8 @@ print(loaded, kilobytes("VmHWM"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-@pytest.mark.parametrize(
-    ("hidden", "rows", "most"), [(64, 1, 0.75), pytest.param(1024, 8, 1.5, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("hidden", "rows", "most"), [(64, 1, 0.75), (1024, 8, 1.5)])
 def test_peak_memory_of_a_large_vocabulary(hidden, rows, most):
     """Of 8 x 512 tokens over Bloom's vocabulary the logits alone would be 4.1 GB, their gradient as much.
 
