@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Fraction, Positive, Section, Seed, Text
 from pipeline.config.source_uri import check_hash, kind_of
@@ -38,12 +38,29 @@ def _check_hash(value: str) -> str:
     return value
 
 
-class LabelNames(Section):
-    """What the three severities are called in a source."""
+def _as_list(value: object) -> object:
+    """One label as a list of it, and every number in it as text."""
+    values = value if isinstance(value, list) else [value]
+    return [str(label) if isinstance(label, int | float) else label for label in values]
+
+
+Labels = Annotated[list[Text], BeforeValidator(_as_list)]
+
+
+class ProbabilityColumns(Section):
+    """The columns of a table with the probability of each severity."""
 
     non_critical: Text
     neutral: Text
     critical: Text
+
+
+class LabelNames(Section):
+    """What a table calls each severity: a label, or a list of them; numbers are labels too."""
+
+    non_critical: Labels
+    neutral: Labels
+    critical: Labels
 
 
 class TableSource(Section):
@@ -68,7 +85,7 @@ class PairSource(TableSource):
 
     question: Text | None = None
     answer: Text | None = None
-    probabilities: LabelNames | None = None
+    probabilities: ProbabilityColumns | None = None
 
     @model_validator(mode="after")
     def _has_answers(self) -> Self:
@@ -131,6 +148,8 @@ class NormaliseConfig(Section):
 
     rules_off: RulesOff
     min_arabic: Fraction
+    min_arabic_answer: Fraction
     max_chars: Positive
+    conflicting_labels: Literal["reject", "soft"]
     split: SplitConfig
     seed: Seed

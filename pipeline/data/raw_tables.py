@@ -1,36 +1,38 @@
 """The raw tables: rows of all sources one after the other, with wazn's columns, as they came."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.data.tables.columns import check_labels_apart, severity_by_usual_name
+from pipeline.data.tables.columns import folded
+from pipeline.data.tables.labels import Labels
 from pipeline.data.tables.sources import Limits, Source, open_source
 from pipeline.errors import WaznError
-from pipeline.severities import PROBABILITIES, SEVERITIES, severity_of
+from pipeline.severities import PROBABILITIES, SEVERITIES
 
 if TYPE_CHECKING:
     from pipeline.config.data import LabelledSource, PairSource
-
-# More different values than these are no labels.
-MAX_LABELS = 10
 
 _ROW = [pa.field("source", pa.string(), nullable=False), pa.field("line", pa.int64(), nullable=False)]
 PAIRS_SCHEMA = pa.schema(
     [
         *_ROW,
         *(pa.field(name, pa.string(), nullable=False) for name in ("question", "answer", "specialty")),
-        *(pa.field(name, pa.float32()) for name in PROBABILITIES),
+        *(pa.field(name, pa.string()) for name in PROBABILITIES),
     ]
 )
 LABELLED_SCHEMA = pa.schema(
-    [*_ROW, *(pa.field(name, pa.string(), nullable=False) for name in ("text", "severity", "specialty"))]
+    [
+        *_ROW,
+        *(
+            pa.field(name, pa.string(), nullable=False)
+            for name in ("text", "label", "severity", "specialty")
+        ),
+    ]
 )
 
 
@@ -40,55 +42,33 @@ def open_pairs(key: str, entry: "PairSource", limits: Limits) -> AbstractContext
     if entry.probabilities is not None:
         names = entry.probabilities.model_dump()
         asked |= {ours: names[name] for ours, name in zip(PROBABILITIES, SEVERITIES, strict=True)}
+    _check_apart(asked, key)
     return open_source(key, entry, asked, ["specialty"], limits)
 
 
 def open_labelled(key: str, entry: "LabelledSource", limits: Limits) -> AbstractContextManager[Source]:
     """Open a source of complaints with a severity label; see `open_source`."""
     asked = {"text": entry.text, "label": entry.label, "specialty": entry.specialty}
+    _check_apart(asked, key)
     return open_source(key, entry, asked, ["specialty"], limits)
 
 
-def pair_rows(source: Source) -> Iterator[pd.DataFrame]:
-    """The rows of a source of pairs, in batches; a probability is NaN where it is no number."""
-    for batch in source.batches():
-        texts = {name: batch[name] for name in PROBABILITIES if name in batch}
-        numbers = {name: pd.to_numeric(column, errors="coerce") for name, column in texts.items()}
-        yield batch.assign(**{name: column.astype(np.float32) for name, column in numbers.items()})
-
-
 def labelled_rows(key: str, entry: "LabelledSource", source: Source) -> Iterator[pd.DataFrame]:
-    """The rows of a source of labelled complaints, in batches; `severity` is empty for an unknown label.
+    """The rows of a source of labelled complaints, in batches.
+
+    `label` is as it came, and `severity` what it means: empty for an unknown label.
 
     Args:
         key: where the source stands in params.yaml, for messages.
 
     Raises:
-        WaznError: after the last row, if no label is known, or two labels would mean one severity.
+        WaznError: after the last row, see `Labels.check`.
     """
     names = entry.labels.model_dump() if entry.labels is not None else None
-    labels: Counter[str] = Counter()
-    any_known = False
+    labels = Labels(names, source.mapped["label"], key, source.table.name)
     for batch in source.batches():
-        column = batch["label"]
-        meaning = {
-            label: severity_of(label, names) if names else severity_by_usual_name(label)
-            for label in column.unique()
-        }
-        any_known = any_known or any(meaning.values())
-        if len(labels) <= MAX_LABELS:
-            labels.update(meaning)
-        yield batch.assign(severity=column.map(meaning))
-    if not any_known:
-        # A column of many values is no label: it may be the complaints, which no message shows.
-        few = len(labels) <= MAX_LABELS
-        has = f"it has {', '.join(sorted(labels))}" if few else "it looks like no label"
-        wanted = f"none of the labels {', '.join(names.values())}" if names else "no label that is known"
-        raise WaznError(
-            f"{source.table.name}: column '{source.mapped['label']}' has {wanted} ({key}.labels); {has}"
-        )
-    if names is None:
-        check_labels_apart(list(labels), key, source.table.name)
+        yield batch.assign(severity=batch["label"].map(labels.severities(batch["label"].tolist())))
+    labels.check()
 
 
 def write_rows(writer: pq.ParquetWriter, batches: Iterable[pd.DataFrame]) -> int:
@@ -101,9 +81,20 @@ def write_rows(writer: pq.ParquetWriter, batches: Iterable[pd.DataFrame]) -> int
     return rows
 
 
+def _check_apart(asked: Mapping[str, str | None], key: str) -> None:
+    """Refuse a column that params.yaml names for two things."""
+    firsts: dict[str, str] = {}
+    for ours, column in asked.items():
+        if column is not None:
+            other = firsts.setdefault(folded(column) or column, ours)
+            if other != ours:
+                raise WaznError(
+                    f"{key}: column '{column}' is named as {other} and as {ours}; name a column for each"
+                )
+
+
 def _array(batch: pd.DataFrame, field: pa.Field) -> pa.Array:
     """A column of the batch; a column that the source lacks is null if it may be, else empty text."""
     if field.name in batch:
-        # from_pandas=False: NaN stays NaN, apart from null.
-        return pa.array(batch[field.name].to_numpy(), type=field.type, from_pandas=False)
+        return pa.array(batch[field.name].to_numpy(), type=field.type)
     return pa.nulls(len(batch), field.type) if field.nullable else pa.array([""] * len(batch))

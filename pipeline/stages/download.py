@@ -18,7 +18,6 @@ from pipeline.data.raw_tables import (
     labelled_rows,
     open_labelled,
     open_pairs,
-    pair_rows,
     write_rows,
 )
 from pipeline.data.tables.fetching import Patience
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 def run(download: "DownloadConfig") -> None:
     """Write `pairs.parquet`, `labelled.parquet` and `sources.json` into data/raw/.
 
-    Rows are read and written a batch at a time, so memory does not grow with them. A probability that
-    a source gives is NaN where it is no number, and null where the source gives none.
+    Rows are read and written a batch at a time, so memory does not grow with them. Every cell is kept as it
+    came; a probability is null where the source has no column for it.
 
     Raises:
         WaznError: a source is missing, unreadable, or lacks a column or all of its labels.
@@ -77,7 +76,7 @@ def _write_tables(download: "DownloadConfig", limits: Limits) -> dict[str, list[
         pairs_path = stack.enter_context(replacing(paths.RAW_PAIRS))
         with pq.ParquetWriter(pairs_path, PAIRS_SCHEMA) as writer:
             for source in pairs:
-                described["pairs"].append(source.provenance(write_rows(writer, pair_rows(source))))
+                described["pairs"].append(source.provenance(write_rows(writer, source.batches())))
         labelled_path = stack.enter_context(replacing(paths.RAW_LABELLED))
         with pq.ParquetWriter(labelled_path, LABELLED_SCHEMA) as writer:
             for number, (entry, opened) in enumerate(zip(download.labelled, labelled, strict=True)):
@@ -96,7 +95,8 @@ def _labelled_by_lexicon(pairs: Path) -> Iterator[pd.DataFrame]:
     for batch in read_batches(pairs, ["source", "line", "question", "specialty"]):
         rows = batch.to_pandas().rename(columns={"question": "text"})
         rows["source"] = "lexicon:" + rows["source"]
-        yield rows.assign(severity=lexicon.label(rows["text"].tolist()))
+        severity = lexicon.label(rows["text"].tolist())
+        yield rows.assign(label=severity, severity=severity)
 
 
 def _describe_lexicon(rows: int) -> dict[str, Any]:

@@ -3,15 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.tables.columns import (
-    USUAL_COLUMNS,
-    USUAL_LABELS,
-    check_labels_apart,
-    find_columns,
-    severity_by_usual_name,
-)
+from pipeline.data.tables.columns import USUAL_COLUMNS, find_columns
 from pipeline.errors import WaznError
-from pipeline.severities import SEVERITIES
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "data.md"
 KEY = "download.pairs.0"
@@ -75,49 +68,8 @@ def test_of_many_columns_thirty_are_listed_and_long_names_are_not_shown():
     assert "صداع" not in refused(["عندي صداع " * 9], question=None)
 
 
-@pytest.mark.parametrize("severity", SEVERITIES)
-def test_every_usual_label_is_recognised(severity):
-    for label in USUAL_LABELS[severity]:
-        assert severity_by_usual_name(label) == severity
-        assert severity_by_usual_name(f" {label.upper()}\n") == severity
-
-
-@pytest.mark.parametrize("label", ["", " ", "حر", "حرج جدا", "غير", "0", "unknown"])
-def test_no_other_label_is(label):
-    assert severity_by_usual_name(label) == ""
-
-
-def test_no_label_means_two_severities():
-    labels = [label for severity in SEVERITIES for label in USUAL_LABELS[severity]]
-    assert len(labels) == len(set(labels))
-
-
-@pytest.mark.parametrize(
-    "labels",
-    [
-        ["غير حرج", "متوسط", "حرج", "لا أدري", ""],
-        ["حرج", "حرجة", "متوسطة", "متوسط"],
-        ["Non-critical", "noncritical", "not critical"],
-        ["low", "medium", "high"],
-    ],
-)
-def test_spellings_of_a_label_may_stand_beside_each_other(labels):
-    check_labels_apart(labels, KEY, "t.csv")
-
-
-@pytest.mark.parametrize(
-    "labels", [["low", "medium", "high", "critical"], ["mild", "low"], ["عاجل", "طارئ"]]
-)
-def test_two_labels_for_one_severity_are_not_guessed_at(labels):
-    with pytest.raises(
-        WaznError, match=r"both usually mean \w+; name the three .* download\.pairs\.0\.labels"
-    ):
-        check_labels_apart(labels, KEY, "t.csv")
-
-
 def test_the_documentation_lists_exactly_the_usual_names():
     text = DOCS.read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE))
-    for names in (USUAL_COLUMNS, USUAL_LABELS):
-        for ours, usual in names.items():
-            assert listed[ours] == ", ".join(usual), ours
+    for ours, usual in USUAL_COLUMNS.items():
+        assert listed[ours] == ", ".join(usual), ours
