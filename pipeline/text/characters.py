@@ -14,7 +14,7 @@ def _range(first: int, last: int) -> list[int]:
 
 # Control characters except white space, soft hyphen, zero-width and
 # bidirectional controls, byte order mark.
-_INVISIBLE = [
+INVISIBLE = [
     *(set(_range(0x00, 0x1F)) - {0x09, 0x0A, 0x0B, 0x0C, 0x0D}),
     *(set(_range(0x7F, 0x9F)) - {0x85}),
     0xAD,
@@ -26,8 +26,14 @@ _INVISIBLE = [
     0xFEFF,
     *_range(0xFFF9, 0xFFFB),
 ]
+# Invisible characters at which letters do not join (Unicode's Joining_Type U), so that what stands on their
+# two sides is read as two words: zero-width space and non-joiner, isolates, control characters. At the
+# others (soft hyphen, direction marks, joiners) a word goes on.
+SEPARATING = [
+    code for code in INVISIBLE if code <= 0x9F or code in (0x180E, 0x200B, 0x200C, *_range(0x2066, 0x2069))
+]
 # Harakat, tanwin, shadda, sukun, combining hamza and madda, superscript alef, Quranic marks.
-_DIACRITICS = [
+DIACRITICS = [
     *_range(0x610, 0x61A),
     *_range(0x64B, 0x65F),
     0x670,
@@ -55,12 +61,13 @@ _DIGITS = {
     0x66B: ".",
     0x66C: ",",
 }
+TATWEEL = 0x640
 _SPACES = [code for code in range(0x3001) if chr(code).isspace()]
 # One character to one character, or to none.
 MAPS: Mapping[str, Mapping[int, str]] = {
-    "invisible": dict.fromkeys(_INVISIBLE, ""),
-    "diacritics": dict.fromkeys(_DIACRITICS, ""),
-    "tatweel": {0x640: ""},
+    "invisible": dict.fromkeys(INVISIBLE, ""),
+    "diacritics": dict.fromkeys(DIACRITICS, ""),
+    "tatweel": {TATWEEL: ""},
     "lookalikes": _LOOKALIKES,
     "alef": dict.fromkeys(map(ord, "أإآٱٲٳٵ"), "ا"),
     "ya": {ord("ى"): "ي"},
@@ -81,11 +88,17 @@ PRESENTATION = {
 LETTERS = [*_range(0x621, 0x63A), *_range(0x641, 0x64A), *_range(0x671, 0x6D3)]
 # Marks of which a run becomes one. Not +, which laboratories write (++), nor brackets and slashes.
 REPEATED_MARKS = list(map(ord, "!?؟.,،;؛:…*~_-=#'\"|"))
+# Of these one alone before a digit would be a sign of the number: 2..3 is no 2.3, and --5 no -5.
+SIGNS_BEFORE_DIGITS = list(map(ord, ".,،:*~_-='"))
+# And after a digit: 5'' is inches, 5' feet.
+SIGNS_AFTER_DIGITS = list(map(ord, "'\""))
+# Points and commas, between which and a digit nothing that parted them may go.
+POINTS = list(map(ord, ".,،٫٬"))
 
 # Vowels and finals that compose by rule, not by table.
 _HANGUL = [*_range(0x1161, 0x1175), *_range(0x11A8, 0x11C2)]
 # The kinds of characters, as bits of one byte.
-LETTER, ARABIC, DIGIT, MARKUP, PRESENTED, COMPOSING = 1, 2, 4, 8, 16, 32
+LETTER, ARABIC, DIGIT, MARKUP, PRESENTED, COMPOSING, NUMERIC, SPACE = 1, 2, 4, 8, 16, 32, 64, 128
 
 
 def _kinds_of_characters() -> np.ndarray:
@@ -96,7 +109,11 @@ def _kinds_of_characters() -> np.ndarray:
         if character.isalpha():
             table[code] |= LETTER
         elif character.isdecimal():
-            table[code] |= DIGIT
+            table[code] |= DIGIT | NUMERIC
+        elif character.isnumeric():  # ², ½, ①
+            table[code] |= NUMERIC
+        elif character.isspace():
+            table[code] |= SPACE
         pair = unicodedata.decomposition(character).split()
         if len(pair) == 2 and "<" not in pair[0]:
             table[int(pair[1], 16)] |= COMPOSING

@@ -4,8 +4,6 @@
 any string (lone surrogates included), is idempotent, and returns texts that UTF-8 can hold.
 """
 
-import html
-import re
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -19,16 +17,17 @@ from pipeline.text.characters import (
     DROP,
     KINDS,
     LETTER,
-    LETTERS,
     MAPS,
     MARKUP,
     PRESENTATION,
     PRESENTED,
-    REPEATED_MARKS,
     SURROGATES,
 )
 from pipeline.text.codes import UNICODE, Codes
+from pipeline.text.markup import without_markup
 from pipeline.text.privacy import PLACEHOLDERS, Scrubber
+from pipeline.text.removal import without_dropped
+from pipeline.text.repeats import Shortener
 
 # Rules in the order in which they apply: those of PRIVACY last, since a number with wide gaps is one too.
 PRIVACY = {"links": "link", "emails": "email", "phones": "phone", "ids": "id"}
@@ -49,12 +48,6 @@ RULES = (
     *PRIVACY,
 )
 
-
-_AMPERSANDS = re.compile("&(?:amp;)+")
-# Only text with "=" is taken for attributes: "Na<low but K>5" is no tag.
-_TAG = re.compile(
-    r"<(?:/?[A-Za-z][A-Za-z0-9:-]{0,30}(?:\s[^<>=]{0,100}=[^<>]{0,1000})?\s{0,9}/?|!--[^<>]{0,1000}--)>"
-)
 # Characters of one piece of work: as many as stay in the processor's cache.
 _PIECE = 60_000
 
@@ -105,15 +98,11 @@ class Normaliser:
         }
         markup = MARKUP if "html" in self._on else 0
         self._unprepared = COMPOSING | markup | (PRESENTED if "presentation" in self._on else 0)
-        # How long a run of a character must be for all but its first to go; 0: as long as it likes.
-        longest = np.zeros(UNICODE, dtype=np.uint8)
-        if "elongation" in self._on:
-            longest[LETTERS] = 3
-        if "punctuation" in self._on:
-            longest[REPEATED_MARKS] = 2
-        if "whitespace" in self._on:
-            longest[ord(" ")] = 2
-        self._longest = longest if longest.any() else None
+        self._shortened = Shortener(
+            letters="elongation" in self._on,
+            marks="punctuation" in self._on,
+            spaces="whitespace" in self._on,
+        )
         kinds = [kind for rule, kind in PRIVACY.items() if rule in self._on]
         self._scrub = Scrubber(kinds) if kinds else None
         folded = {
@@ -146,12 +135,8 @@ class Normaliser:
             The texts; and the rows on which the rules must be applied again.
         """
         codes, unusual = self._all_prepared(texts)
-        codes = Codes(codes.look_up(self._tables[codes.values.dtype]), codes.offsets)
-        dropped = codes.values == DROP
-        if dropped.any():
-            codes = codes.keep(~dropped)
-        if self._longest is not None:
-            codes = self._shortened(codes, self._longest)
+        mapped = codes.look_up(self._tables[codes.values.dtype])
+        codes = self._shortened(without_dropped(Codes(mapped, codes.offsets), codes.values))
         result = codes.texts()
         if "whitespace" in self._on:
             result = [text.strip(" ") for text in result]
@@ -189,27 +174,10 @@ class Normaliser:
     def _prepared(self, text: str) -> str:
         """A text in NFC and without HTML or presentation forms."""
         if "html" in self._on and ("&" in text or "<" in text):
-            text = _TAG.sub(" ", html.unescape(_AMPERSANDS.sub("&", text)))
+            text = without_markup(text)
         if "presentation" in self._on:
             text = text.translate(PRESENTATION)
         return unicodedata.normalize("NFC", text)
-
-    def _shortened(self, codes: Codes, longest: np.ndarray) -> Codes:
-        """Shorten runs of one character to its first."""
-        values = codes.values
-        repeats = np.zeros(len(values) + 1, dtype=bool)
-        np.equal(values[1:], values[:-1], out=repeats[1:-1])
-        repeats[codes.offsets] = False
-        where = np.flatnonzero(repeats)
-        allowed = np.take(longest, values[where])
-        # Next to another repeat is to be in a run of three or more.
-        of_three = repeats[where - 1] | repeats[where + 1]
-        drop = where[(allowed == 2) | ((allowed == 3) & of_three)]
-        if not len(drop):
-            return codes
-        keep = np.ones(len(values), dtype=bool)
-        keep[drop] = False
-        return codes.keep(keep)
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,0 +1,172 @@
+"""What takes the place of characters that go, so that no two numbers and no two words become one."""
+
+import numpy as np
+
+from pipeline.text.characters import (
+    ARABIC,
+    DIACRITICS,
+    DROP,
+    INVISIBLE,
+    KINDS,
+    LETTER,
+    NUMERIC,
+    POINTS,
+    SEPARATING,
+    TATWEEL,
+)
+from pipeline.text.codes import UNICODE, Codes
+
+_NEGATIONS = frozenset(
+    [
+        *(
+            "لا",
+            "ما",
+            "مش",
+            "مو",
+            "مب",
+            "موب",
+            "ليس",
+            "ليست",
+            "لست",
+            "لم",
+            "لن",
+            "غير",
+            "بدون",
+            "بلا",
+            "دون",
+        ),
+        *("مافي", "مافيه", "مافيش", "مفيش", "ماكو"),
+    ]
+)
+_LONGEST_SEARCH = 20  # code points in which a word of negation, with its marks, has room
+_NOTHING = 0  # the code that stands for the end of a text
+_SPACE, _DASH = ord(" "), ord("-")
+_WORD = LETTER | NUMERIC
+# The parts that characters play here, as bits.
+_MARK, _INVISIBLE, _SEPARATING, _TATWEEL, _POINT, _LINE = 1, 2, 4, 8, 16, 32
+_PARTS = np.zeros(UNICODE, dtype=np.uint8)
+_PARTS[DIACRITICS] = _MARK
+_PARTS[INVISIBLE] = _INVISIBLE
+_PARTS[SEPARATING] |= _SEPARATING
+_PARTS[TATWEEL] = _TATWEEL
+_PARTS[POINTS] = _POINT
+_PARTS[list(map(ord, "-–—~"))] = _LINE
+
+
+def without_dropped(codes: Codes, original: np.ndarray) -> Codes:
+    """Take out the code points that a rule drops, and part what would otherwise become one.
+
+    - Tatweel between two numbers, or that touches no Arabic letter, is a dash: 1ـ2 becomes 1-2.
+    - Between two numbers anything else becomes a space.
+    - Tatweel between a number and a letter after it becomes a space.
+    - An invisible character at which letters do not join becomes a space between words; so does any other
+      after a word of negation.
+
+    Args:
+        codes: the texts, with `DROP` for what goes.
+        original: (total,), the code points before any rule.
+    """
+    where = np.flatnonzero(codes.values == DROP)
+    if not len(where):
+        return codes
+    limits = np.zeros(len(codes.values) + 1, dtype=bool)
+    limits[codes.offsets] = True
+    # Runs of dropped code points, each within one text.
+    first = np.ones(len(where), dtype=bool)
+    first[1:] = (np.diff(where) != 1) | limits[where[1:]]
+    heads = np.flatnonzero(first)
+    runs = _Runs(
+        values=codes.values,
+        limits=limits,
+        starts=where[heads],
+        ends=where[np.append(heads[1:], len(where)) - 1] + 1,
+        dropped=np.bitwise_or.reduceat(_PARTS[original[where]], heads),
+    )
+    dash = runs.dashes()
+    space = runs.spaces() & ~dash
+    values = codes.values.copy()
+    values[runs.starts[space]] = _SPACE
+    values[runs.starts[dash]] = _DASH
+    return Codes(values, codes.offsets).keep(values != DROP)
+
+
+class _Runs:
+    """n runs of dropped code points and their neighbours.
+
+    Args:
+        values: (total,), all code points.
+        limits: (total + 1,), where a text starts, or the last ends.
+        starts, ends: (n,), of the runs.
+        dropped: (n,), the parts of what they consist of.
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        limits: np.ndarray,
+        starts: np.ndarray,
+        ends: np.ndarray,
+        dropped: np.ndarray,
+    ) -> None:
+        self.starts, self._values, self._limits, self._dropped = starts, values, limits, dropped
+        before = self._back(1)
+        after = np.where(limits[ends], _NOTHING, values[np.minimum(ends, len(values) - 1)])
+        self._before, self._after = KINDS[before], KINDS[after]
+        self._part_before, self._part_after = _PARTS[before], _PARTS[after]
+        self._letter = before
+
+    def _back(self, steps: int) -> np.ndarray:
+        """The code point so many steps before each run, `_NOTHING` beyond the text or another run."""
+        inside = ~self._limits[self.starts]
+        for step in range(1, steps):
+            inside &= ~self._limits[np.maximum(self.starts - step, 0)]
+        found = np.where(inside, self._values[np.maximum(self.starts - steps, 0)], _NOTHING)
+        return np.where(found == DROP, _NOTHING, found)
+
+    def dashes(self) -> np.ndarray:
+        """Whether a run is a dash, (n,): tatweel that stretches no letter and has no dash beside it."""
+        tatweel = self._dropped & _TATWEEL > 0
+        if not tatweel.any():
+            return tatweel
+        # الـ5, هـ1442: an article, or a letter alone, goes with the number; حباتـ6 is a range.
+        second = self._back(2)
+        article = (self._letter == ord("ل")) & ((second == ord("ا")) | (second == ord("ل")))
+        alone = (KINDS[second] & _WORD == 0) & (_PARTS[second] & _MARK == 0)
+        arabic = self._before & ARABIC > 0
+        number_after = self._after & NUMERIC > 0
+        stretched = (arabic | (self._part_before & _MARK > 0)) & ~number_after
+        joined = (arabic & (article | alone)) | (self._after & ARABIC > 0)
+        return tatweel & ~stretched & ~joined & ((self._part_before | self._part_after) & _LINE == 0)
+
+    def spaces(self) -> np.ndarray:
+        """Whether a run that is no dash parts what stands around it, (n,)."""
+        number_before, number_after = self._before & NUMERIC > 0, self._after & NUMERIC > 0
+        parted = number_before & number_after
+        tatweel = self._dropped & _TATWEEL > 0
+        if tatweel.any():
+            stretched = (self._before & ARABIC > 0) | (self._part_before & _MARK > 0)
+            parted |= tatweel & ~stretched & (self._before & _WORD > 0) & (self._after & LETTER > 0)
+        invisible = self._dropped & _INVISIBLE > 0
+        if invisible.any():
+            words = (self._before & _WORD > 0) & (self._after & _WORD > 0)
+            decimal = (number_before & (self._part_after & _POINT > 0)) | (
+                number_after & (self._part_before & _POINT > 0)
+            )
+            parted |= (self._dropped & _SEPARATING > 0) & (words | decimal)
+            letters = self._before & self._after & ARABIC > 0
+            for run in np.flatnonzero(invisible & letters & ~parted).tolist():
+                parted[run] = self._after_negation(int(self.starts[run]))
+        return parted
+
+    def _after_negation(self, end: int) -> bool:
+        """Whether the word before `end` is one of negation, also with و or ف before it."""
+        word = ""
+        for at in range(end - 1, max(end - _LONGEST_SEARCH, 0) - 1, -1):
+            code = int(self._values[at])
+            if KINDS[code] & ARABIC:
+                word = chr(code) + word
+            elif code != DROP and not _PARTS[code] & _MARK:
+                break
+            if self._limits[at]:
+                break
+        return word in _NEGATIONS or (word[:1] in ("و", "ف") and word[1:] in _NEGATIONS)

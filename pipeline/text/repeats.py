@@ -1,0 +1,175 @@
+"""Runs of one character: what is repeated for emphasis goes, what spells a word or a number stays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.text.characters import (
+    COMPOSING,
+    DIGIT,
+    KINDS,
+    LETTER,
+    LETTERS,
+    REPEATED_MARKS,
+    SIGNS_AFTER_DIGITS,
+    SIGNS_BEFORE_DIGITS,
+    SPACE,
+)
+from pipeline.text.codes import UNICODE, Codes
+
+_LETTER, _MARK, _BLANK = 1, 2, 3
+_BEFORE_DIGITS, _AFTER_DIGITS = 1, 2
+_SIGNS = np.zeros(UNICODE, dtype=np.uint8)
+_SIGNS[SIGNS_BEFORE_DIGITS] |= _BEFORE_DIGITS
+_SIGNS[SIGNS_AFTER_DIGITS] |= _AFTER_DIGITS
+_SPACES_PASSED = 8  # between a mark and a number
+# Letters with which words truly begin twice (ممكن, للعلاج; الله after its alef) or three times (تتتابع).
+_MIM, _LAM, _TA = map(ord, "ملت")
+_ALEFS = frozenset("اأإآٱ")
+# What may stand before them, at the start of a word.
+_BEFORE = {
+    _MIM: frozenset(["و", "ف", "ب", "ل", "ال", "وال", "بال", "فال"]),
+    _LAM: frozenset(f"{joined}{alef}" for joined in ("", *"وفبكهي") for alef in _ALEFS) | {"و", "ف"},
+    _TA: frozenset(f"{joined}{particle}" for joined in ("", *"وف") for particle in ("", *"سلبهك")),
+}
+_LONGEST_BEFORE = 3
+# These never begin with the letter twice: they are the negations, stressed.
+_ONCE = frozenset(["لا", "لم", "لن", "ما", "مش", "مو", "مب"])
+
+
+class Shortener:
+    """Shortens runs of letters, of marks and of spaces, each where its rule is on."""
+
+    def __init__(self, *, letters: bool, marks: bool, spaces: bool) -> None:
+        kinds = np.zeros(UNICODE, dtype=np.uint8)
+        if letters:
+            kinds[LETTERS] = _LETTER
+        if marks:
+            kinds[REPEATED_MARKS] = _MARK
+        if spaces:
+            kinds[ord(" ")] = _BLANK
+        self._kinds = kinds if kinds.any() else None
+
+    def __call__(self, codes: Codes) -> Codes:
+        """Shorten every run.
+
+        - Spaces: to one.
+        - Marks: to one; but to two before a number, as 2..3 is no 2.3, and quotation marks after one.
+        - Letters: three or more to one; to two where the run is the whole word (laughter), and where a word
+          may truly begin with two: ممكن, الله, للعلاج. ت may stand there three times: تتتابع.
+        """
+        if self._kinds is None:
+            return codes
+        values = codes.values
+        repeats = np.zeros(len(values) + 1, dtype=bool)
+        np.equal(values[1:], values[:-1], out=repeats[1:-1])
+        repeats[codes.offsets] = False
+        where = np.flatnonzero(repeats)
+        kinds = np.take(self._kinds, values[where])
+        where, kinds = where[kinds > 0], kinds[kinds > 0]
+        if not len(where):
+            return codes
+        heads = np.flatnonzero(~repeats[where - 1])
+        starts = where[heads] - 1
+        lengths = np.diff(np.append(heads, len(where))) + 1
+        kept = _kept(codes, starts, lengths, kinds[heads])
+        if (kept == lengths).all():
+            return codes
+        keep = np.ones(len(values), dtype=bool)
+        keep[where[where - np.repeat(starts, lengths - 1) >= np.repeat(kept, lengths - 1)]] = False
+        return codes.keep(keep)
+
+
+def _kept(codes: Codes, starts: np.ndarray, lengths: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """How many characters stay of each of n runs, (n,)."""
+    kept = np.ones(len(starts), dtype=np.int64)
+    # The text of each run, which is not looked out of.
+    texts = np.searchsorted(codes.offsets, starts, side="right")
+    runs = _Runs(codes.values, starts, lengths, codes.offsets[texts - 1], codes.offsets[texts])
+    marks = np.flatnonzero(kinds == _MARK)
+    if len(marks):
+        kept[marks] += runs.of(marks).beside_numbers()
+    letters = kinds == _LETTER
+    kept[letters] = lengths[letters]
+    stretched = np.flatnonzero(letters & (lengths >= 3))
+    if len(stretched):
+        kept[stretched] = runs.of(stretched).letters_kept()
+    return kept
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """n runs of one character.
+
+    Attributes:
+        values: (total,), the code points of all texts.
+        starts, lengths: (n,), of the runs.
+        first, end: (n,), where the text of each run starts and ends.
+    """
+
+    values: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    first: np.ndarray
+    end: np.ndarray
+
+    def of(self, rows: np.ndarray) -> "_Runs":
+        return _Runs(self.values, self.starts[rows], self.lengths[rows], self.first[rows], self.end[rows])
+
+    def _code(self, at: np.ndarray) -> np.ndarray:
+        """The code points at `at` (n,), 0 outside the text."""
+        inside = (self.first <= at) & (at < self.end)
+        return np.where(inside, self.values[np.clip(at, 0, len(self.values) - 1)], 0)
+
+    def beside_numbers(self) -> np.ndarray:
+        """Whether one of the marks alone would be a sign of the number beside it, (n,) boolean."""
+        marks = self.values[self.starts]
+        at = self.starts + self.lengths
+        for _ in range(_SPACES_PASSED):
+            spaces = KINDS[self._code(at)] & SPACE > 0
+            if not spaces.any():
+                break
+            at = at + spaces
+        before, after = KINDS[self._code(self.starts - 1)], KINDS[self._code(at)]
+        signs = _SIGNS[marks]
+        return ((signs & _BEFORE_DIGITS > 0) & (after & DIGIT > 0)) | (
+            (signs & _AFTER_DIGITS > 0) & (before & DIGIT > 0)
+        )
+
+    def letters_kept(self) -> np.ndarray:
+        """How many letters stay of runs of three or more, (n,)."""
+        word = LETTER | COMPOSING
+        before = KINDS[self._code(self.starts - 1)] & word
+        after = KINDS[self._code(self.starts + self.lengths)] & word
+        kept = 1 + ((before == 0) & (after == 0)).astype(np.int64)
+        letters = self.values[self.starts]
+        inside = (after > 0) & ((letters == _MIM) | (letters == _LAM) | (letters == _TA))
+        for run in np.flatnonzero(inside).tolist():
+            kept[run] = self._kept_in_word(run)
+        return kept
+
+    def _kept_in_word(self, run: int) -> int:
+        start, letter = int(self.starts[run]), int(self.values[self.starts[run]])
+        before = self._before(start, int(self.first[run]))
+        if before and before not in _BEFORE[letter]:
+            return 1
+        end = start + int(self.lengths[run])
+        following = "".join(map(chr, self.values[end : min(end + 2, int(self.end[run]))].tolist()))
+        if following[1:].isalpha() or chr(letter) + following[:1] not in _ONCE or before[-1:] in _ALEFS:
+            return 3 if letter == _TA and self.lengths[run] == 3 else 2
+        return 1
+
+    def _before(self, end: int, first: int) -> str:
+        """What stands before `end` in its word, of stretched letters one, and as much as is of interest."""
+        found = ""
+        at = end - 1
+        while at >= first and KINDS[self.values[at]] & (LETTER | COMPOSING):
+            letter = chr(self.values[at])
+            stretch = at
+            while stretch > first and self.values[stretch - 1] == self.values[at]:
+                stretch -= 1
+            found = letter * (1 if at - stretch >= 2 else at - stretch + 1) + found
+            if len(found) > _LONGEST_BEFORE:
+                break
+            at = stretch - 1
+        return found
