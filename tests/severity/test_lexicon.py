@@ -14,6 +14,7 @@ from pipeline.errors import WaznError
 from pipeline.severities import SEVERITIES
 from pipeline.severity import lexicon as module
 from pipeline.severity.lexicon import Lexicon, embedded, label
+from pipeline.severity.word_forms import WordForms, fold
 
 FILE = Path(module.__file__).with_name("lexicon.yaml")
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "complaints.jsonl"
@@ -86,13 +87,13 @@ def test_no_term_stands_in_two_levels():
     levels = {}
     for severity, term in TERMS:
         for text in spellings(term):
-            assert levels.setdefault(module._fold(text), severity) == severity, text
+            assert levels.setdefault(fold(text), severity) == severity, text
 
 
 def test_no_word_stands_twice_among_the_alternatives_of_a_term():
     for _, term in TERMS:
         for part in term.split():
-            words = module._fold(part).split("/")
+            words = fold(part).split("/")
             assert len(set(words)) == len(words), term
 
 
@@ -123,7 +124,7 @@ def test_clitics_endings_marks_and_stretched_letters_make_no_difference(text):
 
 @pytest.mark.parametrize("text", ["كدمات", "عدمي", "قدمك", "ندم"])
 def test_a_short_word_is_not_found_inside_another(text):
-    assert "دم" not in embedded()._words_of(text)
+    assert "دم" not in WordForms(["دم"]).words_of(text)
 
 
 @pytest.mark.parametrize(

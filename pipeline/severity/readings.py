@@ -1,0 +1,291 @@
+"""Readings in a complaint: a quantity by name, its number, and the severity that the bounds of it give.
+
+`lexicon.yaml` has the quantities and the words around them, and explains each key. A number belongs to the
+nearest quantity before it, where only words stand between that usually do (`fillers`), or to the one right
+after it. So a dose, a phone number, a date or a duration is no reading: another word stands before it, or a
+unit of another kind after it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.severity.quantities import read_section
+from pipeline.severity.word_forms import WordForms, fold
+
+FURTHEST = 5
+"""Words between a quantity and its number, at most."""
+_FOLLOWING = 6  # words after a number among which `unless_followed_by` is looked for
+_JUST_BELOW = 1 - 1e-9
+_STOPS = frozenset(".,;!?؟،؛\n")
+_PAIR = frozenset(("/", "\\", "-", "علي", "ع", "عل"))
+_MINUS = "[-\u2010-\u2015\u2212]"
+_DATE = rf"\d+(?:[/\\.]\d+){{2,}}|\d+(?:{_MINUS}\d+){{2,}}|\d{{1,2}}:\d\d"
+_NUMBER = r"\d+(?:[.,]\d+)*"
+_DIGIT = re.compile(r"\d")
+
+
+class Reading(NamedTuple):
+    """What a reading is about, as `lexicon.yaml` has it, and its severity."""
+
+    severity: str
+    about: str
+
+
+class _Token(NamedTuple):
+    text: str
+    words: frozenset[str]  # words of the section of which it is a form
+    number: float | None  # None where it is no number
+
+
+class Readings:
+    """The quantities of a lexicon, made ready to be looked for in many texts."""
+
+    def __init__(self, section: Any, path: Path) -> None:
+        """Take the section `readings` of the lexicon at `path`.
+
+        Raises:
+            WaznError: a key of the section is missing, unknown, or of another type than it must have.
+        """
+        content = read_section(section, path)
+        self._fillers = _folded(content.fillers)
+        self._negations = frozenset(map(fold, content.negations))
+        self._declines = _folded(content.declines)
+        self._less = _folded(content.less)
+        self._number_words = {fold(word): value for word, value in content.number_words.items()}
+        self._halves = frozenset(map(fold, content.halves))
+        self._medicines = _folded(content.medicines)
+        self._other_units = _folded(content.other_units)
+        self._quantities = content.quantities
+        self._units = [{fold(unit): factor for unit, factor in q.units.items()} for q in content.quantities]
+        self._contexts = [
+            tuple(map(_folded, (q.when, q.unless, q.unless_followed_by))) for q in content.quantities
+        ]
+        # Phrases by their first word, the longest first; each with the quantities that it names.
+        phrases: dict[tuple[str, ...], list[int]] = {}
+        for number, quantity in enumerate(content.quantities):
+            for phrase in {tuple(fold(name).split()) for name in quantity.names}:
+                phrases.setdefault(phrase, []).append(number)
+        self._phrases: dict[str, list[tuple[tuple[str, ...], list[int]]]] = {}
+        for phrase in sorted(phrases, key=len, reverse=True):
+            self._phrases.setdefault(phrase[0], []).append((phrase, phrases[phrase]))
+        words = {word for phrase in phrases for word in phrase}
+        words |= self._fillers | self._declines | self._less | self._medicines | self._other_units
+        words |= {word for units in self._units for word in units}
+        words |= {word for context in self._contexts for group in context for word in group}
+        self._forms = WordForms(words)
+        with_digits = [
+            re.escape(word) for word in words if re.search(r"[^\d]", word) and _DIGIT.search(word)
+        ]
+        parts = [*sorted(with_digits, key=len, reverse=True), _DATE, _NUMBER, r"[^\W\d_]+", r"[^\w\s]|\n"]
+        self._token = re.compile("|".join(parts))
+        self._date = re.compile(_DATE)
+        spelt = [word for word, value in self._number_words.items() if value >= 10]
+        self._number = re.compile(rf"\d|\b(?:{'|'.join(map(re.escape, spelt))})\b")
+
+    def find(self, folded: str) -> list[Reading]:
+        """The readings of a folded text that are beyond a bound, in the order of their numbers."""
+        if not self._number.search(folded):
+            return []
+        return list(self._find(self._tokens(folded)))
+
+    def _tokens(self, text: str) -> list[_Token]:
+        tokens = []
+        for part in self._token.findall(text):
+            if self._date.fullmatch(part):
+                continue
+            number = _number(part)
+            words = frozenset() if number is not None else self._forms.words_of(part)
+            tokens.append(_Token(part, words, number))
+        return self._spelt_out(tokens)
+
+    def _spelt_out(self, tokens: Sequence[_Token]) -> list[_Token]:
+        """The tokens, with numbers that are written in words as one token each (تسعه وتلاتين, خمسميه)."""
+        result: list[_Token] = []
+        place = 0
+        while place < len(tokens):
+            end, total = place, 0.0
+            while end < len(tokens):
+                text = tokens[end].text
+                value = self._number_words.get(text if end == place else text.removeprefix("و"))
+                if value is None or (end > place and not text.startswith("و")):
+                    break
+                end, total = end + 1, total + value
+            # The words below ten are said for much else (واحد), so by themselves they are none.
+            if total >= 10:
+                result.append(_Token(str(total), frozenset(), total))
+                place = end
+            else:
+                result.append(tokens[place])
+                place += 1
+        return result
+
+    def _find(self, tokens: Sequence[_Token]) -> Iterator[Reading]:
+        named: Sequence[int] = ()
+        negated = less = False
+        distance = place = 0
+        said = self._said(tokens)
+        while place < len(tokens):
+            token = tokens[place]
+            size, quantities = self._name(tokens, place)
+            if size:
+                # "ابني" or "بعد الاكل" names what needs a unit, and leaves the name before it.
+                adds = self._passes(token) and all(self._quantities[q].needs_unit for q in quantities)
+                named = [*(named if adds else ()), *quantities]
+                if self._is_medicine(tokens, place):
+                    named = ()
+                negated = self._negated(tokens, place)
+                less, distance = False, 0
+                place += size
+                continue
+            if token.number is not None:
+                place, number, second = self._value(tokens, place)
+                found = named or self._named_after(tokens, place)
+                if found and not negated:
+                    bound = _JUST_BELOW if less else 1.0
+                    yield from self._judged(
+                        found, tokens[place : place + _FOLLOWING], said, number * bound, second
+                    )
+                negated = less = False
+                distance = 0
+                continue
+            if token.text in _STOPS:
+                named, negated, less = (), False, False
+            elif token.text in self._negations:
+                negated = True
+            elif not self._declines.isdisjoint(token.words):
+                negated = False
+            elif token.text == "<" or not self._less.isdisjoint(token.words):
+                less = True
+            elif self._passes(token):
+                distance += token.text.isalpha()
+            else:
+                named = ()
+            if distance > FURTHEST:
+                named = ()
+            place += 1
+
+    def _is_medicine(self, tokens: Sequence[_Token], place: int) -> bool:
+        """Whether the name at `place` says what a medicine is for ("حبوب السكر", "كونكور للضغط")."""
+        if place == 0:
+            return False
+        before = tokens[place - 1]
+        purpose = tokens[place].text.startswith("لل") and not self._passes(before)
+        return purpose or not self._medicines.isdisjoint(before.words)
+
+    def _negated(self, tokens: Sequence[_Token], place: int) -> bool:
+        """Whether a negation stands before the name at `place`, or one word further off."""
+        before = [token for token in tokens[max(place - 2, 0) : place]][::-1]
+        for token in before:
+            if token.text in self._negations:
+                return True
+            if not self._passes(token) or not self._declines.isdisjoint(token.words):
+                return False
+        return False
+
+    def _passes(self, token: _Token) -> bool:
+        """Whether a token may stand between a quantity and its number."""
+        return (
+            not token.text.isalpha()
+            or token.text in _PAIR
+            or not self._fillers.isdisjoint(token.words)
+            or any(not token.words.isdisjoint(units) for units in self._units)
+        )
+
+    def _name(self, tokens: Sequence[_Token], place: int) -> tuple[int, Sequence[int]]:
+        """How many tokens from `place` on name quantities, 0 if they name none; and which quantities."""
+        for word in sorted(tokens[place].words):
+            for phrase, quantities in self._phrases.get(word, ()):
+                following = tokens[place : place + len(phrase)]
+                if len(following) == len(phrase) and all(
+                    part in token.words for part, token in zip(phrase, following, strict=True)
+                ):
+                    return len(phrase), quantities
+        return 0, ()
+
+    def _value(self, tokens: Sequence[_Token], place: int) -> tuple[int, float, float | None]:
+        """The number at `place`, with a half if one follows, and the second number of a pair.
+
+        Returns:
+            The place after them; the number; the second number, None where there is none.
+        """
+        number = tokens[place].number or 0.0
+        place += 1
+        second = None
+        if place + 1 < len(tokens) and tokens[place].text in _PAIR:
+            second = tokens[place + 1].number
+        if second is not None:
+            return place + 2, number, second
+        for size in (1, 2):
+            if "".join(token.text for token in tokens[place : place + size]) in self._halves:
+                return place + size, number + 0.5, None
+        return place, number, None
+
+    def _named_after(self, tokens: Sequence[_Token], place: int) -> Sequence[int]:
+        """The quantities whose name follows the number that ends before `place` ("40 درجه حراره")."""
+        start = place - 1
+        furthest = max(start - 3, 0)  # a pair has three tokens
+        while start > furthest and (
+            tokens[start - 1].number is not None or tokens[start - 1].text in _PAIR
+        ):
+            start -= 1
+        if start > 0 and not self._passes(tokens[start - 1]) and tokens[start - 1].text not in _STOPS:
+            return ()
+        if place < len(tokens) and self._units_at(tokens, place):
+            place += 1 if not self._name(tokens, place)[0] else 0
+        return self._name(tokens, place)[1] if place < len(tokens) else ()
+
+    def _units_at(self, tokens: Sequence[_Token], place: int) -> frozenset[str]:
+        """The words that the token at `place` is a form of, if it may be a unit ("اليوم" is none)."""
+        if place >= len(tokens) or tokens[place].text.startswith("ال"):
+            return frozenset()
+        return tokens[place].words
+
+    def _judged(
+        self,
+        quantities: Sequence[int],
+        following: Sequence[_Token],
+        said: frozenset[str],
+        number: float,
+        second: float | None,
+    ) -> Iterator[Reading]:
+        """The readings that a number may be, by the tokens after it and the words of the whole text."""
+        units = self._units_at(following, 0)
+        pair = [value for value in (number, second) if value is not None]
+        for index in quantities:
+            quantity, own = self._quantities[index], self._units[index]
+            unit = next((unit for unit in sorted(units) if unit in own), None)
+            if unit is None and (quantity.needs_unit or not self._other_units.isdisjoint(units)):
+                continue
+            when, unless, unless_followed_by = self._contexts[index]
+            if (when and when.isdisjoint(said)) or not unless.isdisjoint(said):
+                continue
+            if any(not unless_followed_by.isdisjoint(token.words) for token in following):
+                continue
+            factor = 1.0 if unit is None else own[unit]
+            severity = quantity.judged([part * factor for part in pair])
+            if severity:
+                yield Reading(severity, quantity.about)
+
+    def _said(self, tokens: Sequence[_Token]) -> frozenset[str]:
+        """The words of a text, without those right after a negation."""
+        before = ["", *(token.text for token in tokens)]
+        said = (
+            token.words for word, token in zip(before, tokens, strict=False) if word not in self._negations
+        )
+        return frozenset().union(*said)
+
+
+def _folded(words: Sequence[str]) -> frozenset[str]:
+    return frozenset(map(fold, words))
+
+
+def _number(part: str) -> float | None:
+    """The number that a token is: 39.5, 39,5 and 15,000; None if it is none."""
+    if not re.fullmatch(_NUMBER, part):
+        return None
+    if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?:\.\d{3}){2,}", part):
+        return float(part.replace(",", "").replace(".", ""))
+    whole, *fraction = re.split("[.,]", part)
+    return float(f"{whole}.{fraction[0]}") if len(fraction) == 1 else float(whole) if not fraction else None
