@@ -143,10 +143,13 @@ def scored_table():
         found = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype("float32")
         return pd.DataFrame(
             {
+                "source": "own.csv",
+                "line": range(2, rows + 2),
                 "id": [f"row-{number}" for number in range(rows)],
                 "question": [PAIRS[number % len(PAIRS)][0] for number in range(rows)],
                 "answer": [PAIRS[number % len(PAIRS)][1] for number in range(rows)],
                 "split": ["train"] * train + ["test"] * test,
+                "specialty": "",
                 "severity": [SEVERITIES[index] for index in found.argmax(axis=1)],
                 **{name: found[:, column] for column, name in enumerate(PROBABILITIES)},
             }

@@ -65,7 +65,7 @@ def classifier(**changes):
     }
 
 
-def data(source="own.csv", labels="human", **changes):
+def data(source="own.csv", labels="human", unequal=None, **changes):
     """metrics/data.json."""
     counts = {
         "rows": 1005,
@@ -76,7 +76,19 @@ def data(source="own.csv", labels="human", **changes):
         "placeholders": {"link": 11, "email": 12, "phone": 13, "id": 14},
     }
     severity = {"non_critical": 246, "neutral": 162, "critical": 132}
-    labelled = {"rejected": {"label_unknown": 4}, "severity": severity, "labels": labels}
+    rows = {"non_critical": 401, "neutral": 402, "critical": 199, "unknown": 3}
+    lost = {"non_critical": 0, "neutral": 0, "critical": 2, "unknown": 1}
+    counts["rejected_by_severity"] = {
+        "rows": rows,
+        "reasons": {"question_empty": {**lost, "unequal": unequal}},
+    }
+    labelled = {
+        "rejected": {"unknown_label": 4},
+        "severity": severity,
+        "labels": labels,
+        "rejected_by_severity": {"rows": rows, "reasons": {}},
+        "contradictions": {"texts": 31, "rows": 64, "contradicted": 9, "best_accuracy": 0.859375},
+    }
     duplicates = {
         "exact": 42,
         "groups": 17,
@@ -182,6 +194,8 @@ def answers(models, rows, words=25, seed=1, arms=ARMS):
         made.append(
             {
                 "id": f"row-{row}",
+                "source": "own.csv",
+                "line": row + 2,
                 "severity": severity,
                 "specialty": chance.choice(["cardiology", "أمراض جلدية", None]),
                 "question": text(words),

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config.data import NormaliseConfig
 from pipeline.config.params import load
+from pipeline.data.raw_tables import LABELLED_SCHEMA, PAIRS_SCHEMA
 from pipeline.files import write_json
 from pipeline.severities import PROBABILITIES
 
@@ -47,19 +48,24 @@ def write_raw(pairs, labelled, lexicon=False):
     """The raw tables, of sources named a, b, …: lists of rows.
 
     A pair is a question, an answer, and three probabilities if the source has them; a labelled row is a
-    text and a severity.
+    text, a severity, and its label if it is another word.
     """
-    schema = {"source": pa.string(), "line": pa.int64(), "specialty": pa.string()}
-    texts = {"pairs": ("question", "answer", *PROBABILITIES), "labelled": ("text", "severity")}
+    texts = {"pairs": ("question", "answer", *PROBABILITIES), "labelled": ("text", "severity", "label")}
+    schemas = {"pairs": PAIRS_SCHEMA, "labelled": LABELLED_SCHEMA}
     for dataset, sources in (("pairs", pairs), ("labelled", labelled)):
         rows = [
-            {"source": name, "line": line, "specialty": "", **dict(zip(texts[dataset], row, strict=False))}
+            {
+                "source": name,
+                "line": line,
+                "specialty": "",
+                "label": "" if dataset == "pairs" else row[1],
+                **{name: str(value) for name, value in zip(texts[dataset], row, strict=False)},
+            }
             for name, source in zip("abc", sources, strict=False)
             for line, row in enumerate(source, start=2)
         ]
-        types = {name: pa.float32() if name in PROBABILITIES else pa.string() for name in texts[dataset]}
         Path("data/raw").mkdir(parents=True, exist_ok=True)
-        table = pa.Table.from_pylist(rows, pa.schema({**schema, **types}))
+        table = pa.Table.from_pylist(rows, schemas[dataset])
         pq.write_table(table, f"data/raw/{dataset}.parquet", row_group_size=1000)
     provenance = {
         "pairs": [{"source": n, "rows": len(s)} for n, s in zip("abc", pairs, strict=False)],

@@ -12,6 +12,8 @@ from pipeline.errors import WaznError
 from pipeline.files import read_batches, read_json, read_parquet
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.severity.weights import pair_weights, weight_spread
+from pipeline.text.language import is_arabizi, other_language
+from pipeline.text.mojibake import is_mojibake
 from pipeline.text.normalise import arabic_shares
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ RAW = {"pairs": paths.RAW_PAIRS, "labelled": paths.RAW_LABELLED}
 NORMALISED = {"pairs": paths.NORMALISED_PAIRS, "labelled": paths.NORMALISED_LABELLED}
 # A text is in the first class whose least share of Arabic letters, among all its letters, it reaches.
 LANGUAGES = {"Arabic": 0.9, "mostly Arabic": 0.5, "partly Arabic": 0.1, "other": 0.0}
+# With fewer, a text may be Arabic in Latin letters; with as many, another language of the Arabic alphabet.
+LEAST_ARABIC = 0.5
 
 
 def run(weighting: "ArmConfig", *, text: bool) -> None:
@@ -40,12 +44,18 @@ def run(weighting: "ArmConfig", *, text: bool) -> None:
     examples = _examples()
     for dataset, columns in TEXTS.items():
         _print_counts(dataset, data[dataset], examples, text)
-        _print_table("language", [*LANGUAGES, "no letters"], _languages(dataset, columns), "d")
+        for reason, by in data[dataset]["rejected_by_severity"]["reasons"].items():
+            if by["unequal"]:
+                found = ", ".join(f"{by[name]} {name}" for name in SEVERITIES)
+                print(f"  {reason} rejects the severities unequally, by more than chance: {found}")
+        _print_languages(_languages(dataset, columns))
         _print_table("characters", ["median", "95 %", "longest"], _lengths(dataset, columns), ".0f")
     severities = {"labelled": [data["labelled"]["severity"][name] for name in SEVERITIES]}
     weak = data["labelled"]["labels"] == "lexicon"
+    repeated = data["labelled"]["contradictions"]
     if not paths.SCORED.is_file():
         _print_severities(severities, weak)
+        _print_contradictions(repeated)
         print("\nNot scored yet, so no weights; run `dvc repro`.")
         return
     scored = read_parquet(paths.SCORED, ["split", "severity", *PROBABILITIES])
@@ -53,6 +63,7 @@ def run(weighting: "ArmConfig", *, text: bool) -> None:
         counts = scored.loc[scored["split"] == split, "severity"].value_counts()
         severities[f"scored {split}"] = [int(counts.get(name, 0)) for name in SEVERITIES]
     _print_severities(severities, weak)
+    _print_contradictions(repeated)
     _print_weights(pair_weights(scored[scored["split"] == "train"], weighting), weighting)
 
 
@@ -65,6 +76,15 @@ def _print_weights(weights: np.ndarray, arm: "ArmConfig") -> None:
         f"pairs ({spread['effective_share']:.1%}), by alpha {arm.alpha:g}, beta {arm.beta:g}, "
         f"gamma {arm.gamma:g}{', divided by their mean' if arm.renormalise else ''}."
     )
+
+
+def _print_contradictions(repeated: Mapping[str, Any]) -> None:
+    if repeated["texts"]:
+        print(
+            f"People labelled {repeated['texts']} complaints more than once, {repeated['contradicted']} of "
+            f"them differently: no classifier is right on more than {repeated['best_accuracy']:.1%} of "
+            f"their {repeated['rows']} rows."
+        )
 
 
 def _print_severities(counts: Mapping[str, Sequence[int]], weak: bool) -> None:
@@ -103,20 +123,37 @@ def _examples() -> dict[tuple[str, str], tuple[str, int, str]]:
     return examples
 
 
-def _languages(dataset: str, columns: Sequence[str]) -> dict[str, list[int]]:
+def _languages(dataset: str, columns: Sequence[str]) -> dict[str, Counter[str]]:
     """Number of raw rows by language, for each column."""
     counts = {column: Counter[str]() for column in columns}
     for batch in read_batches(RAW[dataset], list(columns)):
         for column in columns:
             texts = batch[column].to_pylist()
-            for text, share in zip(texts, arabic_shares(texts).tolist(), strict=True):
-                if not share and not any(map(str.isalpha, text)):
-                    counts[column]["no letters"] += 1
-                else:
-                    counts[column][next(name for name, least in LANGUAGES.items() if share >= least)] += 1
-    return {
-        column: [counter[name] for name in [*LANGUAGES, "no letters"]] for column, counter in counts.items()
-    }
+            shares = arabic_shares(texts).tolist()
+            counts[column].update(map(_language, texts, shares))
+    return counts
+
+
+def _language(text: str, share: float) -> str:
+    """The language of a raw text with this share of Arabic letters."""
+    if is_mojibake(text):
+        return "wrong encoding"
+    if not any(map(str.isalpha, text)):
+        return "no letters"
+    if share < LEAST_ARABIC and is_arabizi(text):
+        return "Arabizi"
+    other = other_language(text) if share >= LEAST_ARABIC else ""
+    return other or next(name for name, least in LANGUAGES.items() if share >= least)
+
+
+def _print_languages(counts: Mapping[str, Counter[str]]) -> None:
+    """Print the languages that occur, the most frequent first."""
+    total = Counter[str]()
+    for counter in counts.values():
+        total.update(counter)
+    names = [name for name, _ in total.most_common()]
+    rows = {column: [counter[name] for name in names] for column, counter in counts.items()}
+    _print_table("language", names, rows, "d")
 
 
 def _lengths(dataset: str, columns: Sequence[str]) -> dict[str, list[float]]:

@@ -1,12 +1,24 @@
-"""The counts of metrics/data.json: rows in, kept and rejected, where they came from, duplicates."""
+"""The counts of metrics/data.json: rows in, kept and rejected, where they came from, duplicates.
+
+Rejections are counted by severity too: a reason that meets the severe cases more or less often than the
+others changes what a model learns about them.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2_contingency
 
+from pipeline.data.label_conflicts import UNKNOWN
 from pipeline.data.normalisation import CheckedRows
 from pipeline.data.splits import SPLITS, naive_split_leaks
+from pipeline.severities import SEVERITIES
+
+# A reason meets the severities unequally if chance would do so this rarely, over all reasons together.
+_SIGNIFICANCE = 0.05
+# What repeats a row is no loss: the row stays.
+_NO_LOSS = "duplicate"
 
 
 def row_counts(rows: CheckedRows, sources: list[dict[str, Any]]) -> dict[str, Any]:
@@ -44,7 +56,7 @@ def duplicate_counts(rows: CheckedRows, fractions: Mapping[str, float], seed: in
         fractions, seed: see `naive_split_leaks`.
     """
     sizes = np.bincount(np.unique(rows.group, return_inverse=True)[1])
-    _, copies = np.unique(rows.complaint, return_counts=True)
+    _, copies = np.unique(rows.complaint[rows.usable], return_counts=True)
     return {
         "usable_rows": len(rows.group),
         "exact": int(copies[copies > 1].sum()),
@@ -59,3 +71,64 @@ def duplicate_counts(rows: CheckedRows, fractions: Mapping[str, float], seed: in
         },
         "naive_split_leaks": naive_split_leaks(rows.group, fractions, seed),
     }
+
+
+def complaint_severity(pairs: CheckedRows, labelled: CheckedRows) -> np.ndarray:
+    """The severity of each of n pairs: the label of the same complaint, else what its own source says.
+
+    Returns:
+        (n,), int8, index of `SEVERITIES` or `UNKNOWN`.
+    """
+    # Of a complaint that was labelled several times, the label that stays.
+    known = (labelled.severity != UNKNOWN) & (labelled.reason != labelled.number("duplicate"))
+    complaints, first = np.unique(labelled.complaint[known], return_index=True)
+    if not len(complaints):
+        return pairs.severity
+    labels = labelled.severity[known][first]
+    place = np.minimum(np.searchsorted(complaints, pairs.complaint), len(complaints) - 1)
+    return np.where(complaints[place] == pairs.complaint, labels[place], pairs.severity)
+
+
+def rejections_by_severity(rows: CheckedRows, severity: np.ndarray) -> dict[str, Any]:
+    """How many rows of each severity there are, and how many of them each reason rejects.
+
+    Args:
+        rows: of one data set, after duplicates were rejected.
+        severity: (n,), index of `SEVERITIES` or `UNKNOWN`.
+
+    Returns:
+        `rows` by severity, and `unknown`; for each of `reasons` the same, and whether it is `unequal`: by a
+        chi-squared test of independence between the reason and the three severities, p below 0.05 divided
+        by the number of reasons (Bonferroni); None where the test does not apply (an expected count below
+        5, Cochran 1954).
+    """
+    totals = _by_severity(severity)
+    counts = {
+        reason: _by_severity(severity[rows.reason == number])
+        for number, reason in enumerate(rows.reasons)
+        if reason and (rows.reason == number).any()
+    }
+    tested = max(1, len(counts.keys() - {_NO_LOSS}))
+    return {
+        "rows": totals,
+        "reasons": {
+            reason: {**by, "unequal": None if reason == _NO_LOSS else _unequal(by, totals, tested)}
+            for reason, by in sorted(counts.items())
+        },
+    }
+
+
+def _by_severity(severity: np.ndarray) -> dict[str, int]:
+    counts = {name: int((severity == number).sum()) for number, name in enumerate(SEVERITIES)}
+    return {**counts, "unknown": int((severity == UNKNOWN).sum())}
+
+
+def _unequal(rejected: Mapping[str, int], totals: Mapping[str, int], tested: int) -> bool | None:
+    table = np.array([[rejected[name], totals[name] - rejected[name]] for name in SEVERITIES])
+    table = table[table.sum(axis=1) > 0]
+    if len(table) < 2 or (table.sum(axis=0) == 0).any():
+        return None
+    test = chi2_contingency(table, correction=False)
+    if test.expected_freq.min() < 5:
+        return None
+    return bool(test.pvalue < _SIGNIFICANCE / tested)

@@ -8,10 +8,10 @@ sets together. The second writes the rows that are kept and those that are rejec
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline import paths
 from pipeline.data.duplicates import Sketches
+from pipeline.data.label_conflicts import contradicted_labels, severity_index
 from pipeline.data.pairs import normalise_labelled, normalise_pairs, row_id
 from pipeline.data.rejections import REJECTED_SCHEMA, rejected_rows
 from pipeline.data.splits import SPLITS
@@ -37,12 +38,19 @@ _NORMALISE: Mapping[str, Callable[[pa.Table, "NormaliseConfig"], pa.Table]] = {
     "pairs": normalise_pairs,
     "labelled": normalise_labelled,
 }
+# Where a row came from: the name of its source, and its line there.
+_ROW = [("source", pa.string()), ("line", pa.int64())]
 _SCHEMAS = {
     "pairs": pa.schema(
-        [(name, pa.string()) for name in ("id", "question", "answer", "text", "specialty")]
-        + [(name, pa.float32()) for name in PROBABILITIES]
+        [
+            *_ROW,
+            *((name, pa.string()) for name in ("id", "question", "answer", "text", "specialty")),
+            *((name, pa.float32()) for name in PROBABILITIES),
+        ]
     ),
-    "labelled": pa.schema([(name, pa.string()) for name in ("id", "text", "severity", "specialty")]),
+    "labelled": pa.schema(
+        [*_ROW, *((name, pa.string()) for name in ("id", "text", "severity", "specialty"))]
+    ),
 }
 # Columns of which personal details are counted.
 _TEXTS = {"pairs": ("question", "answer"), "labelled": ("text",)}
@@ -54,8 +62,10 @@ class CheckedRows:
     Attributes:
         reason: (n,), index of `reasons`; 0 for a row that is kept.
         usable: (n,), whether the row can be used by itself, before duplicates are looked at.
+        complaint: (n,), uint64: equal where complaints are the same.
+        severity: (n,), int8, index of `SEVERITIES`: a labelled row's label, or what the source of a pair
+            finds most probable; `UNKNOWN` where it has neither.
         identity: (m,), uint64, of a usable row: equal where rows are the same.
-        complaint: (m,), uint64: equal where complaints are the same.
         keys: (m,), uint64: a row's split depends on it.
         group: (m,), uint64, set by `reject_duplicates`: the identity of the first row of its group, which
             may be in the other data set.
@@ -63,9 +73,9 @@ class CheckedRows:
     """
 
     def __init__(self) -> None:
-        self.reasons = ["", "duplicate", "near_duplicate"]
-        self.reason = self.usable = np.zeros(0)
-        self.identity = self.complaint = self.keys = self.group = self.split = np.zeros(0)
+        self.reasons = ["", "duplicate", "near_duplicate", "conflicting_label"]
+        self.reason = self.usable = self.complaint = self.severity = np.zeros(0)
+        self.identity = self.keys = self.group = self.split = np.zeros(0)
 
     def number(self, reason: str) -> int:
         """The index of a reason."""
@@ -78,7 +88,7 @@ def check_rows(dataset: str, config: "NormaliseConfig", folder: Path, sketches: 
     """The first pass over one data set; its normalised rows are written to a file in `folder`."""
     rows = CheckedRows()
     # Each starts with an empty array of its type, since a source may have no row.
-    reason = [np.zeros(0, dtype=np.uint8)]
+    reason, severity = [np.zeros(0, dtype=np.uint8)], [np.zeros(0, dtype=np.int8)]
     identity, complaint, keys = ([np.zeros(0, dtype=np.uint64)] for _ in range(3))
     with parquet_writer(folder / f"{dataset}.parquet", _SCHEMAS[dataset]) as writer:
         for raw in read_batches(RAW[dataset], rows=BATCH):
@@ -86,39 +96,64 @@ def check_rows(dataset: str, config: "NormaliseConfig", folder: Path, sketches: 
             numbers = np.array([rows.number(text) for text in table["reason"].to_pylist()], dtype=np.uint8)
             usable = table.filter(numbers == 0)
             reason.append(numbers)
-            texts = usable["text"].to_pylist()
-            identity.append(np.array([int(key, 16) for key in usable["id"].to_pylist()], dtype=np.uint64))
-            complaint.append(np.array([int(row_id(text), 16) for text in texts], dtype=np.uint64))
-            keys.append(sketches.add(texts))
+            severity.append(severity_index(table))
+            identity.append(_as_integers(usable["id"].to_pylist()))
+            complaint.append(_as_integers(map(row_id, table["text"].to_pylist())))
+            keys.append(sketches.add(usable["text"].to_pylist()))
             writer.write_table(table.drop_columns("reason"))
     rows.reason, rows.keys = np.concatenate(reason), np.concatenate(keys)
     rows.identity, rows.complaint = np.concatenate(identity), np.concatenate(complaint)
-    rows.usable = rows.reason == 0
+    rows.severity, rows.usable = np.concatenate(severity), rows.reason == 0
     return rows
 
 
-def reject_duplicates(checked: Mapping[str, CheckedRows], groups: np.ndarray, splits: np.ndarray) -> None:
-    """Set group and split of every usable row, and reject duplicates.
+def _as_integers(ids: Iterable[str]) -> np.ndarray:
+    return np.fromiter((int(key, 16) for key in ids), dtype=np.uint64)
 
-    Of rows that are the same, the first stays. A row's split depends on its own text and the seed
-    only, so that no row ever moves. Near duplicates nearly always have the same split; a row is rejected
-    where an earlier one of its group is in another split.
+
+def reject_duplicates(
+    checked: Mapping[str, CheckedRows],
+    groups: np.ndarray,
+    splits: np.ndarray,
+    weak: np.ndarray,
+    conflicting: Literal["reject", "soft"],
+) -> None:
+    """Set group and split of every usable row, and reject duplicates and labels that contradict each other.
+
+    Of rows that are the same, the first stays; of labelled rows, the first that people labelled. A row's
+    split depends on its own text and the seed only, so that no row ever moves. Near duplicates nearly
+    always have the same split; a row is rejected where an earlier one of its group is in another split.
 
     Args:
         checked: the data sets, in the order in which their texts were sketched.
         groups: for every usable row of all of them, the number of the first row of its group.
         splits: the split of each.
+        weak: (rows of `labelled`,) bool, whether the lexicon labelled them.
+        conflicting: what becomes of a text that people labelled differently: `reject` all of its rows, or
+            keep all of them, so that their shares are its `soft` label.
     """
     other_split = splits != splits[groups]
     group_identity = np.concatenate([rows.identity for rows in checked.values()])[groups]
     start = 0
-    for rows in checked.values():
+    for dataset, rows in checked.items():
         end = start + len(rows.keys)
         rows.group, rows.split = group_identity[start:end], splits[start:end]
-        repeated = np.ones(len(rows.keys), dtype=bool)
-        repeated[np.unique(rows.identity, return_index=True)[1]] = False
         usable = np.flatnonzero(rows.usable)
+        last = weak[usable] if dataset == "labelled" else np.zeros(len(usable), dtype=bool)
+        # The first of each identity, people's labels first.
+        order = np.lexsort((usable, last, rows.identity))
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = rows.identity[order[1:]] != rows.identity[order[:-1]]
+        repeated = np.ones(len(order), dtype=bool)
+        repeated[order[first]] = False
         rows.reason[usable[other_split[start:end]]] = rows.number("near_duplicate")
+        if dataset == "labelled":
+            contradicted = contradicted_labels(rows.identity, rows.severity[usable], last)
+            if conflicting == "soft":
+                repeated[contradicted] = False
+            else:
+                rows.reason[usable[contradicted]] = rows.number("conflicting_label")
+                repeated[contradicted] = False
         rows.reason[usable[repeated]] = rows.number("duplicate")
         start = end
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.severities import PROBABILITIES
+from pipeline.data.probabilities import parse_probabilities
+from pipeline.text.language import is_arabizi, other_language
+from pipeline.text.mojibake import is_mojibake
 from pipeline.text.normalise import Normaliser, arabic_shares
 
 if TYPE_CHECKING:
     from pipeline.config.data import NormaliseConfig
-
-# How far from 1 the sum of a source's probabilities may be: they may be rounded, or stored as float16.
-_TOLERANCE = 0.01
 
 
 def row_id(*keys: str) -> str:
@@ -25,59 +24,75 @@ def row_id(*keys: str) -> str:
     return hashlib.sha256("\x1f".join(keys).encode()).hexdigest()[:16]
 
 
-def why_rejected(texts: Sequence[str], min_arabic: float, max_chars: int) -> np.ndarray:
-    """Why each normalised text cannot be used: `empty`, `not_arabic`, `too_long`, or nothing.
+def why_rejected(raw: Sequence[str], texts: Sequence[str], min_arabic: float, max_chars: int) -> list[str]:
+    """Why each of n texts cannot be used; empty where it can.
+
+    `empty`; `mojibake`, read in a wrong encoding some time; `arabizi`, Arabic in Latin letters;
+    `not_arabic`; `other_language`, such as Persian; `too_long`. The first that holds counts.
 
     Args:
-        texts: n normalised texts.
-        min_arabic: least share of Arabic letters among a text's letters, 0 to 1.
+        raw: the texts as they came.
+        texts: the same, normalised.
+        min_arabic: least share of Arabic letters among a text's letters, 0 to 1; at 0 one letter suffices.
         max_chars: most characters.
-
-    Returns:
-        (n,), str.
     """
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    conditions = [lengths == 0, arabic_shares(texts) < min_arabic, lengths > max_chars]
-    return np.select(conditions, ["empty", "not_arabic", "too_long"], "")
+    shares = arabic_shares(texts)
+    foreign = (shares == 0) | (shares < min_arabic)
+    return [
+        _why(came, text, not_arabic, max_chars)
+        for came, text, not_arabic in zip(raw, texts, foreign.tolist(), strict=True)
+    ]
+
+
+def _why(raw: str, text: str, not_arabic: bool, max_chars: int) -> str:
+    if not text:
+        return "empty"
+    if is_mojibake(raw):
+        return "mojibake"
+    if not_arabic:
+        return "arabizi" if is_arabizi(text) else "not_arabic"
+    if other_language(raw):
+        return "other_language"
+    return "too_long" if len(text) > max_chars else ""
 
 
 def normalise_pairs(raw: pa.Table, config: "NormaliseConfig") -> pa.Table:
     """Normalise complaint–response pairs, and check each row by itself.
 
     Args:
-        raw: n rows with the columns `question`, `answer`, `specialty` and those of `PROBABILITIES`, null
-            where the source gives none.
-        config: rules and limits; the same limits hold for a question and an answer.
+        raw: n rows with the schema `raw_tables.PAIRS_SCHEMA`.
+        config: rules and limits.
 
     Returns:
-        n rows: `id`, `question`, `answer`, `text` (the question as the classifier reads it), `specialty`,
-        the probabilities, and `reason`, empty where the row can be used.
+        n rows: `source`, `line`, `id`, `question`, `answer`, `text` (the question as the classifier reads
+        it), `specialty`, the probabilities, and `reason`, empty where the row can be used.
     """
     classifier = Normaliser(config.rules_off.classifier)
     model = Normaliser(config.rules_off.language_model)
     questions, answers = raw["question"].to_pylist(), raw["answer"].to_pylist()
     text, answer_key = classifier(questions), classifier(answers)
     question, answer = model(questions), model(answers)
-    reasons = {
-        side: [
+    limits = {"question": config.min_arabic, "answer": config.min_arabic_answer}
+    reasons = [
+        [
             f"{side}_{why}" if why else ""
-            for why in why_rejected(texts, config.min_arabic, config.max_chars)
+            for why in why_rejected(came, texts, limits[side], config.max_chars)
         ]
-        for side, texts in (("question", question), ("answer", answer))
-    }
-    bad = np.where(_bad_probabilities(raw), "bad_probabilities", "").tolist()
+        for side, came, texts in (("question", questions, question), ("answer", answers, answer))
+    ]
+    probabilities, bad = parse_probabilities(raw)
+    reasons.append(np.where(bad, "bad_probabilities", "").tolist())
     return pa.table(
         {
+            "source": raw["source"],
+            "line": raw["line"],
             "id": [row_id(*keys) for keys in zip(text, answer_key, strict=True)],
             "question": question,
             "answer": answer,
             "text": text,
             "specialty": raw["specialty"],
-            **{name: raw[name] for name in PROBABILITIES},
-            "reason": [
-                first or second or third
-                for first, second, third in zip(reasons["question"], reasons["answer"], bad, strict=True)
-            ],
+            **probabilities,
+            "reason": [next(filter(None, row), "") for row in zip(*reasons, strict=True)],
         }
     )
 
@@ -86,17 +101,19 @@ def normalise_labelled(raw: pa.Table, config: "NormaliseConfig") -> pa.Table:
     """Normalise complaints with a severity label, and check each row by itself.
 
     Args:
-        raw: n rows with the columns `text`, `severity` (empty for a label that params.yaml does not
-            name) and `specialty`.
+        raw: n rows with the schema `raw_tables.LABELLED_SCHEMA`.
         config: rules and limits.
 
     Returns:
-        n rows: `id`, `text`, `severity`, `specialty` and `reason`.
+        n rows: `source`, `line`, `id`, `text`, `severity`, `specialty` and `reason`.
     """
-    text = Normaliser(config.rules_off.classifier)(raw["text"].to_pylist())
-    reasons = why_rejected(text, config.min_arabic, config.max_chars).tolist()
+    came = raw["text"].to_pylist()
+    text = Normaliser(config.rules_off.classifier)(came)
+    reasons = why_rejected(came, text, config.min_arabic, config.max_chars)
     return pa.table(
         {
+            "source": raw["source"],
+            "line": raw["line"],
             "id": [row_id(key) for key in text],
             "text": text,
             "severity": raw["severity"],
@@ -107,12 +124,3 @@ def normalise_labelled(raw: pa.Table, config: "NormaliseConfig") -> pa.Table:
             ],
         }
     )
-
-
-def _bad_probabilities(raw: pa.Table) -> np.ndarray:
-    """Rows with values in place of probabilities that are no probabilities: (n,), bool."""
-    columns = [raw[name].combine_chunks() for name in PROBABILITIES]
-    given = np.stack([np.asarray(column.is_valid()) for column in columns], axis=1)
-    values = np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=1)
-    right = (values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= _TOLERANCE)
-    return np.asarray(given.any(axis=1) & ~right)

@@ -1,6 +1,6 @@
 """The raw tables: rows of all sources one after the other, with wazn's columns, as they came."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.data.tables.columns import folded
+from pipeline.data.tables.columns import Asked
 from pipeline.data.tables.labels import Labels
+from pipeline.data.tables.names import folded
 from pipeline.data.tables.sources import Limits, Source, open_source
 from pipeline.errors import WaznError
 from pipeline.severities import PROBABILITIES, SEVERITIES
@@ -38,7 +39,11 @@ LABELLED_SCHEMA = pa.schema(
 
 def open_pairs(key: str, entry: "PairSource", limits: Limits) -> AbstractContextManager[Source]:
     """Open a source of pairs; see `open_source`."""
-    asked = {"question": entry.question, "answer": entry.answer, "specialty": entry.specialty}
+    asked: dict[str, str | Sequence[str] | None] = {
+        "question": entry.question,
+        "answer": entry.answer,
+        "specialty": entry.specialty,
+    }
     if entry.probabilities is not None:
         names = entry.probabilities.model_dump()
         asked |= {ours: names[name] for ours, name in zip(PROBABILITIES, SEVERITIES, strict=True)}
@@ -48,7 +53,7 @@ def open_pairs(key: str, entry: "PairSource", limits: Limits) -> AbstractContext
 
 def open_labelled(key: str, entry: "LabelledSource", limits: Limits) -> AbstractContextManager[Source]:
     """Open a source of complaints with a severity label; see `open_source`."""
-    asked = {"text": entry.text, "label": entry.label, "specialty": entry.specialty}
+    asked: Asked = {"text": entry.text, "label": entry.label, "specialty": entry.specialty}
     _check_apart(asked, key)
     return open_source(key, entry, asked, ["specialty"], limits)
 
@@ -81,11 +86,11 @@ def write_rows(writer: pq.ParquetWriter, batches: Iterable[pd.DataFrame]) -> int
     return rows
 
 
-def _check_apart(asked: Mapping[str, str | None], key: str) -> None:
+def _check_apart(asked: Asked, key: str) -> None:
     """Refuse a column that params.yaml names for two things."""
     firsts: dict[str, str] = {}
-    for ours, column in asked.items():
-        if column is not None:
+    for ours, given in asked.items():
+        for column in [given] if isinstance(given, str) else given or ():
             other = firsts.setdefault(folded(column) or column, ours)
             if other != ours:
                 raise WaznError(

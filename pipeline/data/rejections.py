@@ -1,9 +1,6 @@
 """Rows that are rejected, as they came, with where they came from and why."""
 
 import json
-import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +17,7 @@ REJECTED_SCHEMA = pa.schema(
 
 
 def rejected_rows(dataset: str, raw: pa.Table, reason: np.ndarray, reasons: list[str]) -> pa.Table:
-    """The rejected rows of a batch, with the schema `REJECTED_SCHEMA`; `row` is JSON of every raw column.
+    """The rejected rows of a batch, with the schema `REJECTED_SCHEMA`; `row` is JSON of every raw cell.
 
     Args:
         dataset: `pairs` or `labelled`.
@@ -35,16 +32,7 @@ def rejected_rows(dataset: str, raw: pa.Table, reason: np.ndarray, reasons: list
             "source": rows["source"],
             "line": rows["line"],
             "reason": [reasons[number] for number in reason[reason > 0]],
-            "row": [_as_json(original) for original in originals],
+            "row": [json.dumps(original, ensure_ascii=False) for original in originals],
         },
         schema=REJECTED_SCHEMA,
     )
-
-
-def _as_json(row: Mapping[str, Any]) -> str:
-    """A row as JSON; a number that is not finite becomes text, since JSON has no form for it."""
-    values = {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in row.items()
-    }
-    return json.dumps(values, ensure_ascii=False, allow_nan=False)

@@ -61,7 +61,7 @@ function fold(text) {
 
 function folded(row) {
   if (row.folded === undefined) {
-    const texts = [row.id, row.specialty || "", row.question, row.reference];
+    const texts = [row.id, row.source, row.specialty || "", row.question, row.reference];
     for (const answers of Object.values(row.answers)) texts.push(...Object.values(answers));
     row.folded = fold(texts.join("\n"));
   }
@@ -121,7 +121,7 @@ function card(row, model, arm) {
   head.append(element("b", row.severity, row.severity.replace("_", "-")));
   if (row.specialty) head.append(quoted(row.specialty, "bdi"));
   const over = model ? "" : ", mean over models";
-  head.append(quoted(row.id, "bdi"), element("span", "", `${browser.arms[arm]} − CE${over}: ${signed(mean(changes(row, model, arm)))} nats per token`));
+  head.append(quoted(row.id, "bdi"), quoted(row.source, "bdi"), element("span", "", `line ${row.line}`), element("span", "", `${browser.arms[arm]} − CE${over}: ${signed(mean(changes(row, model, arm)))} nats per token`));
   made.append(head);
   const question = box("question", "Question", row.question);
   made.append(question);

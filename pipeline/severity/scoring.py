@@ -26,10 +26,15 @@ from pipeline.severities import PROBABILITIES, SEVERITIES
 SHARD_ROWS = 1_000
 Compute = Callable[[Sequence[str]], np.ndarray]
 
-_PAIR = ("id", "question", "answer", "split", "specialty")
+_PAIR = ("source", "line", "id", "question", "answer", "split", "specialty")
 _FLOATS = [(name, pa.float32()) for name in PROBABILITIES]
 _SHARD = pa.schema([("id", pa.string()), *_FLOATS])
-_SCORED = pa.schema([*((name, pa.string()) for name in (*_PAIR, "severity")), *_FLOATS])
+_SCORED = pa.schema(
+    [
+        *((name, pa.int64() if name == "line" else pa.string()) for name in (*_PAIR, "severity")),
+        *_FLOATS,
+    ]
+)
 
 
 class Shards:

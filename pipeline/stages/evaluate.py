@@ -60,7 +60,7 @@ def run(
     rows = _answered(pairs, model, arm, seed, evaluate, resolve(resources.batch_size, "questions"))
     answers, written = list(rows["generated"]), list(rows["answer"])
     scores = references.score(answers, rows.index.tolist())
-    table = rows[["id", "severity", *rows.columns.intersection(["specialty"]), "generated"]].assign(
+    table = rows[["source", "line", "id", "severity", "specialty", "generated"]].assign(
         bertscore_precision=scores[:, 0],
         bertscore_recall=scores[:, 1],
         bertscore_f1=scores[:, 2],

@@ -15,7 +15,13 @@ import numpy as np
 from pipeline import paths
 from pipeline.code_hashes import module_hash
 from pipeline.data.duplicates import Sketches
-from pipeline.data.metrics import duplicate_counts, row_counts
+from pipeline.data.label_conflicts import contradictions
+from pipeline.data.metrics import (
+    complaint_severity,
+    duplicate_counts,
+    rejections_by_severity,
+    row_counts,
+)
 from pipeline.data.normalisation import RAW, check_rows, reject_duplicates, write_rows
 from pipeline.data.splits import assign_splits, check_splits
 from pipeline.files import read_json, write_json
@@ -41,14 +47,17 @@ def run(normalise: "NormaliseConfig") -> None:
         checked = {dataset: check_rows(dataset, normalise, folder, sketches) for dataset in RAW}
         keys = np.concatenate([rows.keys for rows in checked.values()])
         splits = assign_splits(keys, fractions, normalise.seed)
-        reject_duplicates(checked, sketches.groups(), splits)
+        weak = np.repeat(
+            [source["labels"] == "lexicon" for source in sources["labelled"]],
+            [source["rows"] for source in sources["labelled"]],
+        )
+        reject_duplicates(checked, sketches.groups(), splits, weak, normalise.conflicting_labels)
         metrics: dict[str, Any] = {
             dataset: row_counts(rows, sources[dataset]) for dataset, rows in checked.items()
         }
         for dataset in checked:
             check_splits(dataset, metrics[dataset], fractions)
-        weak = any(source["labels"] == "lexicon" for source in sources["labelled"])
-        labels = "lexicon" if weak else "human"
+        labels = "lexicon" if weak[checked["labelled"].reason == 0].any() else "human"
         rules = _rules_fingerprints(normalise)
         notes = {dataset: {"rules": rules[dataset], "labels": labels} for dataset in checked}
         placeholders, severities = write_rows(checked, folder, notes)
@@ -56,6 +65,16 @@ def run(normalise: "NormaliseConfig") -> None:
         metrics[dataset]["placeholders"] = {kind: placeholders[dataset][kind] for kind in KINDS}
     metrics["labelled"]["labels"] = labels
     metrics["labelled"]["severity"] = {name: severities[name] for name in SEVERITIES}
+    by_people = checked["labelled"].usable & ~weak
+    metrics["labelled"]["contradictions"] = contradictions(
+        checked["labelled"].complaint[by_people], checked["labelled"].severity[by_people]
+    )
+    severity = {
+        "pairs": complaint_severity(checked["pairs"], checked["labelled"]),
+        "labelled": checked["labelled"].severity,
+    }
+    for dataset, rows in checked.items():
+        metrics[dataset]["rejected_by_severity"] = rejections_by_severity(rows, severity[dataset])
     metrics["duplicates"] = duplicate_counts(checked["pairs"], fractions, normalise.seed)
     write_json(paths.DATA_METRICS, metrics)
     for dataset in checked:

@@ -101,11 +101,38 @@ def test_with_text_the_first_example_of_each_reason_is_shown(project, shown):
 
 
 def test_languages_are_counted_of_every_raw_row(project, shown):
+    others = [
+        ("مجھے تین دن سے بخار ہے", GOOD),
+        ("3andi so2al ya doctor", GOOD),
+        ("\ufffd\ufffd\ufffd\ufffd\ufffd", GOOD),
+    ]
+    write_raw([[(text, GOOD) for text in TEXTS], BAD, others], [[(text, "neutral") for text in TEXTS]])
     output = shown()
-    # Arabic, mostly, partly, other, no letters; the answers' empty ones have no letter.
-    assert numbers(output, "question") == [63, 0, 1, 1, 0]
-    assert numbers(output, "answer") == [62, 0, 0, 0, 3]
-    assert numbers(output, "text") == [61, 0, 0, 0, 0]
+    heads = [line for line in output.splitlines() if line.startswith("  language")]
+    # The answers' empty ones have no letter.
+    head, found = re.split(r" {2,}", heads[0].strip())[1:], numbers(output, "question")
+    assert dict(zip(head, found, strict=True)) == {
+        **{"Arabic": 63, "partly Arabic": 1, "other": 1, "no letters": 0},
+        **{"Urdu": 1, "Arabizi": 1, "wrong encoding": 1},
+    }
+    found = dict(zip(head, numbers(output, "answer"), strict=True))
+    assert found == {**dict.fromkeys(head, 0), "Arabic": 65, "no letters": 3}
+    assert numbers(output, "text") == [60]
+
+
+def test_what_meets_the_severities_unequally_is_said(project, shown):
+    """Of 20 pairs of each severity, 18 critical ones have an answer in Latin letters."""
+    answers = ["see a doctor" if number % 3 == 2 and number < 54 else GOOD for number in range(60)]
+    labels = [(text, SEVERITIES[number % 3]) for number, text in enumerate(TEXTS)]
+    write_raw([list(zip(TEXTS, answers, strict=True))], [labels, [(TEXTS[0], "critical")]])
+    normalise.run(setting(split={"train": 1.0, "valid": 0.0, "test": 0.0}))
+    output = shown()
+    assert (
+        "answer_not_arabic rejects the severities unequally, by more than chance: 0 non_critical, "
+        "0 neutral, 18 critical\n" in output
+    )
+    assert "labelled 1 complaints more than once, 1 of them differently" in output
+    assert "no classifier is right on more than 50.0% of their 2 rows" in output
 
 
 def test_lengths_are_of_kept_rows(project, shown):

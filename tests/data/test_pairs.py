@@ -8,39 +8,50 @@ from hypothesis import strategies as st
 from raw import setting
 
 from pipeline.data.pairs import normalise_labelled, normalise_pairs, row_id, why_rejected
+from pipeline.data.probabilities import parse_probability
+from pipeline.data.raw_tables import LABELLED_SCHEMA, PAIRS_SCHEMA
 from pipeline.data.splits import SPLITS, assign_splits
 from pipeline.severities import PROBABILITIES
 
 CONFIG = setting(max_chars=50)
 FRACTIONS = {"train": 0.7, "valid": 0.1, "test": 0.2}
 GOOD = "راجع الطبيب"
-NAN, INFINITE = float("nan"), float("inf")
 
 
-def pairs(rows, specialty="", shares=(None, None, None)):
+def pairs(rows, specialty="", shares=(None, None, None), config=CONFIG):
     """Rows of question and answer, and three probabilities where a row has its own."""
-    values = [row[2:] or shares for row in rows]
-    raw = {
-        "question": pa.array([row[0] for row in rows], pa.string()),
-        "answer": pa.array([row[1] for row in rows], pa.string()),
-        "specialty": pa.array([specialty] * len(rows), pa.string()),
-    }
-    for number, name in enumerate(PROBABILITIES):
-        raw[name] = pa.array([value[number] for value in values], pa.float32(), from_pandas=False)
-    return normalise_pairs(pa.table(raw), CONFIG)
+    raw = [
+        {
+            "source": "a",
+            "line": 2,
+            "question": row[0],
+            "answer": row[1],
+            "specialty": specialty,
+            **dict(zip(PROBABILITIES, row[2:] or shares, strict=True)),
+        }
+        for row in rows
+    ]
+    return normalise_pairs(pa.Table.from_pylist(raw, PAIRS_SCHEMA), config)
 
 
 def labelled(rows):
-    columns = list(zip(*rows, strict=True)) or [(), ()]
-    raw = {"text": columns[0], "severity": columns[1], "specialty": [""] * len(rows)}
-    return normalise_labelled(
-        pa.table({name: pa.array(values, pa.string()) for name, values in raw.items()}), CONFIG
-    )
+    raw = [
+        {"source": "a", "line": 2, "text": text, "label": severity, "severity": severity, "specialty": ""}
+        for text, severity in rows
+    ]
+    return normalise_labelled(pa.Table.from_pylist(raw, LABELLED_SCHEMA), CONFIG)
+
+
+def reasons_of(texts, min_arabic):
+    return why_rejected(texts, texts, min_arabic, max_chars=50)
 
 
 def test_why_a_text_is_rejected():
     reasons = {
         "": "empty",
+        "صدا\ufffd\ufffd\ufffd\ufffd": "mojibake",
+        "3andi so2al": "arabizi",
+        "سلام دکتر چند روز است سردرد دارم": "other_language",
         "fever and pain": "not_arabic",
         "123 ؟": "not_arabic",
         "صداع headache": "not_arabic",
@@ -51,9 +62,27 @@ def test_why_a_text_is_rejected():
         "صداع six": "not_arabic",
         "صداعي six": "",
     }
-    assert why_rejected(list(reasons), min_arabic=0.6, max_chars=50).tolist() == list(reasons.values())
-    assert why_rejected([], min_arabic=0.6, max_chars=50).tolist() == []
-    assert why_rejected(["fever", ""], min_arabic=0.0, max_chars=50).tolist() == ["", "empty"]
+    assert reasons_of(list(reasons), 0.6) == list(reasons.values())
+    assert reasons_of([], 0.6) == []
+
+
+def test_at_a_least_share_of_0_one_arabic_letter_suffices():
+    assert reasons_of(["fever", "Tab Augmentin 1 g خ", "120/80", ""], 0.0) == [
+        "not_arabic",
+        "",
+        "not_arabic",
+        "empty",
+    ]
+
+
+def test_answers_have_a_least_share_of_their_own():
+    """Physicians name drugs and tests in Latin letters."""
+    row = ("صداع", "خذ Paracetamol 500 mg tab")
+    assert pairs([row])["reason"].to_pylist() == [""]
+    assert pairs([row], config=setting(min_arabic_answer=0.5))["reason"].to_pylist() == [
+        "answer_not_arabic"
+    ]
+    assert pairs([row[::-1]])["reason"].to_pylist() == ["question_not_arabic"]
 
 
 @pytest.mark.parametrize(
@@ -91,34 +120,77 @@ def test_an_unusable_labelled_complaint_has_its_reason(text, severity, reason):
 
 
 @pytest.mark.parametrize(
-    ("shares", "reason"),
+    ("text", "value"),
     [
-        ((None, None, None), ""),
-        ((0.2, 0.3, 0.5), ""),
-        ((0.0, 0.0, 1.0), ""),
-        ((0.333, 0.333, 0.333), ""),
-        ((0.34, 0.33, 0.335), ""),
-        ((0.3, 0.3, 0.3), "bad_probabilities"),
-        ((0.5, 0.5, 0.02), "bad_probabilities"),
-        ((-0.1, 0.5, 0.6), "bad_probabilities"),
-        ((20.0, 30.0, 50.0), "bad_probabilities"),
-        ((NAN, 0.5, 0.5), "bad_probabilities"),
-        ((NAN, NAN, NAN), "bad_probabilities"),
-        ((None, 0.5, 0.5), "bad_probabilities"),
-        ((None, None, NAN), "bad_probabilities"),
-        ((INFINITE, 0.0, 0.0), "bad_probabilities"),
+        *((text, 0.2) for text in ("0.2", ".2", " 0.20\n", "0,2", "٠٫٢", "۰٫۲", "٠.٢", "2e-1", "+0.2")),
+        *(
+            (text, 0.2)
+            for text in ("20%", "20 %", "%20", "٢٠٪", "٪٢٠", "20.0%", "\u200f20%\u200e", "２０％")
+        ),
+        *((text, 0.0) for text in ("0", "0.0", "٠", "-0.0", "0%")),
+        *((text, 1.0) for text in ("1", "1.", "1,0", "100%", "١٠٠٪")),
     ],
 )
-def test_probabilities_are_three_that_sum_to_one_or_none(shares, reason):
+def test_a_probability_is_read_however_it_is_written(text, value):
+    assert parse_probability(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "كثير", "nan", "inf", "-0.2", "0.2.3", "0,2,3", "1_0", "%", "20%%", "1/5", "0x1", "--1"],
+)
+def test_anything_else_is_no_probability(text):
+    assert np.isnan(parse_probability(text))
+
+
+@pytest.mark.parametrize(
+    ("shares", "kept"),
+    [
+        ((None, None, None), (None, None, None)),
+        (("0.2", "0.3", "0.5"), (0.2, 0.3, 0.5)),
+        (("0", "0", "1"), (0, 0, 1)),
+        (("0,333", "0,333", "0,333"), (0.333, 0.333, 0.333)),
+        (("0.34", "0.33", "0.335"), (0.34, 0.33, 0.335)),
+        (("20%", "٣٠٪", "0.5"), (0.2, 0.3, 0.5)),
+        (("20", "30", "50"), (0.2, 0.3, 0.5)),
+        (("33.3", "33.3", "33.3"), (0.333, 0.333, 0.333)),
+    ],
+)
+def test_probabilities_are_three_that_sum_to_one_or_to_a_hundred_or_none(shares, kept):
     found = pairs([("حمى", GOOD), ("صداع", GOOD, *shares)])
-    assert found["reason"].to_pylist() == ["", reason]
-    kept = [found[name].to_pylist()[1] for name in PROBABILITIES]
-    assert str(kept) == str([None if share is None else float(np.float32(share)) for share in shares])
+    assert found["reason"].to_pylist() == ["", ""]
+    given = [found[name].to_pylist() for name in PROBABILITIES]
+    assert [column[0] for column in given] == [None] * 3
+    assert [column[1] for column in given] == [
+        None if share is None else float(np.float32(share)) for share in kept
+    ]
     assert found.schema.field(PROBABILITIES[0]).type == pa.float32()
 
 
+@pytest.mark.parametrize(
+    "shares",
+    [
+        ("0.3", "0.3", "0.3"),
+        ("0.5", "0.5", "0.02"),
+        ("-0.1", "0.5", "0.6"),
+        ("2", "3", "5"),
+        ("20", "30", "45"),
+        ("كثير", "0.5", "0.5"),
+        ("", "0.5", "0.5"),
+        ("", "", ""),
+        (None, "0.5", "0.5"),
+        (None, None, ""),
+        ("inf", "0", "0"),
+        ("1e999", "0", "0"),
+    ],
+)
+def test_a_row_with_something_else_in_their_place_is_rejected(shares):
+    found = pairs([("حمى", GOOD), ("صداع", GOOD, *shares)])
+    assert found["reason"].to_pylist() == ["", "bad_probabilities"]
+
+
 def test_a_text_that_cannot_be_used_is_a_reason_before_probabilities():
-    found = pairs([("", GOOD, 1.0, 1.0, 1.0), ("صداع", "", 1.0, 1.0, 1.0)])
+    found = pairs([("", GOOD, "1", "1", "1"), ("صداع", "", "1", "1", "1")])
     assert found["reason"].to_pylist() == ["question_empty", "answer_empty"]
 
 
@@ -130,13 +202,25 @@ def test_length_is_measured_after_normalisation():
 
 def test_rows_have_the_documented_columns_and_texts():
     found = pairs([("مُستشفى\u200f ٣", "الرّاحــة ٣")], specialty="باطنية").to_pylist()[0]
-    assert list(found) == ["id", "question", "answer", "text", "specialty", *PROBABILITIES, "reason"]
+    assert list(found) == [
+        "source",
+        "line",
+        "id",
+        "question",
+        "answer",
+        "text",
+        "specialty",
+        *PROBABILITIES,
+        "reason",
+    ]
     assert found["question"] == "مستشفى 3"
     assert found["answer"] == "الراحة 3"
     assert found["text"] == "مستشفي 3"
     assert found["specialty"] == "باطنية"
     assert labelled([("مُستشفى", "critical")]).to_pylist() == [
         {
+            "source": "a",
+            "line": 2,
             "id": row_id("مستشفي"),
             "text": "مستشفي",
             "severity": "critical",
@@ -148,6 +232,8 @@ def test_rows_have_the_documented_columns_and_texts():
 
 def test_no_row_gives_the_columns():
     assert pairs([]).column_names == [
+        "source",
+        "line",
         "id",
         "question",
         "answer",
@@ -156,7 +242,7 @@ def test_no_row_gives_the_columns():
         *PROBABILITIES,
         "reason",
     ]
-    assert labelled([]).column_names == ["id", "text", "severity", "specialty", "reason"]
+    assert labelled([]).column_names == ["source", "line", "id", "text", "severity", "specialty", "reason"]
     assert len(pairs([])) == len(labelled([])) == 0
 
 

@@ -485,11 +485,28 @@ def test_every_row_is_accounted_for(plain):
     assert found.row("Rows") == ["pairs", "labelled"]
     assert found.row("read") == ["1005", "1005"]
     assert found.row("rejected: question empty") == ["3", "0"]
-    assert found.row("rejected: label unknown") == ["0", "4"]
+    assert found.row("rejected: unknown label") == ["0", "4"]
     assert found.row("kept") == ["1001", "1001"]
     assert found.row("test") == ["199", "199"]
     assert found.row("Phone numbers") == ["13", "13"]
     assert "246 are non-critical, 162 are neutral, 132 are critical, as their source says" in words(plain)
+
+
+@pytest.mark.parametrize(
+    ("unequal", "verdict"), [(True, "no, beyond chance"), (False, "yes, within chance"), (None, "not tested")]
+)
+def test_rejections_are_told_by_severity_and_where_they_are_unequal(unequal, verdict):
+    plain = page(data=data(unequal=unequal))
+    cells = ["0 (0.0 %)", "0 (0.0 %)", "2 (1.0 %)", "1 (33.3 %)", verdict]
+    assert Page(plain).row("question empty") == cells
+    sentence = "Question empty rejects the severities unequally, by more than chance"
+    assert (sentence in words(plain)) == (unequal is True)
+
+
+def test_the_noise_of_the_labels_is_told(plain):
+    text = words(plain)
+    assert "labelled 31 complaints more than once, 9 of them with different severities" in text
+    assert "No classifier can be right on more than 85.9 % of those rows" in text
 
 
 def test_duplicates_and_what_a_random_split_would_have_leaked_are_told(plain):

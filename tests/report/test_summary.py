@@ -52,6 +52,8 @@ def scored(**changes):
     return pd.DataFrame(
         [
             {
+                "source": "own.csv",
+                "line": 7,
                 "id": name,
                 "split": "test",
                 "severity": severity,
@@ -279,6 +281,8 @@ def test_answers_come_by_how_far_the_losses_differ(results):
     assert [row["id"] for row in found] == ["b", "c", "a"]
     assert found[0] == {
         "id": "b",
+        "source": "own.csv",
+        "line": 7,
         "severity": "neutral",
         "specialty": "skin",
         "question": "سؤال b",

@@ -41,6 +41,8 @@ def table(pairs):
     own = np.random.default_rng(0).uniform(0.1, 1, (ROWS, 3)).astype("float32")
     return pa.table(
         {
+            "source": ["own.csv"] * ROWS,
+            "line": range(2, ROWS + 2),
             "id": [f"row-{row}" for row in range(ROWS)],
             "question": [f"{text}?" for text in texts],
             "answer": [pairs[row % len(pairs)][1] for row in range(ROWS)],
@@ -87,7 +89,7 @@ def test_shards_are_all_rows_in_order_whatever_the_row_groups(rows, normalised, 
 def test_scored_table_has_the_pairs_in_their_order_with_their_probabilities(score, table):
     path, _ = score()
     scored = pq.read_table(path)
-    columns = ["id", "question", "answer", "split", "specialty"]
+    columns = ["source", "line", "id", "question", "answer", "split", "specialty"]
     assert scored.column_names == [*columns, "severity", *PROBABILITIES]
     for name in columns:
         assert scored[name].to_pylist() == table[name].to_pylist()

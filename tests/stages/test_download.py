@@ -42,7 +42,7 @@ def project(tmp_path, monkeypatch):
     rows = [(text, names[number % 3], "باطنية") for number, text in enumerate(COMPLAINTS)]
     rows += [("سعال", "لا أدري", ""), ("زكام", None, "")]
     pd.DataFrame(rows, columns=["المنشور", "الخطورة", "Type"]).to_excel(folder / "third.xlsx", index=False)
-    fourth = pd.DataFrame({"t": ["ألم حاد", COMPLAINTS[1]], "s": ["3", "1"]})
+    fourth = pd.DataFrame({"t": ["ألم حاد", *COMPLAINTS[1:4]], "s": [3.0, 2.0, 3.0, 1.0]})
     fourth.to_parquet(folder / "fourth.parquet")
     return tmp_path
 
@@ -87,11 +87,11 @@ def downloaded(project):
 
 def test_tables_have_the_columns_and_types_that_others_rely_on(downloaded):
     text = dict.fromkeys(("question", "answer", "specialty"), "string")
-    shares = dict.fromkeys(SHARES, "float")
+    shares = dict.fromkeys(SHARES, "string")
     schema = pq.read_schema("data/raw/pairs.parquet")
     assert {f.name: str(f.type) for f in schema} == {"source": "string", "line": "int64", **text, **shares}
     schema = pq.read_schema("data/raw/labelled.parquet")
-    text = dict.fromkeys(("text", "severity", "specialty"), "string")
+    text = dict.fromkeys(("text", "label", "severity", "specialty"), "string")
     assert {f.name: str(f.type) for f in schema} == {"source": "string", "line": "int64", **text}
 
 
@@ -108,21 +108,22 @@ def test_text_is_kept_as_it_came(downloaded):
     assert set(read("pairs")["answer"].head(60)) == {"رَاجع الطبيب"}
 
 
-def test_probabilities_are_kept_nan_where_they_are_no_number_and_null_where_there_are_none(downloaded):
+def test_probabilities_are_kept_as_they_came_and_null_where_there_are_none(downloaded):
     table = pq.read_table("data/raw/pairs.parquet")
     shares = table["p_neutral"].to_pylist()
-    assert shares[:60] == pytest.approx(np.linspace(0.1, 0.4, 60), abs=5e-4)
+    assert shares[:60] == [f"{value:.3f}" for value in np.linspace(0, 0.3, 60) + 0.1]
     assert shares[60:] == [None, None]
-    critical = table["p_critical"].to_pylist()
-    assert [number for number, share in enumerate(critical[:60]) if np.isnan(share)] == [1, 2]
-    assert critical[60:] == [None, None]
+    assert table["p_critical"].to_pylist()[:3] == ["0.200", "كثير", ""]
+    assert table["p_critical"].to_pylist()[60:] == [None, None]
 
 
 def test_labels_become_severities_and_unknown_ones_nothing(downloaded):
     labelled = read("labelled")
     assert labelled["severity"].tolist()[:3] == ["non_critical", "neutral", "critical"]
-    assert labelled["severity"].tolist()[-4:] == ["", "", "critical", "non_critical"]
-    assert labelled["specialty"].tolist() == ["باطنية"] * 60 + [""] * 4
+    assert labelled["label"].tolist()[:3] == ["غير حرج", " متوسط ", "حرج"]
+    assert labelled["severity"].tolist()[-6:] == ["", "", "critical", "neutral", "critical", "non_critical"]
+    assert labelled["label"].tolist()[-6:-4] == ["لا أدري", ""]
+    assert labelled["specialty"].tolist() == ["باطنية"] * 60 + [""] * 6
 
 
 def test_it_is_said_where_the_rows_came_from(downloaded):
@@ -137,14 +138,14 @@ def test_it_is_said_where_the_rows_came_from(downloaded):
     }
     assert found["pairs"][0]["mapped"]["p_critical"] == "حرج"
     assert [item["labels"] for item in found["labelled"]] == ["human", "human"]
-    assert [item["rows"] for item in found["labelled"]] == [62, 2]
+    assert [item["rows"] for item in found["labelled"]] == [62, 4]
 
 
 def test_counts_are_printed_and_no_text(project, capsys):
     download.run(sources())
     printed = capsys.readouterr().out
     assert "pairs: 60 rows from first.csv" in printed
-    assert "labelled: 2 rows from fourth.parquet" in printed
+    assert "labelled: 4 rows from fourth.parquet" in printed
     assert "صداع" not in printed
 
 
@@ -226,12 +227,36 @@ def test_a_table_with_none_of_the_labels_is_refused_and_shows_what_it_has(projec
     text = refused(labelled=[{**FOURTH, "labels": ARABIC}])
     assert "fourth.parquet" in text
     assert "download.labelled.0.labels" in text
-    assert "it has 1, 3" in text
+    assert text.endswith("it has 3.0, 2 values that are long or stand in one row only")
 
 
 def test_labels_of_no_usual_name_have_to_be_named(project):
     text = refused(labelled=[{key: value for key, value in FOURTH.items() if key != "labels"}])
-    assert "no label that is known (download.labelled.0.labels); it has 1, 3" in text
+    assert "no label that is known; name the three in download.labelled.0.labels; it has 3.0, 2 v" in text
+
+
+def test_a_severity_of_several_labels_is_named_by_a_list_and_numbers_are_labels(project):
+    table = pd.DataFrame({"text": COMPLAINTS[:6], "triage": ["1", "2.0", "٣", "4", "5", "6"]})
+    table.to_csv("data/own/triage.csv", index=False)
+    labels = {"critical": [1, 2], "neutral": 3, "non_critical": ["4", 5.0]}
+    download.run(sources(labelled=[{"source": "triage.csv", "labels": labels}]))
+    expected = ["critical"] * 2 + ["neutral"] + ["non_critical"] * 2 + [""]
+    assert read("labelled")["severity"].tolist() == expected
+    assert read("labelled")["label"].tolist() == ["1", "2.0", "٣", "4", "5", "6"]
+
+
+def test_a_severity_that_never_occurs_is_named(project):
+    labels = {**FOURTH["labels"], "neutral": "medium"}
+    text = refused(labelled=[{**FOURTH, "labels": labels}])
+    assert "no row with a label of download.labelled.0.labels.neutral" in text
+
+
+def test_one_column_for_two_things_is_refused(project):
+    text = refused(labelled=[{**FOURTH, "label": "t"}])
+    assert "download.labelled.0: column 't' is named as text and as label" in text
+    shares = {**FIRST["probabilities"], "neutral": "حرج"}
+    text = refused(pairs=[{**FIRST, "probabilities": shares}])
+    assert "column 'حرج' is named as p_neutral and as p_critical" in text
 
 
 def test_two_labels_for_one_severity_are_not_guessed_at(project):

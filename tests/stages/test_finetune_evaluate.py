@@ -73,8 +73,11 @@ EMBED = EmbedReferencesConfig(encoder="tiny_bert", layer=1)
 TRAIN, TEST, VALID = 14, 6, 5
 FIRST_VALID = TRAIN + TEST
 COLUMNS = (
+    "source",
+    "line",
     "id",
     "severity",
+    "specialty",
     "generated",
     "bertscore_precision",
     "bertscore_recall",
@@ -605,7 +608,7 @@ def test_specialty_is_passed_on_where_the_pairs_have_it(fresh, scored):
     scored.assign(specialty=names[: len(scored)]).to_parquet("data/scored/pairs.parquet", index=False)
     evaluate("gpt2", "base")
     rows = generated_of(fresh, "gpt2", "base")
-    assert tuple(rows.columns) == (*COLUMNS[:2], "specialty", *COLUMNS[2:])
+    assert tuple(rows.columns) == COLUMNS
     expected = [name or "" for name in names[TRAIN : TRAIN + TEST]]
     assert rows["specialty"].fillna("").tolist() == expected
 

@@ -25,10 +25,13 @@ BAD_PAIRS = [
     (("صداع " * 90, GOOD), "question_too_long"),
     (("حمى", ""), "answer_empty"),
     (("حمى", GOOD, 0.9, 0.9, 0.9), "bad_probabilities"),
-    (("حمى", GOOD, float("nan"), 0.5, 0.5), "bad_probabilities"),
+    (("حمى", GOOD, "كثير", "20%", 0.5), "bad_probabilities"),
     ((TEXTS[0] + "\u200f", "رَاجع الطبيب"), "duplicate"),
 ]
-BAD_LABELLED = [(("سعال", ""), "unknown_label"), ((TEXTS[1] + "ـ", "critical"), "duplicate")]
+BAD_LABELLED = [
+    (("سعال", "", "لا أدري"), "unknown_label"),
+    ((TEXTS[1] + "ـ", "neutral", "متوسط"), "duplicate"),
+]
 PAIRS = [[(text, GOOD) for text in TEXTS], [row for row, _ in BAD_PAIRS]]
 LABELLED = [
     [(text, SEVERITIES[number % 3]) for number, text in enumerate(TEXTS)],
@@ -55,15 +58,21 @@ def normalised(project):
 
 def test_tables_have_the_columns_and_types_that_others_rely_on(normalised):
     strings = ("id", "question", "answer", "text", "specialty")
+    origin = [("source", "string"), ("line", "int64")]
     expected = {
-        "pairs": [*dict.fromkeys(strings, "string").items(), *((name, "float") for name in PROBABILITIES)],
-        "labelled": [(name, "string") for name in ("id", "text", "severity", "specialty")],
+        "pairs": [
+            *origin,
+            *dict.fromkeys(strings, "string").items(),
+            *((name, "float") for name in PROBABILITIES),
+        ],
     }
     for dataset, columns in expected.items():
         schema = pq.read_schema(f"data/normalised/{dataset}.parquet")
         found = [(field.name, str(field.type)) for field in schema]
         assert found == [*columns, ("split", "string"), ("group", "string")]
         assert read(dataset)["id"].is_unique
+        assert read(dataset)["source"].tolist() == ["a"] * len(TEXTS)
+        assert read(dataset)["line"].tolist() == list(range(2, len(TEXTS) + 2))
         assert set(read(dataset)["split"]) == {"train", "valid", "test"}
         assert read(dataset)["group"].str.fullmatch("[0-9a-f]{16}").all()
 
@@ -86,18 +95,9 @@ def test_rejected_rows_have_source_line_reason_and_the_row_as_it_came(normalised
     assert set(rows[0]) == {"question", "answer", "specialty", *PROBABILITIES}
     assert [(row["question"], row["answer"]) for row in rows[:7]] == [row[:2] for row, _ in BAD_PAIRS]
     assert [row["p_neutral"] for row in rows[:4]] == [None] * 4
-    assert rows[4]["p_neutral"] == pytest.approx(0.9)
-    assert [(row["text"], row["severity"]) for row in rows[7:]] == [row for row, _ in BAD_LABELLED]
-
-
-def test_a_rejected_row_is_json_that_any_reader_takes(normalised):
-    """Also where a probability is no number, for which JSON has no form."""
-
-    def refuse(constant):
-        raise AssertionError(constant)
-
-    rows = [json.loads(row, parse_constant=refuse) for row in read("rejected")["row"]]
-    assert rows[5]["p_non_critical"] == "nan"
+    assert [row["p_neutral"] for row in rows[4:6]] == ["0.9", "20%"]
+    labels = [(row["text"], row["severity"], row["label"]) for row in rows[7:]]
+    assert labels == [row for row, _ in BAD_LABELLED]
 
 
 def test_every_row_is_kept_or_rejected_and_counted(normalised):
@@ -157,11 +157,102 @@ def test_what_was_done_is_noted_in_the_files(normalised):
     assert parquet_note(Path("data/normalised/pairs.parquet")) == notes[0], "of rules, not of the seed"
 
 
-def test_weak_labels_are_noted(project):
-    write_raw(PAIRS, LABELLED, lexicon=True)
+@pytest.mark.parametrize(("kept", "labels"), [(0, "human"), (1, "lexicon")])
+def test_weak_labels_are_noted_if_one_is_kept(project, kept, labels):
+    weak = [("صداع خفيف", "critical"), (TEXTS[0], "critical")][1 - kept :]
+    write_raw(PAIRS, [LABELLED[0], weak], lexicon=True)
     normalise.run(setting())
+    assert metrics()["labelled"]["labels"] == labels
+    assert metrics()["labelled"]["sources"][1]["kept"] == kept
+    assert parquet_note(Path("data/normalised/labelled.parquet"))["labels"] == labels
+
+
+def labelled_severity():
+    """Text to the severities of its kept rows."""
+    table = read("labelled")
+    return table.groupby("text", sort=False)["severity"].apply(list).to_dict()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_labels_of_people_win_over_those_of_the_lexicon(project, order):
+    """In any order of the sources. Where people contradict each other, the lexicon decides nothing."""
+    weak = [(text, "critical") for text in [*TEXTS, "صداع خفيف"]]
+    human = [*LABELLED[0], (TEXTS[0], "neutral")]
+    sources = [human, weak]
+    write_raw(PAIRS, [sources[number] for number in order])
+    described = json.loads(Path("data/raw/sources.json").read_text(encoding="utf-8"))
+    described["labelled"][order.index(1)]["labels"] = "lexicon"
+    write_json(Path("data/raw/sources.json"), described)
+    normalise.run(setting())
+    expected = {text: [severity] for text, severity in LABELLED[0][1:]}
+    assert labelled_severity() == {**expected, "صداع خفيف": ["critical"]}
+    reasons = read("rejected").query("dataset == 'labelled'")["reason"].value_counts().to_dict()
+    assert reasons == {"duplicate": 60, "conflicting_label": 2}
     assert metrics()["labelled"]["labels"] == "lexicon"
-    assert parquet_note(Path("data/normalised/labelled.parquet"))["labels"] == "lexicon"
+
+
+def test_a_text_with_different_labels_is_rejected_or_kept_as_a_soft_label(project):
+    repeated = [
+        (TEXTS[0], "critical"),
+        (TEXTS[0], "critical"),
+        (TEXTS[1], "neutral"),
+        (TEXTS[2], "neutral"),
+    ]
+    write_raw(PAIRS, [LABELLED[0], repeated])
+    normalise.run(setting())
+    assert [TEXTS[0] in labelled_severity(), TEXTS[2] in labelled_severity()] == [False, False]
+    assert labelled_severity()[TEXTS[1]] == ["neutral"]
+    assert metrics()["labelled"]["rejected"] == {"conflicting_label": 5, "duplicate": 1}
+    # 3 + 2 + 2 rows; the most frequent label is right on 2 + 2 + 1 of them.
+    ceiling = {"texts": 3, "rows": 7, "contradicted": 2, "best_accuracy": pytest.approx(5 / 7, abs=1e-6)}
+    assert metrics()["labelled"]["contradictions"] == ceiling
+    normalise.run(setting(conflicting_labels="soft"))
+    assert labelled_severity()[TEXTS[0]] == ["non_critical", "critical", "critical"]
+    assert labelled_severity()[TEXTS[2]] == ["critical", "neutral"]
+    assert labelled_severity()[TEXTS[1]] == ["neutral"]
+    assert metrics()["labelled"]["rejected"] == {"duplicate": 1}
+    assert metrics()["labelled"]["contradictions"] == ceiling
+    kept = read("labelled")
+    assert kept.groupby("text")["split"].nunique().max() == 1
+
+
+def test_without_repeated_texts_no_ceiling_is_claimed(normalised):
+    assert metrics()["labelled"]["contradictions"]["best_accuracy"] == 1.0
+    write_raw(PAIRS[:1], LABELLED[:1])
+    normalise.run(setting())
+    nothing = {"texts": 0, "rows": 0, "contradicted": 0, "best_accuracy": None}
+    assert metrics()["labelled"]["contradictions"] == nothing
+
+
+@pytest.mark.parametrize("source", ["label", "probabilities"])
+@pytest.mark.parametrize(("latin", "unequal"), [((3, 3, 3), False), ((0, 0, 18), True)])
+def test_rejections_are_counted_by_severity_and_compared(project, source, latin, unequal):
+    """Of 20 pairs of each severity some have an answer in Latin letters."""
+    pairs = []
+    for number, text in enumerate(TEXTS):
+        severity, place = number % 3, number // 3
+        answer = "see a doctor" if place < latin[severity] else GOOD
+        shares = [0.0, 0.0, 0.0]
+        shares[severity] = 1.0
+        pairs.append((text, answer, *(shares if source == "probabilities" else ())))
+    labelled = LABELLED[0] if source == "label" else [(text, "critical") for text in made_up(60, seed=9)]
+    write_raw([pairs], [labelled])
+    normalise.run(setting(split={"train": 1.0, "valid": 0.0, "test": 0.0}))
+    found = metrics()["pairs"]["rejected_by_severity"]
+    totals = dict.fromkeys(SEVERITIES, 20)
+    assert found["rows"] == {**totals, "unknown": 0}
+    by = dict(zip(SEVERITIES, latin, strict=True))
+    # With three rejected of each, the expected count is below 5, and no test is made.
+    expected = {**by, "unknown": 0, "unequal": unequal or None}
+    assert found["reasons"] == {"answer_not_arabic": expected}
+
+
+def test_a_difference_that_chance_explains_is_called_none(project):
+    answers = ["see a doctor" if number < 24 else GOOD for number in range(60)]
+    write_raw([list(zip(TEXTS, answers, strict=True))], LABELLED[:1])
+    normalise.run(setting(split={"train": 1.0, "valid": 0.0, "test": 0.0}))
+    found = metrics()["pairs"]["rejected_by_severity"]["reasons"]["answer_not_arabic"]
+    assert found == {**dict.fromkeys(SEVERITIES, 8), "unknown": 0, "unequal": False}
 
 
 def test_placeholders_of_kept_rows_are_counted_and_nothing_private_is_kept(project):

@@ -36,6 +36,8 @@ def lay_out(params):
     severities = np.resize(list(SEVERITIES), ROWS)
     pairs = pd.DataFrame(
         {
+            "source": "own.csv",
+            "line": range(2, 2 * ROWS + 2),
             "id": [f"row-{number}" for number in range(2 * ROWS)],
             "question": "سؤال",
             "answer": "توجه إلى الطوارئ فورا",

@@ -82,6 +82,8 @@ def write_pairs(texts, own=None, rules='{"rules": "abc"}'):
     columns = {name: texts for name in ("question", "answer", "text")}
     table = pa.table(
         {
+            "source": ["own.csv"] * rows,
+            "line": range(2, rows + 2),
             "id": [f"row-{row}" for row in range(rows)],
             **columns,
             "specialty": pa.nulls(rows, pa.string()),

@@ -1,0 +1,63 @@
+"""Labels of the same text that contradict each other."""
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.severities import PROBABILITIES, SEVERITIES
+
+UNKNOWN = -1
+"""In place of the index of a severity, where there is none."""
+
+
+def severity_index(table: pa.Table) -> np.ndarray:
+    """What the sources say of the severity of n rows: (n,), int8, index of `SEVERITIES` or `UNKNOWN`.
+
+    Args:
+        table: has `severity`, or the columns `PROBABILITIES`, of which the largest counts.
+    """
+    if "severity" in table.column_names:
+        index = {severity: number for number, severity in enumerate(SEVERITIES)}
+        labels = table["severity"].to_pylist()
+        return np.array([index.get(label, UNKNOWN) for label in labels], dtype=np.int8)
+    given = np.column_stack([table[name].to_numpy(zero_copy_only=False) for name in PROBABILITIES])
+    known = np.isfinite(given).all(axis=1)
+    return np.where(known, np.where(known[:, None], given, 0).argmax(axis=1), UNKNOWN).astype(np.int8)
+
+
+def contradicted_labels(texts: np.ndarray, severity: np.ndarray, weak: np.ndarray) -> np.ndarray:
+    """Which of m labelled rows have a text that people gave different labels: (m,), bool.
+
+    Args:
+        texts: (m,), equal where texts are the same.
+        severity: (m,), index of the label.
+        weak: (m,), bool, whether the lexicon gave the label: those contradict nobody.
+    """
+    groups, members = np.unique(texts, return_inverse=True)
+    seen = np.zeros((len(groups), len(SEVERITIES)), dtype=bool)
+    seen[members[~weak], severity[~weak]] = True
+    return np.asarray((seen.sum(axis=1) > 1)[members] & ~weak)
+
+
+def contradictions(texts: np.ndarray, severity: np.ndarray) -> dict[str, float | int | None]:
+    """How far people agree on the severity of the same text: what no classifier of these labels can exceed.
+
+    Args:
+        texts: (m,), of the rows that people labelled, equal where texts are the same.
+        severity: (m,), index of the label.
+
+    Returns:
+        `texts` labelled more than once, their `rows`, how many of the texts have different labels
+        (`contradicted`), and `best_accuracy`: the share of their rows that have the most frequent label of
+        their text, which is the accuracy of the best possible classifier on them; None without such texts.
+    """
+    groups, members = np.unique(texts, return_inverse=True)
+    counts = np.zeros((len(groups), len(SEVERITIES)), dtype=np.int64)
+    np.add.at(counts, (members, severity), 1)
+    counts = counts[counts.sum(axis=1) > 1]
+    rows = int(counts.sum())
+    return {
+        "texts": len(counts),
+        "rows": rows,
+        "contradicted": int(((counts > 0).sum(axis=1) > 1).sum()),
+        "best_accuracy": round(float(counts.max(axis=1).sum() / rows), 6) if rows else None,
+    }
