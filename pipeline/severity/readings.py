@@ -49,7 +49,6 @@ class Readings:
             WaznError: a key of the section is missing, unknown, or of another type than it must have.
         """
         content = read_section(section, path)
-        self._fillers = _folded(content.fillers)
         self._negations = frozenset(map(fold, content.negations))
         self._declines = _folded(content.declines)
         self._less = _folded(content.less)
@@ -59,6 +58,8 @@ class Readings:
         self._other_units = _folded(content.other_units)
         self._quantities = content.quantities
         self._units = [{fold(unit): factor for unit, factor in q.units.items()} for q in content.quantities]
+        # Words that may stand between a quantity and its number.
+        self._between = _folded(content.fillers).union(*self._units)
         self._contexts = [
             tuple(map(_folded, (q.when, q.unless, q.unless_followed_by))) for q in content.quantities
         ]
@@ -71,8 +72,7 @@ class Readings:
         for phrase in sorted(phrases, key=len, reverse=True):
             self._phrases.setdefault(phrase[0], []).append((phrase, phrases[phrase]))
         words = {word for phrase in phrases for word in phrase}
-        words |= self._fillers | self._declines | self._less | self._medicines | self._other_units
-        words |= {word for units in self._units for word in units}
+        words |= self._between | self._declines | self._less | self._medicines | self._other_units
         words |= {word for context in self._contexts for group in context for word in group}
         self._forms = WordForms(words)
         with_digits = [
@@ -186,12 +186,7 @@ class Readings:
 
     def _passes(self, token: _Token) -> bool:
         """Whether a token may stand between a quantity and its number."""
-        return (
-            not token.text.isalpha()
-            or token.text in _PAIR
-            or not self._fillers.isdisjoint(token.words)
-            or any(not token.words.isdisjoint(units) for units in self._units)
-        )
+        return not token.text.isalpha() or token.text in _PAIR or not self._between.isdisjoint(token.words)
 
     def _name(self, tokens: Sequence[_Token], place: int) -> tuple[int, Sequence[int]]:
         """How many tokens from `place` on name quantities, 0 if they name none; and which quantities."""
