@@ -63,6 +63,10 @@ class LabelNames(Section):
     critical: Labels
 
 
+ColumnNames = Text | Annotated[list[Text], Field(min_length=1)]
+"""A column of a table; or several, whose texts are joined."""
+
+
 class TableSource(Section):
     """A table: where it is, and which one. docs/data.md says what a key that is left out means."""
 
@@ -70,7 +74,15 @@ class TableSource(Section):
     hash: Annotated[str, AfterValidator(_check_hash)] | None = None
     file: Text | None = None
     table: Text | None = None
+    messages: Text | None = None
     specialty: Text | None = None
+
+    @model_validator(mode="after")
+    def _dialogues_have_questions_and_answers(self) -> Self:
+        others = [name for name in ("question", "answer", "text") if getattr(self, name, None) is not None]
+        if self.messages is not None and others:
+            raise ValueError(f"{others[0]} is part of the dialogues that `messages` names; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _files_have_hashes(self) -> Self:
@@ -83,7 +95,7 @@ class TableSource(Section):
 class PairSource(TableSource):
     """A table of complaint–response pairs and the names of its columns."""
 
-    question: Text | None = None
+    question: ColumnNames | None = None
     answer: Text | None = None
     probabilities: ProbabilityColumns | None = None
 
@@ -99,7 +111,7 @@ class PairSource(TableSource):
 class LabelledSource(TableSource):
     """A table of complaints with a severity label, and the names of its columns and labels."""
 
-    text: Text | None = None
+    text: ColumnNames | None = None
     label: Text | None = None
     labels: LabelNames | None = None
 

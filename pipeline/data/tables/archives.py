@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline.data.tables.choice import choose
+from pipeline.data.tables.expansion import Expansion
 from pipeline.data.tables.formats import Format
+from pipeline.data.tables.names import shown_names
 from pipeline.errors import WaznError
 
 _BLOCK = 1 << 20
@@ -30,7 +32,8 @@ def unpacked(
         max_mb: what it may expand to, in MiB.
 
     Yields:
-        The temporary file, which is gone afterwards, and the zip's member that it is ("" for gzip).
+        The temporary file, which is gone afterwards, and what the zip's member is called in messages
+        ("" for gzip).
 
     Raises:
         WaznError: damaged, encrypted, too large when unpacked, a member with a path that leads out of
@@ -47,7 +50,8 @@ def unpacked(
                 member = _member(archive, name, wanted)
                 with archive.open(member) as stream:
                     _copy(stream, target, name, max_mb)
-            yield target, member.filename
+            [shown] = shown_names([member.filename], "file")
+            yield target, shown
 
 
 def check_expansion(path: Path, name: str, file_format: Format, max_mb: int) -> None:
@@ -59,8 +63,7 @@ def check_expansion(path: Path, name: str, file_format: Format, max_mb: int) -> 
     if file_format.kind == "xlsx":
         with _readable(name), zipfile.ZipFile(path) as archive:
             # zipfile reads no more of a member than the size that is declared here.
-            if sum(member.file_size for member in archive.infolist()) > max_mb << 20:
-                raise _too_large(name, max_mb)
+            Expansion(name, max_mb).add(sum(member.file_size for member in archive.infolist()))
 
 
 def _member(archive: zipfile.ZipFile, name: str, wanted: str | None) -> zipfile.ZipInfo:
@@ -86,19 +89,11 @@ def _member(archive: zipfile.ZipFile, name: str, wanted: str | None) -> zipfile.
 
 
 def _copy(stream: "IO[bytes] | gzip.GzipFile", target: Path, name: str, max_mb: int) -> None:
-    left = max_mb << 20
+    expansion = Expansion(name, max_mb)
     with target.open("wb") as out:
         while block := stream.read(_BLOCK):
-            left -= len(block)
-            if left < 0:
-                raise _too_large(name, max_mb)
+            expansion.add(len(block))
             out.write(block)
-
-
-def _too_large(name: str, max_mb: int) -> WaznError:
-    return WaznError(
-        f"{name}: expands to more than {max_mb} MB; if you trust it, raise download.max_unpacked_mb"
-    )
 
 
 @contextmanager
@@ -112,7 +107,7 @@ def _readable(name: str) -> Iterator[None]:
         if error.errno is not None:
             raise WaznError(
                 f"{name}: could not be unpacked ({error.strerror}); is the disk full?"
-            ) from error
-        raise WaznError(f"{name}: damaged; fetch or save it again") from error
+            ) from None
+        raise WaznError(f"{name}: damaged; fetch or save it again") from None
     except Exception as error:
-        raise WaznError(f"{name}: damaged; fetch or save it again ({type(error).__name__})") from error
+        raise WaznError(f"{name}: damaged; fetch or save it again ({type(error).__name__})") from None

@@ -1,13 +1,16 @@
 """A cell of any table as text."""
 
-import json
 import math
 
 import pandas as pd
 
 
 def as_text(value: object) -> str:
-    """The value as text; a missing one is the empty string, what is nested becomes JSON."""
+    """The value as text; a missing one is the empty string.
+
+    Raises:
+        ValueError: it is a list or an object, or bytes that are no text in UTF-8.
+    """
     if isinstance(value, str):
         text = value
     elif (
@@ -18,9 +21,9 @@ def as_text(value: object) -> str:
     ):
         return ""
     elif isinstance(value, bytes):
-        text = value.decode("utf-8", "replace")
-    elif isinstance(value, dict | list):
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = value.decode("utf-8")
+    elif isinstance(value, dict | list | tuple):
+        raise ValueError("no text")
     else:
         text = str(value)
     try:

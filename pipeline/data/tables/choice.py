@@ -4,9 +4,8 @@ import fnmatch
 from collections.abc import Sequence
 from typing import TypeVar
 
+from pipeline.data.tables.names import listed, shown_names
 from pipeline.errors import WaznError
-
-_SHOWN = 30
 
 T = TypeVar("T")
 
@@ -30,14 +29,8 @@ def choose(files: Sequence[tuple[Sequence[str], T]], wanted: str | None, where: 
         ]
     if len(meant) == 1:
         return meant[0][1]
-    names = [file[0][0] for file in meant or files]
-    choice = listed(names) or "none"
+    shown = dict(zip(map(id, files), shown_names([file[0][0] for file in files], "file"), strict=True))
+    choice = listed([shown[id(file)] for file in meant or files])
     many = f"has {len(meant)} files" if meant else "has no file"
     asked = f" that could be '{wanted}'" if wanted is not None else ""
     raise WaznError(f"{where}: {many}{asked}; set `file` to one of: {choice}")
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -1,41 +1,86 @@
-"""Which column is which, by their usual names.
+"""Which column of a table is which, by the names that params.yaml gives or by their usual names.
 
-docs/data.md lists the names; a test compares.
+docs/data.md lists the usual names; a test compares.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from pipeline.data.tables.choice import listed
-from pipeline.data.tables.readers import shown
+from pipeline.data.tables.names import USUAL_COLUMNS, alike, folded, listed, shown_columns
 from pipeline.errors import WaznError
 
-_COMPLAINT = (
-    *("question", "q_body", "complaint", "post", "query", "patient", "patient question", "user"),
-    *("input", "prompt", "instruction", "text"),
-    *("السؤال", "سؤال", "الشكوى", "شكوى", "الاستشارة", "استشارة", "المنشور", "منشور", "النص", "نص"),
-)
-USUAL_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "question": _COMPLAINT,
-    "answer": (
-        *("answer", "a_body", "response", "reply", "doctor", "doctor answer", "assistant", "plan"),
-        *("output", "completion"),
-        *("الإجابة", "إجابة", "الجواب", "جواب", "الرد", "رد", "رد الطبيب", "إجابة الطبيب", "الخطة"),
-    ),
-    "text": _COMPLAINT,
-    "label": (
-        *("severity", "label", "class", "urgency", "triage"),
-        *("الخطورة", "خطورة", "الشدة", "شدة", "درجة الخطورة", "الحالة", "التصنيف", "تصنيف"),
-    ),
-    "specialty": (
-        *("specialty", "speciality", "category", "type", "department", "topic"),
-        *("التخصص", "تخصص", "القسم", "قسم", "الفئة", "فئة", "النوع"),
-    ),
-}
-"""Names by which a column is recognised; where a table has several of them, the first here counts."""
+_OF_DIALOGUES = ("question", "answer", "text")
+_INSTRUCTIONS = ("instruction", "input")
 
-_ALIKE = str.maketrans("أإآٱىة", "اااايه")
+Asked = Mapping[str, str | Sequence[str] | None]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column of a table holds what.
+
+    Attributes:
+        parts: wazn's column to the table's own, of which there may be several to join.
+        messages: the column with dialogues, which `question` and `answer`, or `text`, are taken from.
+    """
+
+    parts: Mapping[str, tuple[str, ...]]
+    messages: str | None = None
+
+    def mapped(self, asked: Asked) -> dict[str, str]:
+        """For provenance: wazn's columns, in the order of `asked`, and what each is made of."""
+        columns = {ours: " + ".join(parts) for ours, parts in self.parts.items()}
+        if self.messages is not None:
+            columns |= {ours: self.messages for ours in asked if ours in _OF_DIALOGUES}
+        return {ours: columns[ours] for ours in asked if ours in columns}
+
+
+def choose_columns(
+    columns: Sequence[str],
+    asked: Asked,
+    messages: str | None,
+    optional: Sequence[str],
+    key: str,
+    name: str,
+) -> Columns:
+    """Which column of a table holds what, in pairs, instruction data and chat data.
+
+    Dialogues are taken where params.yaml names their column; or where it names neither question nor
+    answer, a usual name gives not both, and a column has a usual name of dialogues. Where `instruction`
+    or `input` would be the question, and the table has both, the question is both.
+
+    Args:
+        columns: those of the table.
+        asked: what is looked for, and the columns' names if params.yaml gives them.
+        messages: the name of the column with dialogues if params.yaml gives it.
+        optional: which may be absent where params.yaml does not name them.
+        key: where the source stands in params.yaml, for messages.
+        name: what messages call the table.
+
+    Raises:
+        WaznError: see `find_columns`.
+    """
+    single = {ours: given for ours, given in asked.items() if given is None or isinstance(given, str)}
+    of_dialogues = [ours for ours in asked if ours in _OF_DIALOGUES]
+    unnamed = all(asked[ours] is None for ours in of_dialogues)
+    column = None
+    if messages is not None:
+        column = find_columns(columns, {"messages": messages}, [], key, name)["messages"]
+    elif unnamed and not all(_usual(columns, ours, key, name) for ours in of_dialogues):
+        column = _usual(columns, "messages", key, name)
+    if column is not None:
+        single = {ours: given for ours, given in single.items() if ours not in _OF_DIALOGUES}
+    found = find_columns(columns, single, optional, key, name)
+    parts: dict[str, tuple[str, ...]] = {ours: (theirs,) for ours, theirs in found.items()}
+    for ours, given in asked.items():
+        if column is None and given is not None and not isinstance(given, str):
+            each = [find_columns(columns, {ours: part}, [], key, name)[ours] for part in given]
+            parts[ours] = tuple(dict.fromkeys(each))
+        elif given is None and ours in parts and folded(parts[ours][0]) in _INSTRUCTIONS:
+            both = find_columns(columns, dict.fromkeys(_INSTRUCTIONS), _INSTRUCTIONS, key, name)
+            if len(both) == len(_INSTRUCTIONS):
+                parts[ours] = tuple(both.values())
+    return Columns(parts, column)
 
 
 def find_columns(
@@ -58,31 +103,46 @@ def find_columns(
         What is looked for, in the order of `asked`, to the table's column.
 
     Raises:
-        WaznError: a column is not there, or nothing with a usual name is; the columns are listed.
+        WaznError: a column is not there, or nothing with a usual name is, or a name is that of several
+            columns; the columns are listed, by their numbers where their names may be texts.
     """
     mapped: dict[str, str] = {}
     for ours, given in asked.items():
-        column = given if given in columns else None
         if given is None:
-            column = _usual(columns, USUAL_COLUMNS[ours])
+            column = _usual(columns, ours, key, name)
+        else:
+            column = _alone(alike(columns, given), columns, _named(key, ours), name)
         if column is not None:
             mapped[ours] = column
         elif given is not None or ours not in optional:
-            named = f"{key}.{ours.replace('p_', 'probabilities.', 1) if ours.startswith('p_') else ours}"
-            missing = f"no column '{given}' ({named})" if given else f"no column known as {ours}"
-            advice = "" if given else f"; name it in {named}"
-            there = listed([shown(column) for column in columns])
+            missing = (
+                f"no column '{given}' ({_named(key, ours)})" if given else f"no column known as {ours}"
+            )
+            advice = "" if given else f"; name it in {_named(key, ours)}"
+            there = listed(shown_columns(columns))
             raise WaznError(f"{name}: {missing}{advice}; the columns are: {there}")
     return mapped
 
 
-def _usual(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    by_folded = {folded(column): column for column in reversed(columns)}
-    return next((by_folded[folded(usual)] for usual in names if folded(usual) in by_folded), None)
+def _usual(columns: Sequence[str], ours: str, key: str, name: str) -> str | None:
+    """The column with the first of the usual names that there is."""
+    for usual in USUAL_COLUMNS.get(ours, (ours,)):
+        found = [column for column in columns if folded(column) == folded(usual)]
+        if found:
+            return _alone(found, columns, _named(key, ours), name)
+    return None
 
 
-def folded(name: str) -> str:
-    """The name without what differs between spellings: case, hamza, marks, and what joins words."""
-    text = unicodedata.normalize("NFKC", name).casefold().translate(_ALIKE)
-    letters = "".join(character for character in text if unicodedata.category(character) != "Mn")
-    return " ".join(re.findall(r"[^\W_]+", letters.replace("\u0640", "")))
+def _alone(found: Sequence[str], columns: Sequence[str], named: str, name: str) -> str | None:
+    if len(found) > 1:
+        numbers = " and ".join(str(columns.index(column) + 1) for column in found)
+        raise WaznError(
+            f"{name}: the names of columns {numbers} differ only in spelling; rename one, or give the "
+            f"exact name in {named}"
+        )
+    return found[0] if found else None
+
+
+def _named(key: str, ours: str) -> str:
+    """Where params.yaml names a column."""
+    return f"{key}.{ours.replace('p_', 'probabilities.', 1) if ours.startswith('p_') else ours}"

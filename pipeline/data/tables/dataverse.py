@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from pipeline.config.source_uri import secure
 from pipeline.data.tables.choice import choose
 from pipeline.data.tables.fetching import Patience, get_json, redirection
+from pipeline.data.tables.names import shown_names
 from pipeline.errors import WaznError
 
 RESOLVER = "https://doi.org"
@@ -60,7 +61,8 @@ def find_file(doi: str, wanted: str | None, patience: Patience) -> DataverseFile
     file = choose(files, wanted, doi)
     if file.restricted:
         raise WaznError(
-            f"{doi}: {file.name} is restricted; ask its owners for it, then give the path of your copy"
+            f"{doi}: {shown_names([file.name], 'file')[0]} is restricted; ask its owners for it, then give "
+            "the path of your copy"
         )
     return file
 

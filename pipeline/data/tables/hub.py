@@ -1,14 +1,16 @@
 """Data sets of the Hugging Face Hub, by the `datasets` library."""
 
 import importlib
+import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.config.source_uri import HubDataset
-from pipeline.data.tables.cells import as_text
-from pipeline.data.tables.readers import BATCH, Table
+from pipeline.data.tables.names import listed, shown_names
+from pipeline.data.tables.parquet import values
+from pipeline.data.tables.table import BATCH, Table
 from pipeline.errors import WaznError
 
 
@@ -31,6 +33,8 @@ def open_dataset(source: str, wanted: HubDataset) -> tuple[Table, str]:
     datasets = importlib.import_module("datasets")
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
+    # What it logs of a file that it cannot read quotes the file.
+    datasets.logging.set_verbosity(logging.CRITICAL + 1)
     try:
         commit = wanted.revision
         if not re.fullmatch(r"[0-9a-f]{40}", commit):
@@ -43,9 +47,11 @@ def open_dataset(source: str, wanted: HubDataset) -> tuple[Table, str]:
         raise WaznError(
             f"{source}: could not be fetched ({type(error).__name__}); check that the data set and its "
             "revision exist and are open to you, or give the https:// address of one of its files"
-        ) from error
+        ) from None
     if wanted.split is not None and wanted.split not in loaded:
-        raise WaznError(f"{source}: no split '{wanted.split}'; it has {', '.join(loaded)}")
+        raise WaznError(
+            f"{source}: no split '{wanted.split}'; it has {listed(shown_names(list(loaded), 'split'))}"
+        )
     splits = list(loaded.values()) if wanted.split is None else [loaded[wanted.split]]
     return Table(source, "a data set", _Splits(splits)), commit
 
@@ -57,12 +63,17 @@ class _Splits:
         self._splits = splits
         self.columns: list[str] = list(splits[0].column_names)
 
-    def rows(self, indices: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
+    def records(self) -> int:
+        """The rows that the splits state."""
+        return sum(split.num_rows for split in self._splits)
+
+    def rows(self, indices: Sequence[int]) -> Iterator[tuple[int, tuple[object, ...]]]:
+        """Each row's number, and its values in the columns at `indices`."""
         names = [self.columns[index] for index in indices]
         number = 0
         for split in self._splits:
             for batch in split.with_format("arrow").iter(BATCH):
-                columns = [batch.column(name).to_pylist() for name in names]
+                columns = (values(batch.column(name).combine_chunks()) for name in names)
                 for cells in zip(*columns, strict=True):
                     number += 1
-                    yield number, [as_text(cell) for cell in cells]
+                    yield number, cells

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from pipeline.data.tables.columns import folded
+from pipeline.data.tables.names import folded
 from pipeline.errors import WaznError
 from pipeline.severities import SEVERITIES
 

@@ -1,6 +1,6 @@
 """From what params.yaml calls a source to rows with wazn's own column names."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,15 @@ import pandas as pd
 
 from pipeline.config.source_uri import hub_dataset, kind_of
 from pipeline.data.tables.archives import check_expansion, unpacked
-from pipeline.data.tables.columns import find_columns
+from pipeline.data.tables.columns import Asked, Columns, choose_columns
 from pipeline.data.tables.dataverse import find_file
 from pipeline.data.tables.fetching import Patience, fetch
 from pipeline.data.tables.formats import recognise
 from pipeline.data.tables.hub import open_dataset
-from pipeline.data.tables.readers import Table, open_table
+from pipeline.data.tables.mapping import mapped_batches
+from pipeline.data.tables.names import listed, shown_columns
+from pipeline.data.tables.readers import open_tables
+from pipeline.data.tables.table import Table
 from pipeline.errors import WaznError
 from pipeline.hashes import digest, matches
 from pipeline.paths import SAMPLE
@@ -39,37 +42,51 @@ class Source:
 
     Attributes:
         name: the value of the `source` column.
-        mapped: wazn's column to the table's own.
+        table: where the rows are.
+        columns: which column of the table holds what.
+        asked: wazn's columns, and the table's own names for them if params.yaml gives them.
         origin: identifies the table in `data/raw/sources.json`.
     """
 
     name: str
     table: Table
-    mapped: Mapping[str, str]
+    columns: Columns
+    asked: Asked
     origin: Mapping[str, Any]
+
+    @property
+    def mapped(self) -> dict[str, str]:
+        """Wazn's columns and what each is made of, for messages and provenance."""
+        return self.columns.mapped(self.asked)
 
     def batches(self) -> Iterator[pd.DataFrame]:
         """The rows in batches: `source`, `line` and the keys of `mapped`, all text but `line`.
 
         Raises:
-            WaznError: as `Table.batches`.
+            WaznError: as `Table.batches`; or a cell is no dialogue where one is expected.
         """
-        for batch in self.table.batches(list(dict.fromkeys(self.mapped.values()))):
-            rows = pd.DataFrame({ours: batch[theirs] for ours, theirs in self.mapped.items()})
-            rows.insert(0, "line", batch.index)
-            rows.insert(0, "source", self.name)
-            yield rows.reset_index(drop=True)
+        for batch in mapped_batches(self.table, self.columns, list(self.mapped)):
+            batch.insert(0, "line", batch.index)
+            batch.insert(0, "source", self.name)
+            yield batch.reset_index(drop=True)
 
     def provenance(self, rows: int) -> dict[str, Any]:
         """The entry of the source in `data/raw/sources.json`; `rows` rows were read."""
-        return {**self.origin, "rows": rows, "columns": self.table.columns, "mapped": dict(self.mapped)}
+        given = [name for names in self.columns.parts.values() for name in names]
+        return {
+            **self.origin,
+            "records": self.table.records,
+            "rows": rows,
+            "columns": shown_columns(self.table.columns, [*given, self.columns.messages or ""]),
+            "mapped": self.mapped,
+        }
 
 
 @contextmanager
 def open_source(
     key: str,
     entry: "TableSource",
-    asked: Mapping[str, str | None],
+    asked: Asked,
     optional: Sequence[str],
     limits: Limits,
 ) -> Iterator[Source]:
@@ -78,7 +95,7 @@ def open_source(
     Args:
         key: where the source stands in params.yaml, for messages.
         entry: the source, its hash, file and table.
-        asked: wazn's columns, and the table's own name for each if params.yaml gives it.
+        asked: wazn's columns, and the table's own names for each if params.yaml gives them.
         optional: columns that may be absent where params.yaml does not name them.
         limits: folder, size, patience.
 
@@ -93,14 +110,24 @@ def open_source(
     with ExitStack() as stack:
         if kind_of(entry.source) == "hf":
             table, commit = open_dataset(entry.source, hub_dataset(entry.source))
+            tables = [table]
             origin: dict[str, Any] = {"source": name, "commit": commit}
         else:
             path, origin, member = _file(key, entry, limits)
             origin = {"source": name, **origin, "sha256": digest(path, "sha256")}
-            table, unpacked_member = _table(stack, path, entry, member, limits)
+            known = [
+                name
+                for names in asked.values()
+                for name in ([names] if isinstance(names, str) else names or ())
+            ]
+            tables, unpacked_member = _tables(stack, path, entry, member, limits, known)
             if unpacked_member:
                 origin["file"] = unpacked_member
-        yield Source(name, table, find_columns(table.columns, asked, optional, key, table.name), origin)
+        table, columns = _fitting(
+            tables,
+            lambda table: choose_columns(table.columns, asked, entry.messages, optional, key, table.name),
+        )
+        yield Source(name, table, columns, asked, origin)
 
 
 def _file(key: str, entry: "TableSource", limits: Limits) -> tuple[Path, dict[str, Any], str | None]:
@@ -124,10 +151,15 @@ def _file(key: str, entry: "TableSource", limits: Limits) -> tuple[Path, dict[st
             return path, {}, entry.file
 
 
-def _table(
-    stack: ExitStack, path: Path, entry: "TableSource", wanted: str | None, limits: Limits
-) -> tuple[Table, str]:
-    """The table in a file or in its archive, and the member of the archive that it is."""
+def _tables(
+    stack: ExitStack,
+    path: Path,
+    entry: "TableSource",
+    wanted: str | None,
+    limits: Limits,
+    known: Sequence[str],
+) -> tuple[list[Table], str]:
+    """The tables in a file or in its archive, and the member of the archive that it is."""
     name = str(path) if kind_of(entry.source) in ("path", "sample") else f"{entry.source} ({path.name})"
     file_format = recognise(path, name)
     member = ""
@@ -138,7 +170,28 @@ def _table(
     elif wanted is not None:
         raise WaznError(f"{name}: `file` is set to '{wanted}', but this is no archive; leave `file` out")
     check_expansion(path, name, file_format, limits.max_mb)
-    return open_table(path, name, file_format, entry.table), member
+    return open_tables(path, name, file_format, entry.table, limits.max_mb, known), member
+
+
+def _fitting(tables: Sequence[Table], choose: Callable[[Table], Columns]) -> tuple[Table, Columns]:
+    """The one table that has the columns, and which they are."""
+    if len(tables) == 1:
+        return tables[0], choose(tables[0])
+    fitting = []
+    problems = []
+    for table in tables:
+        try:
+            fitting.append((table, choose(table)))
+        except WaznError as error:
+            problems.append(str(error))
+    if not fitting:
+        raise WaznError(f"none of {len(tables)} tables fits; of the first: {problems[0]}")
+    if len(fitting) > 1:
+        fitting = [(table, columns) for table, columns in fitting if table.records] or fitting
+    if len(fitting) > 1:
+        names = listed([table.name for table, _ in fitting])
+        raise WaznError(f"{len(fitting)} tables have the columns; set `table` to one of: {names}")
+    return fitting[0]
 
 
 def _inside(key: str, name: str, folder: Path) -> Path:
