@@ -16,7 +16,7 @@ from pipeline.data.tables.fetching import Patience, fetch
 from pipeline.data.tables.formats import recognise
 from pipeline.data.tables.hub import open_dataset
 from pipeline.data.tables.mapping import mapped_batches
-from pipeline.data.tables.names import listed, shown_columns
+from pipeline.data.tables.names import listed, shown_columns, shown_names
 from pipeline.data.tables.readers import open_tables
 from pipeline.data.tables.table import Table
 from pipeline.errors import WaznError
@@ -124,9 +124,12 @@ def open_source(
             if unpacked_member:
                 origin["file"] = unpacked_member
         table, columns = _fitting(
+            name,
             tables,
             lambda table: choose_columns(table.columns, asked, entry.messages, optional, key, table.name),
         )
+        if len(tables) > 1:
+            origin["table"] = _titles(tables)[tables.index(table)]
         yield Source(name, table, columns, asked, origin)
 
 
@@ -173,25 +176,31 @@ def _tables(
     return open_tables(path, name, file_format, entry.table, limits.max_mb, known), member
 
 
-def _fitting(tables: Sequence[Table], choose: Callable[[Table], Columns]) -> tuple[Table, Columns]:
-    """The one table that has the columns, and which they are."""
+def _fitting(
+    name: str, tables: Sequence[Table], choose: Callable[[Table], Columns]
+) -> tuple[Table, Columns]:
+    """The one table of a source that has the columns, and which they are."""
     if len(tables) == 1:
         return tables[0], choose(tables[0])
-    fitting = []
+    fitting: dict[int, Columns] = {}
     problems = []
-    for table in tables:
+    for number, table in enumerate(tables):
         try:
-            fitting.append((table, choose(table)))
+            fitting[number] = choose(table)
         except WaznError as error:
             problems.append(str(error))
     if not fitting:
-        raise WaznError(f"none of {len(tables)} tables fits; of the first: {problems[0]}")
-    if len(fitting) > 1:
-        fitting = [(table, columns) for table, columns in fitting if table.records] or fitting
-    if len(fitting) > 1:
-        names = listed([table.name for table, _ in fitting])
-        raise WaznError(f"{len(fitting)} tables have the columns; set `table` to one of: {names}")
-    return fitting[0]
+        raise WaznError(f"{problems[0]}; none of its {len(tables)} tables has the columns")
+    filled = [number for number in fitting if len(fitting) == 1 or tables[number].records]
+    if len(filled) != 1:
+        titles = _titles(tables)
+        there = listed([titles[number] for number in filled or fitting])
+        raise WaznError(f"{name}: {len(fitting)} tables have the columns; set `table` to one of: {there}")
+    return tables[filled[0]], fitting[filled[0]]
+
+
+def _titles(tables: Sequence[Table]) -> list[str]:
+    return shown_names([table.title for table in tables], "table")
 
 
 def _inside(key: str, name: str, folder: Path) -> Path:

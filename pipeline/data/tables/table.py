@@ -35,21 +35,29 @@ class Table:
     Attributes:
         name: what messages call it.
         title: the sheet, table or key that it is, where its file can have several; else "".
-        columns: the names of its columns, each once; a column without a name is left out.
     """
 
     def __init__(self, name: str, kind: str, rows: Rows, title: str = "") -> None:
         self.name, self.title, self._kind, self._rows = name, title, kind, rows
-        self.columns = [column for column in rows.columns if column]
-        for number, column in enumerate(rows.columns, start=1):
-            first = rows.columns.index(column) + 1
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The names of its columns, each once; a column without a name is left out.
+
+        Raises:
+            WaznError: two columns have one name, or none has one.
+        """
+        names = self._rows.columns
+        for number, column in enumerate(names, start=1):
+            first = names.index(column) + 1
             if column and first < number:
                 raise WaznError(
-                    f"{name}: columns {first} and {number} have the same name, each once is expected; "
+                    f"{self.name}: columns {first} and {number} have the same name, each once is expected; "
                     "rename one or, if the first row is no header, add one"
                 )
-        if not self.columns:
-            raise WaznError(f"{name}: no names of columns; expected a header and rows")
+        if not any(names):
+            raise WaznError(f"{self.name}: no names of columns; expected a header and rows")
+        return [column for column in names if column]
 
     @cached_property
     def records(self) -> int:

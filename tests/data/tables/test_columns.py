@@ -1,9 +1,11 @@
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from pipeline.data.tables.columns import USUAL_COLUMNS, find_columns
+from pipeline.data.tables.columns import find_columns
+from pipeline.data.tables.names import USUAL_COLUMNS
 from pipeline.errors import WaznError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "data.md"
@@ -59,13 +61,65 @@ def test_a_specialty_may_be_missing_unless_it_is_named():
 def test_a_column_of_no_usual_name_has_to_be_named():
     text = refused(["رقم", "كلام"], question=None)
     assert "no column known as question; name it in download.pairs.0.question" in text
-    assert text.endswith("the columns are: رقم, كلام")
+    assert text.endswith("the columns are: رقم, column 2")
 
 
-def test_of_many_columns_thirty_are_listed_and_long_names_are_not_shown():
+def test_of_many_columns_thirty_are_listed():
     text = refused([f"c{number}" for number in range(40)], question="q")
-    assert text.endswith("c28, c29 and 10 more")
-    assert "صداع" not in refused(["عندي صداع " * 9], question=None)
+    assert text.endswith("column 29, column 30 and 10 more")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["مريم علي", "0501234567", "عندي صداع", "question"],
+        ["Maryam", "3andi so2al", "urgent", "answer"],
+        ["a@b.example", "عندي\nصداع", "", "السؤال\n"],
+    ],
+)
+def test_where_a_row_stands_in_place_of_the_header_no_cell_is_shown(cells):
+    text = refused(cells, text="المنشور")
+    assert not any(cell in text for cell in cells[:3] if cell)
+    assert text.endswith(f"the columns are: column 1, column 2, column 3, {cells[3].strip()}")
+
+
+UNSEEN = {
+    "decomposed": unicodedata.normalize("NFD", "إجابة الطّبيب"),
+    "direction mark": "\u200fإجابة الطبيب",
+    "embedding": "\u202bإجابة الطبيب\u202c",
+    "no-break space": "إجابة\xa0الطبيب",
+    "two spaces": " إجابة  الطبيب ",
+    "tatweel": "إجـــابة الطبيب",
+    "zero width": "إجا\u200bبة\u200d الطبيب\ufeff",
+    "soft hyphen": "إجا\xadبة الطبيب",
+    "hamza": "اجابه الطبيب",
+    "Persian letters": "إجابة الطبیب",
+    "positional forms": unicodedata.normalize("NFC", "إجابة الطﺒيب"),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN.values(), ids=UNSEEN)
+def test_names_that_look_alike_are_alike(name):
+    assert find(["x", name], answer=None) == {"answer": name}, "usual"
+    assert find(["x", name], question="إجابة الطبيب") == {"question": name}, "given"
+    assert find(["x", "إجابة الطبيب"], question=name) == {"question": "إجابة الطبيب"}, "given so"
+
+
+def test_an_exact_name_goes_before_its_spellings():
+    columns = ["Body", "body", "BODY"]
+    assert find(columns, question="body") == {"question": "body"}
+    text = refused(columns, question="bodY")
+    assert "the names of columns 1 and 2 and 3 differ only in spelling" in text
+    assert "download.pairs.0.question" in text
+
+
+def test_two_spellings_of_a_usual_name_are_not_guessed_at():
+    assert "columns 1 and 2 differ only in spelling" in refused(["Question", "question"], question=None)
+
+
+@pytest.mark.parametrize(("columns", "given"), [(["%", "x"], "؟"), (["", "!"], "؟"), (["x"], " ")])
+def test_names_without_a_letter_are_not_alike(columns, given):
+    assert "no column" in refused(columns, question=given)
 
 
 def test_the_documentation_lists_exactly_the_usual_names():

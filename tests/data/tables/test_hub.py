@@ -28,7 +28,8 @@ from pipeline.config.data import PairSource
 for source in json.load(sys.stdin):
     try:
         entry, limits = PairSource(source=source), Limits(Path(), 1, Patience(1, 0))
-        with open_source("download.pairs.0", entry, {"question": "q", "answer": "a"}, [], limits) as opened:
+        asked = {"question": "q", "answer": "a"} if "chat" not in source else {"question": None, "answer": None}
+        with open_source("download.pairs.0", entry, asked, [], limits) as opened:
             rows = pd.concat(opened.batches())
         print(json.dumps([opened.provenance(len(rows)), rows.to_numpy().tolist()]))
     except WaznError as error:
@@ -97,6 +98,18 @@ def csv_of(split):
     return pd.DataFrame(ROWS[split], columns=["q", "a"]).to_csv(index=False).encode()
 
 
+def chat():
+    turns = [{"role": "user", "content": "صداع"}, {"role": "assistant", "content": "راحة"}]
+    buffer = io.BytesIO()
+    pd.DataFrame({"messages": [turns, turns * 2]}).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+# A text that no output may have, in files that the library cannot read.
+SECRET = "عندي مريم 0501234567"
+DAMAGED = {"csv": f"q,a\n{SECRET},x\n{SECRET},x,y,z\n", "jsonl": f'{{"q": "x"}}\n{{"q": "{SECRET}\n'}
+
+
 def parquet_of(split):
     buffer = io.BytesIO()
     pd.DataFrame(ROWS[split], columns=["q", "a"]).to_parquet(buffer)
@@ -112,6 +125,8 @@ SOURCES = (
     "hf:wazn/csv@nowhere",
     "hf:wazn/unknown@main",
     "hf:wazn/broken@main",
+    "hf:wazn/chat@main",
+    *(f"hf:wazn/damaged{kind}@main" for kind in DAMAGED),
 )
 
 
@@ -128,6 +143,7 @@ def open_elsewhere(sources, folder, port):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert not any(part in done.stdout + done.stderr for part in SECRET.split()[1:])
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -139,6 +155,9 @@ def hub(tmp_path_factory):
         data = {f"{split}-00000-of-00001.parquet": parquet_of(split) for split in ROWS}
         Dataset(server, "wazn/parquet", data)
         Dataset(server, "wazn/script", {"script.py": TRAP, "train.csv": csv_of("train")})
+        Dataset(server, "wazn/chat", {"train.parquet": chat()})
+        for kind, text in DAMAGED.items():
+            Dataset(server, f"wazn/damaged{kind}", {f"train.{kind}": text.encode()})
         server.answers["/api/datasets/wazn/broken/revision/main"] = status(500)
         results = open_elsewhere(SOURCES, tmp_path_factory.mktemp("hub"), server.port)
     return dict(zip(SOURCES, results, strict=True))
@@ -150,6 +169,7 @@ def test_all_splits_follow_each_other_and_the_commit_is_noted(hub):
     assert provenance == {
         "source": source,
         "commit": SHA,
+        "records": 3,
         "rows": 3,
         "columns": ["q", "a"],
         "mapped": {"question": "q", "answer": "a"},
@@ -162,6 +182,18 @@ def test_a_split_is_read_alone(hub):
     assert [row[1:] for row in rows] == [[1, "صداع", "راحة"], [2, "حمى", ""]]
     _, rows = hub["hf:wazn/parquet@main:test"]
     assert [row[1:] for row in rows] == [[1, "سعال", "ماء"]]
+
+
+def test_dialogues_are_read_as_pairs(hub):
+    provenance, rows = hub["hf:wazn/chat@main"]
+    assert [row[1:] for row in rows] == [[1, "صداع", "راحة"], [2, "صداع", "راحة"], [2, "صداع", "راحة"]]
+    assert (provenance["records"], provenance["rows"]) == (2, 3)
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_what_the_library_says_of_a_damaged_file_is_not_shown(hub, kind):
+    """That no other output has the text is checked where the process ends."""
+    assert "could not be fetched" in hub[f"hf:wazn/damaged{kind}@main"]
 
 
 def test_a_missing_split_lists_those_there_are(hub):

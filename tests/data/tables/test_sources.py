@@ -70,6 +70,7 @@ def test_provenance_identifies_the_file_and_says_which_column_is_what(folder):
     assert read("t.csv")[1] == {
         "source": "t.csv",
         "sha256": SHA,
+        "records": 2,
         "rows": 2,
         "columns": ["رقم", "رد الطبيب", "الشكوى"],
         "mapped": NAMED,
@@ -158,14 +159,49 @@ def test_a_member_of_what_is_no_archive_is_refused(folder):
     assert "this is no archive" in refused("t.csv", file="two.csv")
 
 
+def database(path, **tables):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table, (columns, *rows) in tables.items():
+            connection.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+            marks = ", ".join("?" * len(columns))
+            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+
+UNNAMED = {"question": None, "answer": None}
+QA = ("question", "answer")
+
+
 def test_a_table_of_a_database_is_chosen(folder):
-    with closing(sqlite3.connect(folder / "t.db")) as connection, connection:
-        for table, text in (("a", "صداع"), ("b", "حمى")):
-            connection.execute(f"CREATE TABLE {table} (question, answer)")
-            connection.execute(f"INSERT INTO {table} VALUES (?, 'راحة')", [text])
-    asked = {"question": None, "answer": None}
-    assert read("t.db", asked, table="b")[0]["question"].tolist() == ["حمى"]
-    assert "a, b" in refused("t.db", asked)
+    database(folder / "t.db", a=(QA, ("صداع", "راحة")), b=(QA, ("حمى", "ماء")))
+    assert read("t.db", UNNAMED, table="b")[0]["question"].tolist() == ["حمى"]
+    assert "2 tables have the columns; set `table` to one of: a, b" in refused("t.db", UNNAMED)
+
+
+def test_the_one_table_that_has_the_columns_and_rows_is_read(folder):
+    database(folder / "t.db", a=(("id", "x"), (1, 2)), b=(QA, ("حمى", "ماء")), c=(QA,), d=(("question",),))
+    rows, provenance = read("t.db", UNNAMED)
+    assert rows["question"].tolist() == ["حمى"]
+    assert provenance["table"] == "b"
+
+
+def test_where_no_table_has_the_columns_the_first_says_why(folder):
+    database(folder / "t.db", a=(("id", "x"), (1, 2)), b=(("id", "y"), (1, 2)))
+    text = refused("t.db", UNNAMED)
+    assert "none of its 2 tables has the columns" in text
+    assert "no column known as question" in text
+
+
+def test_a_header_below_a_title_is_known_by_the_names_given(folder):
+    table = pd.DataFrame([["رقم الملف", "كلام", "قول"], [1, "صداع", "راحة"]], columns=["تقرير", None, None])
+    table.to_excel(folder / "t.xlsx", index=False)
+    rows, _ = read("t.xlsx", {"question": "كلام", "answer": "قول"})
+    assert rows[["line", "question", "answer"]].values.tolist() == [[2, "صداع", "راحة"]]
+
+
+def test_columns_that_may_be_texts_are_noted_by_their_places(folder):
+    (folder / "t.csv").write_text("مريم علي,0501234567,سؤال,كلام\n1,2,صداع,راحة\n", encoding="utf-8")
+    _, provenance = read("t.csv", {"question": None, "answer": "كلام"})
+    assert provenance["columns"] == ["column 1", "column 2", "سؤال", "كلام"]
 
 
 def test_an_unreadable_file_is_named_without_its_text(folder):
