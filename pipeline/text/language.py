@@ -6,7 +6,6 @@ only they have. Arabic has evidence of its own: its frequent words, the article,
 """
 
 import re
-from collections import Counter
 from pathlib import Path
 
 import yaml
@@ -15,9 +14,14 @@ DATA_FILES = ("language.yaml",)
 
 # Letters that Arabic does not use. Left out are those that an Arabic dialect uses for a sound (پ چ ژ گ ڤ)
 # and those that another keyboard types for an Arabic letter (ک ی ھ ہ).
-_LETTERS = {"Urdu": "ٹڈڑںےۓۂٺ", "Pashto": "ټډړږښځڅڼېۍڃ", "Kurdish": "ڕڵۆێە"}
-_OTHER_LETTER = re.compile(f"[{''.join(_LETTERS.values())}]")
+_LETTERS = {
+    "Urdu": frozenset("ٹڈڑںےۓۂٺ"),
+    "Pashto": frozenset("ټډړږښځڅڼېۍڃ"),
+    "Kurdish": frozenset("ڕڵۆێە"),
+}
+_OTHER_LETTER = re.compile(f"[{''.join(''.join(sorted(letters)) for letters in _LETTERS.values())}]")
 _WORD = re.compile(r"[^\W\d_]+")
+_PERSIAN_LETTER = re.compile("[یکپژچگ]")
 # Marks, stretching and directions within a word; the zero-width non-joiner stands between two words.
 _IGNORED = re.compile("[\u064b-\u065f\u0670\u0640\u200b\u200d-\u200f\u202a-\u202e\u2066-\u2069]")
 # The article, alone or after a particle.
@@ -28,6 +32,8 @@ _ARABIC_KEYBOARD = str.maketrans("يىكھہە", "ییکههه")
 
 # Arabic in Latin letters: digits that stand for letters (3 ع, 7 ح, 2 ء, 5 خ, 9 ص or ق).
 _DIGIT_FOR_LETTER = re.compile(r"(?=\w*[a-z]\w*[a-z])(?:[a-z]+[235679]+\w*|[235679][a-z]\w*)")
+_ADDRESS = re.compile(r"\S+://\S+|www\.\S+|\S+@\S+")
+_DIGIT_WITHIN = re.compile(r"(?=(?:\d*[a-z]){4})[a-z]+[235679]+[a-z]+")
 # A dose, an ordinal, the name of a vitamin or of a virus.
 _NO_LETTER = re.compile(
     r"\d+(?:mg|mcg|ml|kg|gm?s?|cm|mm|iu|units?|st|nd|rd|th|[ap]m|days?|weeks?|months?|years?|yrs?"
@@ -44,8 +50,10 @@ _LISTS = _words()
 _ARABIZI, _ENGLISH = _LISTS.pop("Arabizi"), _LISTS.pop("English")
 _ARABIC = frozenset(word.translate(_ARABIC_KEYBOARD) for word in _LISTS.pop("Arabic"))
 _OTHER = {
-    word.translate(_PERSIAN_KEYBOARD): language for language, words in _LISTS.items() for word in words
+    language: frozenset(word.translate(_PERSIAN_KEYBOARD) for word in words)
+    for language, words in _LISTS.items()
 }
+_ANY_OTHER = frozenset[str]().union(*_OTHER.values())
 
 
 def other_language(text: str) -> str:
@@ -59,14 +67,24 @@ def other_language(text: str) -> str:
     """
     text = _IGNORED.sub("", text)
     words = _WORD.findall(text.translate(_PERSIAN_KEYBOARD))
-    hits = Counter(_OTHER[word] for word in words if word in _OTHER)
-    if _OTHER_LETTER.search(text):
-        for language, letters in _LETTERS.items():
-            hits[language] += sum(not set(letters).isdisjoint(word) for word in words)
-    language, evidence = max(hits.items(), key=lambda item: item[1], default=("", 0))
-    if evidence < 2 or evidence <= sum(map(_looks_arabic, _WORD.findall(text.translate(_ARABIC_KEYBOARD)))):
+    known = [word for word in words if word in _ANY_OTHER]
+    letters = [word for word in words if _OTHER_LETTER.search(word)] if _OTHER_LETTER.search(text) else []
+    # A word as a Persian keyboard types it is half as much evidence, for Arabic is typed on it too.
+    typed = 0.0
+    if _PERSIAN_LETTER.search(text):
+        typed = sum(bool(_PERSIAN_LETTER.search(word)) for word in _WORD.findall(text)) / 2
+    if len(known) + typed <= 1 and not letters:
         return ""
-    return language
+    by_letters = {
+        language: sum(not own.isdisjoint(word) for word in letters) for language, own in _LETTERS.items()
+    }
+    evidence = {
+        language: by_letters.get(language, 0) + sum(word in own for word in known)
+        for language, own in _OTHER.items()
+    }
+    language = max(evidence, key=lambda name: (evidence[name], by_letters.get(name, 0)))
+    arabic = sum(map(_looks_arabic, _WORD.findall(text.translate(_ARABIC_KEYBOARD))))
+    return language if evidence[language] + typed > (arabic if letters else max(arabic, 1)) else ""
 
 
 def is_arabizi(text: str) -> bool:
@@ -75,12 +93,15 @@ def is_arabizi(text: str) -> bool:
     Args:
         text: a text with few or no Arabic letters.
     """
-    words = re.findall(r"[a-z0-9]+", text.lower().replace("'", ""))
-    digits = sum(
-        bool(_DIGIT_FOR_LETTER.fullmatch(word)) and not _NO_LETTER.fullmatch(word) for word in words
-    )
-    evidence = digits + sum(word in _ARABIZI for word in words)
-    return evidence >= 2 and evidence > sum(word in _ENGLISH for word in words)
+    words = re.findall(r"[a-z0-9]+", _ADDRESS.sub(" ", text.lower()).replace("'", ""))
+    digits = [
+        word for word in words if _DIGIT_FOR_LETTER.fullmatch(word) and not _NO_LETTER.fullmatch(word)
+    ]
+    evidence = len(digits) + sum(word in _ARABIZI for word in words)
+    english = sum(word in _ENGLISH for word in words)
+    # A digit within a long word is enough by itself.
+    within = english == 0 and any(_DIGIT_WITHIN.fullmatch(word) for word in digits)
+    return within or (evidence >= 2 and evidence > english)
 
 
 def _looks_arabic(word: str) -> bool:
