@@ -1,18 +1,13 @@
-"""Tables as text: fields between commas, tabs or semicolons."""
+"""Tables as text: fields between commas, semicolons, bars or tabs."""
 
-import csv
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
-from pipeline.errors import WaznError
-
-SEPARATORS = (",", ";", "\t")
-"""The later, the less likely within a text."""
-
-LONGEST_FIELD = 10_000_000
-"""Characters; a longer field is taken for a quotation mark that is never closed."""
+from pipeline.data.tables.dialects import possible_dialects
+from pipeline.data.tables.quotations import Quotations
+from pipeline.data.tables.record_count import count_records
+from pipeline.data.tables.records import LineError, Records
 
 _SAMPLE = 200
 
@@ -20,88 +15,175 @@ _SAMPLE = 200
 class Delimited:
     """A delimited table with a header.
 
+    Where backslashes or spaces beside quotation marks can be read in several ways, the file is read to
+    its end in each of them, and the way that gives every record the header's width is taken.
+
     Attributes:
         columns: names as in the header; "" for a column without a name.
+
+    Raises:
+        WaznError: several ways fit but give other cells, or the header cannot be read.
     """
 
     def __init__(self, path: Path, name: str, encoding: str) -> None:
-        self._path, self._name, self._encoding = path, name, encoding
-        csv.field_size_limit(LONGEST_FIELD)
-        with self._open() as file:
-            self._separator = _separator(file)
-        self.columns = [column.strip() for column in next(self._records(), (0, []))[1]]
+        self._path, self._encoding = path, encoding
+        tables = [
+            _Table(Records(path, name, encoding, dialect), name)
+            for dialect in possible_dialects(path, encoding)
+        ]
+        self._table = tables[0] if len(tables) == 1 else _fitting(tables, name)
+        if self._table.fault:
+            raise self._table.fault
+        self.columns = self._table.columns
 
     def rows(self, indices: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
         """Each row's record number, counted from the header as 1, and its fields at `indices`.
 
-        Records that are blank lines do not count; a short record ends in empty fields.
+        Lines of nothing but spaces do not count. Empty fields at the end of a record may be left out, where
+        others of the file have them.
 
         Raises:
-            WaznError: a record has more fields than the header, or a quotation mark is not closed.
+            WaznError: a record has more or fewer fields than the header, a quotation does not close
+                properly or swallows rows, or a cell is too long; the line is named.
         """
-        width = len(self.columns)
-        records = itertools.islice(self._records(), 1, None)
-        for number, (line, record) in enumerate(records, start=2):
-            if len(record) > width and any(record[width:]):
-                raise WaznError(
-                    f"{self._name}, line {line}: more fields ({len(record)}) than the header ({width}); "
-                    "quote fields that hold the separator"
-                )
-            yield number, [record[index] if index < len(record) else "" for index in indices]
+        return self._table.rows(indices)
 
-    def _open(self) -> TextIO:
-        return self._path.open(encoding=self._encoding, newline="")
-
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """Each record with the number of its last line."""
-        with self._open() as file:
-            lines = _Lines(file)
-            reader = csv.reader(lines, delimiter=self._separator)
-            start = 1
-            while True:
-                try:
-                    record = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error:
-                    raise self._unclosed(start) from None
-                if lines.ended:
-                    # The reader asked for one more line and was given none: it is within quotes.
-                    raise self._unclosed(start)
-                if record:
-                    yield reader.line_num, record
-                start = reader.line_num + 1
-
-    def _unclosed(self, line: int) -> WaznError:
-        return WaznError(f"{self._name}, line {line}: a quotation mark that opens here is never closed")
+    def records(self) -> int:
+        """The number of records below the header, counted by line ends and quotation marks alone."""
+        count = count_records(self._path, self._encoding, self._table.records.dialect)
+        return max(0, count - 1)  # a table of blank lines has no header either
 
 
-class _Lines:
-    """The lines of a file, and whether more were asked for than there are."""
+class _Table:
+    """A table in one dialect."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-        self.ended = False
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
+    def __init__(self, records: Records, name: str) -> None:
+        self.records, self._name = records, name
+        self.fault: LineError | None = None
         try:
-            return next(self._lines)
-        except StopIteration:
-            self.ended = True
-            raise
+            header = next(iter(records), (0, [""], []))[1]
+        except LineError as error:
+            self.fault, header = error, [""]
+        self.columns = [column.strip() for column in header]
+
+    def rows(self, indices: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
+        if self.fault:
+            raise self.fault
+        width = len(self.columns)
+        widths = _Widths(self.columns, self._name)
+        quotations = self._quotations(widths.named)
+        for number, (line, record, lines) in enumerate(itertools.islice(self.records, 1, None), start=2):
+            if len(lines) > 1:
+                quotations.add(line, lines)
+            if len(record) != width:
+                record = widths.fitted(line, record)  # noqa: PLW2901
+            elif not record[-1]:
+                widths.add(record)
+            yield number, [record[index] for index in indices]
+        # Both need to have seen the whole file.
+        widths.check()
+        quotations.check(self._name)
+
+    def survey(self) -> tuple[float, int]:
+        """The line of the first fault, infinity for none, and a hash of all cells, escapes resolved."""
+        digest = 0
+        try:
+            for _, cells in self.rows(range(len(self.columns))):
+                digest = hash((digest, *self.resolved(cells)))
+        except LineError as error:
+            return error.line, 0
+        return float("inf"), digest
+
+    def resolved(self, cells: Sequence[str]) -> Sequence[str]:
+        """The cells with their backslashes resolved, also where the dialect takes them for text."""
+        dialect = self.records.dialect
+        return cells if dialect.backslash else [dialect.unescape(dialect.escape(cell)) for cell in cells]
+
+    def _quotations(self, width: int) -> Quotations:
+        first = itertools.islice(self.records, 1, _SAMPLE)
+        try:
+            sample = [(record, lines[0]) for _, record, lines in first if len(lines) == 1]
+        except LineError:
+            sample = []  # `rows` comes to it
+        return Quotations(self.records.dialect, width, sample)
 
 
-def _separator(file: TextIO) -> str:
-    """The separator by which most of the first records are as wide as the header."""
-    lines = list(itertools.islice(file, _SAMPLE))
-    best = (0.0, 0, 0)
-    for likelihood, separator in enumerate(SEPARATORS):
-        widths = [len(record) for record in csv.reader(lines, delimiter=separator) if record]
-        width = widths[0] if widths else 0
-        if width > 1:
-            share = widths.count(width) / len(widths)
-            best = max(best, (share, width, likelihood))
-    return SEPARATORS[best[2]]
+class _Widths:
+    """Judges records that have more or fewer fields than the header.
+
+    Attributes:
+        named: the header's fields without nameless ones at its end.
+    """
+
+    def __init__(self, columns: Sequence[str], name: str) -> None:
+        self._name, self._width = name, len(columns)
+        self.named = max((number for number, column in enumerate(columns, start=1) if column), default=0)
+        self._fewest = self._width
+        self._short: dict[int, int] = {}
+
+    def add(self, record: Sequence[str]) -> None:
+        """Take note of a record as wide as the header whose last field is empty."""
+        filled = max((number for number, cell in enumerate(record, start=1) if cell), default=0)
+        self._fewest = min(self._fewest, filled)
+
+    def fitted(self, line: int, record: Sequence[str]) -> list[str]:
+        """The record of line `line` as wide as the header.
+
+        Raises:
+            LineError: it has more fields, not all of them empty.
+        """
+        fields, width = len(record), self._width
+        if fields > width and any(record[width:]):
+            raise LineError(
+                self._name,
+                line,
+                f"more fields ({fields}) than the header ({width}); quote fields that hold the separator",
+            )
+        if fields < self.named:
+            self._short.setdefault(fields, line)
+        return [*record[:width], *[""] * (width - fields)]
+
+    def check(self) -> None:
+        """Refuse records with too few fields, unless others have empty fields in place of those.
+
+        A record of one field is always refused: it is most likely a line of a text.
+
+        Raises:
+            LineError: there is one; the first is named.
+        """
+        refused = [(line, n) for n, line in self._short.items() if n < max(2, self._fewest)]
+        if refused:
+            line, fields = min(refused)
+            raise LineError(
+                self._name,
+                line,
+                f"fewer fields ({fields}) than the header ({self.named}); a text of several lines must "
+                "stand in quotation marks, and an empty field still needs its separator",
+            )
+
+
+def _fitting(tables: Sequence[_Table], name: str) -> _Table:
+    """The table whose dialect fits the file, or whose first fault comes last."""
+    surveys = [table.survey() for table in tables]
+    best = max(range(len(tables)), key=lambda number: (surveys[number][0], -number))
+    if surveys[best][0] < float("inf"):
+        return tables[best]
+    fitting = [
+        number
+        for number, table in enumerate(tables)
+        if table.records.dialect.spaces == tables[best].records.dialect.spaces
+        and surveys[number][0] == float("inf")
+    ]
+    if len({surveys[number][1] for number in fitting}) > 1:
+        one, other = (tables[number] for number in fitting)
+        pairs = zip(one.records, other.records, strict=False)
+        line = next((a[0] for a, b in pairs if one.resolved(a[1]) != other.resolved(b[1])), 1)
+        raise LineError(
+            name,
+            line,
+            "a backslash stands before a quotation mark, a separator or a line end, and the file can be "
+            "read both as if it had a meaning there and as if not; save it with doubled quotation marks "
+            "and no backslashes",
+        )
+    # With the backslashes resolved if that fits too.
+    return tables[fitting[-1]]

@@ -1,0 +1,119 @@
+"""Whether a quotation over several lines is one text, or a stray mark that swallowed rows.
+
+A stray mark at the start of a field makes the reader go on to the next mark that stands at the end of a
+field, and the rows between become one cell. What is left has as many fields as the header, so nothing
+else would tell. But read as rows, all of its lines have the header's width too, which the lines of a text
+seldom have: the separator would have to stand in each of them equally often.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+
+from pipeline.data.tables.records import Dialect, LineError
+
+_MANY = 6
+_MOST = 0.9
+_UNUSUAL = 0.02
+
+
+class Quotations:
+    """Judges the records of one file that take up several lines.
+
+    Args:
+        dialect: how the file is written.
+        width: fields of the header that have a name, without nameless ones at its end.
+        sample: some records of the file on one line each, and these lines, to know what is usual in it.
+    """
+
+    def __init__(self, dialect: Dialect, width: int, sample: Sequence[tuple[list[str], str]]) -> None:
+        self._dialect, self._width = dialect, width
+        rows = [record[:width] for record, _ in sample]
+        often = _UNUSUAL * len(rows)
+        self._spaced = sum(any(cell.startswith(" ") for cell in row[1:]) for row in rows) > often
+        self._gaps = sum(not all(row) for row in rows) > often
+        self._all_quoted = bool(sample) and all(_quoted(line) for _, line in sample)
+        self._texts: Counter[int] = Counter()
+        self._lines = self._like = 0
+        self._suspects: dict[int, list[int]] = {}
+
+    def add(self, first: int, lines: Sequence[str]) -> None:
+        """Take note of a record that begins in line `first` and takes up `lines`."""
+        if self._width < 2:
+            return
+        if self._dialect.backslash:
+            lines = [self._dialect.escape(line) for line in lines]
+        separator, spaced, least = self._dialect.separator, f"{self._dialect.separator} ", self._width - 1
+        filled = wide = like = 0
+        for line in lines:
+            marks = line.count(separator)
+            filled += marks > 0 or not line.isspace()
+            if marks >= least:
+                wide += 1
+                like += marks == least and (self._spaced or spaced not in line)
+        if _nearly_all(wide, filled) and self._row_like(lines, first):
+            return
+        self._texts[filled] += 1
+        # The first or the last line holds the other fields, so it looks like a row in any case.
+        self._lines += filled - 1
+        self._like += max(0, like - 1)
+
+    def _row_like(self, lines: Sequence[str], first: int) -> bool:
+        """Whether the lines of a record look like rows without the mark that opens the quotation."""
+        opened = next((n for n, line in enumerate(lines) if self._dialect.opening(line) >= 0), None)
+        if opened is None:
+            return False  # a line end after a backslash
+        within = list(lines[opened:])
+        mark = self._dialect.opening(within[0])
+        within[0] = within[0][:mark] + within[0][mark + 1 :]
+        rows = [row for row in csv.reader(within, delimiter=self._dialect.separator) if row]
+        wide = [row for row in rows if self._fits(row)]
+        usual = sum(map(self._usual, wide))
+        if not _nearly_all(len(wide), len(rows)) or 2 * usual <= len(rows):
+            return False
+        if self._all_quoted and _quoted("".join(lines)):
+            return False
+        self._suspects.setdefault(len(rows), []).append(first + opened)
+        return True
+
+    def check(self, name: str) -> None:
+        """Refuse the file if a record must be taken for several rows.
+
+        Where many texts of the file have several lines, some look like rows by chance. They pass if there
+        are no more of them than the share of such lines in all other texts lets expect.
+
+        Raises:
+            LineError: there is one; the first is named.
+        """
+        share = self._like / max(1, self._lines)
+        refused = [
+            lines[0]
+            for size, lines in self._suspects.items()
+            if len(lines) > 2 * self._texts[size] * share ** (size - 1)
+        ]
+        if refused:
+            raise LineError(
+                name,
+                min(refused),
+                "a quotation opens here and closes in a later line, but each of these lines looks like a "
+                'row of its own; delete the mark or double it (""), or, if it is one text, save the file '
+                "with every field in quotation marks",
+            )
+
+    def _fits(self, row: Sequence[str]) -> bool:
+        return len(row) >= self._width and not any(row[self._width :])
+
+    def _usual(self, row: Sequence[str]) -> bool:
+        """Whether a row has neither a gap nor a space after the separator, unless the file's rows do."""
+        cells = row[: self._width]
+        spaced = any(cell.startswith(" ") for cell in cells[1:])
+        return (self._spaced or not spaced) and (self._gaps or all(cells))
+
+
+def _nearly_all(part: int, whole: int) -> bool:
+    return part == whole or (whole >= _MANY and part >= _MOST * whole)
+
+
+def _quoted(line: str) -> bool:
+    text = line.strip()
+    return len(text) > 1 and text[0] == text[-1] == '"'
