@@ -28,7 +28,8 @@ from pipeline.config.data import PairSource
 for source in json.load(sys.stdin):
     try:
         entry, limits = PairSource(source=source), Limits(Path(), 1, Patience(1, 0))
-        asked = {"question": "q", "answer": "a"} if "chat" not in source else {"question": None, "answer": None}
+        named = None if "chat" in source else "q", None if "chat" in source else "a"
+        asked = dict(zip(["question", "answer"], named))
         with open_source("download.pairs.0", entry, asked, [], limits) as opened:
             rows = pd.concat(opened.batches())
         print(json.dumps([opened.provenance(len(rows)), rows.to_numpy().tolist()]))
