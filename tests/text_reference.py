@@ -59,7 +59,12 @@ def once(text, rules):
         text = text.replace("٪", "%").replace("٫", ".").replace("٬", ",")
     gone = "".join(CLASSES[rule] for rule in CLASSES if rules[rule])
     if gone:
-        text = re.sub(f"[{gone}]+", lambda run: instead(run, re.compile(f"[{gone}]")), text)
+        done, last = "", 0
+        for run in re.finditer(f"[{gone}]+", text):
+            done += text[last : run.start()]
+            done += instead(run, re.compile(f"[{gone}]"), done)
+            last = run.end()
+        text = done + text[last:]
     if rules["whitespace"]:
         text = " ".join(text.split())
     if rules["punctuation"]:
@@ -113,7 +118,7 @@ def numeric(character):
     return character.isnumeric() and not character.isalpha()
 
 
-def instead(run, gone):
+def instead(run, gone, done):
     before, after = run.string[: run.start()][-1:], run.string[run.end() :][:1]
     second = run.string[: run.start()][-2:-1]
     second = "" if gone.match(second) else second
@@ -136,11 +141,8 @@ def instead(run, gone):
         decimal = (numeric(before) and after in points) or (numeric(after) and before in points)
         if (word_before and word_after) or decimal:
             return " "
-    if INVISIBLE.search(run[0]) and arabic_before and arabic_after:
-        word = gone.sub("", run.string[max(run.start() - 20, 0) : run.start()])
-        if AFTER_NEGATION.search(MARK.sub("", word)):
-            return " "
-    return ""
+    invisible = INVISIBLE.search(run[0]) and arabic_before and word_after
+    return " " if invisible and AFTER_NEGATION.search(MARK.sub("", done)) else ""
 
 
 def mark(run):

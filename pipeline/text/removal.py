@@ -38,7 +38,7 @@ _NEGATIONS = frozenset(
         *("مافي", "مافيه", "مافيش", "مفيش", "ماكو"),
     ]
 )
-_LONGEST_SEARCH = 20  # code points in which a word of negation, with its marks, has room
+_LONGEST_NEGATION = 1 + max(map(len, _NEGATIONS))
 _NOTHING = 0  # the code that stands for the end of a text
 _SPACE, _DASH = ord(" "), ord("-")
 _WORD = LETTER | NUMERIC
@@ -121,7 +121,8 @@ class _Runs:
         for step in range(1, steps):
             inside &= ~self._limits[np.maximum(self.starts - step, 0)]
         found = np.where(inside, self._values[np.maximum(self.starts - steps, 0)], _NOTHING)
-        return np.where(found == DROP, _NOTHING, found)
+        back: np.ndarray = np.where(found == DROP, _NOTHING, found)
+        return back
 
     def dashes(self) -> np.ndarray:
         """Whether a run is a dash, (n,): tatweel that stretches no letter and has no dash beside it."""
@@ -136,12 +137,14 @@ class _Runs:
         number_after = self._after & NUMERIC > 0
         stretched = (arabic | (self._part_before & _MARK > 0)) & ~number_after
         joined = (arabic & (article | alone)) | (self._after & ARABIC > 0)
-        return tatweel & ~stretched & ~joined & ((self._part_before | self._part_after) & _LINE == 0)
+        dash_beside = (self._part_before | self._part_after) & _LINE > 0
+        dash: np.ndarray = tatweel & ~stretched & ~joined & ~dash_beside
+        return dash
 
     def spaces(self) -> np.ndarray:
         """Whether a run that is no dash parts what stands around it, (n,)."""
         number_before, number_after = self._before & NUMERIC > 0, self._after & NUMERIC > 0
-        parted = number_before & number_after
+        parted: np.ndarray = number_before & number_after
         tatweel = self._dropped & _TATWEEL > 0
         if tatweel.any():
             stretched = (self._before & ARABIC > 0) | (self._part_before & _MARK > 0)
@@ -153,20 +156,25 @@ class _Runs:
                 number_after & (self._part_before & _POINT > 0)
             )
             parted |= (self._dropped & _SEPARATING > 0) & (words | decimal)
-            letters = self._before & self._after & ARABIC > 0
-            for run in np.flatnonzero(invisible & letters & ~parted).tolist():
-                parted[run] = self._after_negation(int(self.starts[run]))
+            word = (self._before & ARABIC > 0) & (self._after & _WORD > 0)
+            for run in np.flatnonzero(invisible & word & ~parted).tolist():
+                parted[run] = self._after_negation(run, parted)
         return parted
 
-    def _after_negation(self, end: int) -> bool:
-        """Whether the word before `end` is one of negation, also with و or ف before it."""
+    def _after_negation(self, run: int, parted: np.ndarray) -> bool:
+        """Whether the word before a run is one of negation, also with و or ف before it."""
         word = ""
-        for at in range(end - 1, max(end - _LONGEST_SEARCH, 0) - 1, -1):
+        at = int(self.starts[run])
+        while not self._limits[at] and len(word) <= _LONGEST_NEGATION:
+            at -= 1
             code = int(self._values[at])
-            if KINDS[code] & ARABIC:
+            if code == DROP:
+                run -= 1
+                if parted[run]:
+                    break
+                at = int(self.starts[run])
+            elif KINDS[code] & ARABIC:
                 word = chr(code) + word
-            elif code != DROP and not _PARTS[code] & _MARK:
-                break
-            if self._limits[at]:
+            elif not _PARTS[code] & _MARK:
                 break
         return word in _NEGATIONS or (word[:1] in ("و", "ف") and word[1:] in _NEGATIONS)

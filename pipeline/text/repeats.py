@@ -119,7 +119,8 @@ class _Runs:
     def _code(self, at: np.ndarray) -> np.ndarray:
         """The code points at `at` (n,), 0 outside the text."""
         inside = (self.first <= at) & (at < self.end)
-        return np.where(inside, self.values[np.clip(at, 0, len(self.values) - 1)], 0)
+        codes: np.ndarray = np.where(inside, self.values[np.clip(at, 0, len(self.values) - 1)], 0)
+        return codes
 
     def beside_numbers(self) -> np.ndarray:
         """Whether one of the marks alone would be a sign of the number beside it, (n,) boolean."""
@@ -132,16 +133,17 @@ class _Runs:
             at = at + spaces
         before, after = KINDS[self._code(self.starts - 1)], KINDS[self._code(at)]
         signs = _SIGNS[marks]
-        return ((signs & _BEFORE_DIGITS > 0) & (after & DIGIT > 0)) | (
+        beside: np.ndarray = ((signs & _BEFORE_DIGITS > 0) & (after & DIGIT > 0)) | (
             (signs & _AFTER_DIGITS > 0) & (before & DIGIT > 0)
         )
+        return beside
 
     def letters_kept(self) -> np.ndarray:
         """How many letters stay of runs of three or more, (n,)."""
         word = LETTER | COMPOSING
         before = KINDS[self._code(self.starts - 1)] & word
         after = KINDS[self._code(self.starts + self.lengths)] & word
-        kept = 1 + ((before == 0) & (after == 0)).astype(np.int64)
+        kept: np.ndarray = 1 + ((before == 0) & (after == 0)).astype(np.int64)
         letters = self.values[self.starts]
         inside = (after > 0) & ((letters == _MIM) | (letters == _LAM) | (letters == _TA))
         for run in np.flatnonzero(inside).tolist():
