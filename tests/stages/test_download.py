@@ -132,6 +132,7 @@ def test_it_is_said_where_the_rows_came_from(downloaded):
     assert found["pairs"][1] == {
         "source": "second.jsonl",
         "sha256": hashlib.sha256(Path("data/own/second.jsonl").read_bytes()).hexdigest(),
+        "records": 2,
         "rows": 2,
         "columns": ["q_body", "a_body", "note"],
         "mapped": {"question": "q_body", "answer": "a_body"},
