@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.data.tables.dialects import possible_dialects
@@ -81,8 +82,9 @@ class _Table:
                 widths.add(record)
             yield number, [record[index] for index in indices]
         # Both need to have seen the whole file.
-        widths.check()
-        quotations.check(self._name)
+        faults = [fault for fault in (widths.fault(), quotations.fault(self._name)) if fault]
+        if faults:
+            raise min(faults, key=lambda fault: fault.line)
 
     def survey(self) -> tuple[float, int]:
         """The line of the first fault, infinity for none, and a hash of all cells, escapes resolved."""
@@ -100,11 +102,10 @@ class _Table:
         return cells if dialect.backslash else [dialect.unescape(dialect.escape(cell)) for cell in cells]
 
     def _quotations(self, width: int) -> Quotations:
-        first = itertools.islice(self.records, 1, _SAMPLE)
-        try:
-            sample = [(record, lines[0]) for _, record, lines in first if len(lines) == 1]
-        except LineError:
-            sample = []  # `rows` comes to it
+        sample: list[tuple[list[str], str]] = []
+        with suppress(LineError):  # `rows` comes to it
+            for _, record, lines in itertools.islice(self.records, _SAMPLE):
+                sample.append((record, "".join(lines)))
         return Quotations(self.records.dialect, width, sample)
 
 
@@ -143,23 +144,21 @@ class _Widths:
             self._short.setdefault(fields, line)
         return [*record[:width], *[""] * (width - fields)]
 
-    def check(self) -> None:
-        """Refuse records with too few fields, unless others have empty fields in place of those.
+    def fault(self) -> LineError | None:
+        """What is wrong with records of too few fields, unless others have empty fields in place of those.
 
         A record of one field is always refused: it is most likely a line of a text.
-
-        Raises:
-            LineError: there is one; the first is named.
         """
         refused = [(line, n) for n, line in self._short.items() if n < max(2, self._fewest)]
-        if refused:
-            line, fields = min(refused)
-            raise LineError(
-                self._name,
-                line,
-                f"fewer fields ({fields}) than the header ({self.named}); a text of several lines must "
-                "stand in quotation marks, and an empty field still needs its separator",
-            )
+        if not refused:
+            return None
+        line, fields = min(refused)
+        return LineError(
+            self._name,
+            line,
+            f"fewer fields ({fields}) than the header ({self.named}); a text of several lines must stand "
+            "in quotation marks, and an empty field still needs its separator",
+        )
 
 
 def _fitting(tables: Sequence[_Table], name: str) -> _Table:

@@ -23,16 +23,16 @@ class Quotations:
     Args:
         dialect: how the file is written.
         width: fields of the header that have a name, without nameless ones at its end.
-        sample: some records of the file on one line each, and these lines, to know what is usual in it.
+        sample: the first records, header included, and how each is written, to know what is usual.
     """
 
     def __init__(self, dialect: Dialect, width: int, sample: Sequence[tuple[list[str], str]]) -> None:
         self._dialect, self._width = dialect, width
-        rows = [record[:width] for record, _ in sample]
+        rows = [record[:width] for record, _ in sample[1:]]
         often = _UNUSUAL * len(rows)
         self._spaced = sum(any(cell.startswith(" ") for cell in row[1:]) for row in rows) > often
-        self._gaps = sum(not all(row) for row in rows) > often
-        self._all_quoted = bool(sample) and all(_quoted(line) for _, line in sample)
+        self._gaps = sum(not all(map(str.strip, row)) for row in rows) > often
+        self._all_quoted = bool(sample) and all(_quoted(text) for _, text in sample)
         self._texts: Counter[int] = Counter()
         self._lines = self._like = 0
         self._suspects: dict[int, list[int]] = {}
@@ -76,14 +76,11 @@ class Quotations:
         self._suspects.setdefault(len(rows), []).append(first + opened)
         return True
 
-    def check(self, name: str) -> None:
-        """Refuse the file if a record must be taken for several rows.
+    def fault(self, name: str) -> LineError | None:
+        """What is wrong if a record must be taken for several rows; the first is named.
 
         Where many texts of the file have several lines, some look like rows by chance. They pass if there
         are no more of them than the share of such lines in all other texts lets expect.
-
-        Raises:
-            LineError: there is one; the first is named.
         """
         share = self._like / max(1, self._lines)
         refused = [
@@ -91,14 +88,15 @@ class Quotations:
             for size, lines in self._suspects.items()
             if len(lines) > 2 * self._texts[size] * share ** (size - 1)
         ]
-        if refused:
-            raise LineError(
-                name,
-                min(refused),
-                "a quotation opens here and closes in a later line, but each of these lines looks like a "
-                'row of its own; delete the mark or double it (""), or, if it is one text, save the file '
-                "with every field in quotation marks",
-            )
+        if not refused:
+            return None
+        return LineError(
+            name,
+            min(refused),
+            "a quotation opens here and closes in a later line, but each of these lines looks like a row "
+            'of its own; delete the mark or double it (""), or, if it is one text, save the file with every '
+            "field in quotation marks",
+        )
 
     def _fits(self, row: Sequence[str]) -> bool:
         return len(row) >= self._width and not any(row[self._width :])
@@ -107,13 +105,13 @@ class Quotations:
         """Whether a row has neither a gap nor a space after the separator, unless the file's rows do."""
         cells = row[: self._width]
         spaced = any(cell.startswith(" ") for cell in cells[1:])
-        return (self._spaced or not spaced) and (self._gaps or all(cells))
+        return (self._spaced or not spaced) and (self._gaps or all(map(str.strip, cells)))
 
 
 def _nearly_all(part: int, whole: int) -> bool:
     return part == whole or (whole >= _MANY and part >= _MOST * whole)
 
 
-def _quoted(line: str) -> bool:
-    text = line.strip()
+def _quoted(text: str) -> bool:
+    text = text.strip()
     return len(text) > 1 and text[0] == text[-1] == '"'

@@ -148,6 +148,8 @@ class Records:
     def _fault(self, start: int, lines: "_Lines") -> LineError:
         line, inside = start, False
         for number, taken in enumerate(lines.taken, start=start):
+            if inside and '"' not in taken:
+                continue
             text = self.dialect.escape(taken) if self.dialect.backslash else taken
             text = f'"{text}' if inside else text
             if not inside or self.dialect.closes(text):
