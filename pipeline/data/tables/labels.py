@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from pipeline.data.tables.names import folded
+from pipeline.data.tables.names import folded, looks_like_a_name
 from pipeline.errors import WaznError
 from pipeline.severities import SEVERITIES
 
@@ -126,7 +126,10 @@ class Labels:
         shown = [
             self._spelling[key]
             for key, rows in sorted(self._rows.items())
-            if key and rows > 1 and len(self._spelling[key]) <= _LONGEST_SHOWN
+            if key
+            and rows > 1
+            and len(self._spelling[key]) <= _LONGEST_SHOWN
+            and looks_like_a_name(self._spelling[key])
         ]
         hidden = len([key for key in self._rows if key]) - len(shown)
         empty = ["empty cells"] if "" in self._rows else []

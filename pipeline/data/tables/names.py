@@ -56,6 +56,7 @@ _OTHER_COLUMNS = (
     *("رقم", "الرقم", "التاريخ", "العمر", "الجنس", "العنوان", "الاسم", "ملاحظات", "المصدر", "المدينة"),
 )
 _ALIKE = str.maketrans("أإآٱىةیک٠١٢٣٤٥٦٧٨٩", "اااايهيك0123456789")
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{,29}", re.IGNORECASE | re.ASCII)
 _DATE = re.compile(r"(?<!\d)(?:19|20)\d{6}(?!\d)")
 _MOST_SHOWN = 30
 _LONGEST, _MOST_WORDS, _MOST_DIGITS = 60, 4, 8
@@ -94,9 +95,11 @@ def shown_names(names: Sequence[str], kind: str) -> list[str]:
 
     Args:
         names: of all of them, in their order.
-        kind: what they are, such as "sheet".
+        kind: what they are, such as "sheet"; a "key" of JSON, which may be a person, is shown only if it
+            is an identifier in Latin letters.
     """
-    return [name if _short(name) else f"{kind} {number}" for number, name in enumerate(names, start=1)]
+    shows = _IDENTIFIER.fullmatch if kind == "key" else looks_like_a_name
+    return [name if shows(name) else f"{kind} {number}" for number, name in enumerate(names, start=1)]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -105,7 +108,7 @@ def listed(names: Sequence[str]) -> str:
     return (", ".join(names[:_MOST_SHOWN]) or "none") + more
 
 
-def _short(name: str) -> bool:
+def looks_like_a_name(name: str) -> bool:
     """Whether it looks like a name: a few words in one line, no e-mail address, no number of a person."""
     return (
         0 < len(name) <= _LONGEST

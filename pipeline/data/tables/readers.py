@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.data.tables.delimited import Delimited
 from pipeline.data.tables.formats import Format, recognise
@@ -66,7 +67,7 @@ def open_table(path: Path, name: str, file_format: Format | None = None, table: 
     """
     tables = open_tables(path, name, file_format, table)
     if len(tables) > 1:
-        titles = listed(shown_names([each.title for each in tables], "table"))
+        titles = listed([each.title for each in tables])
         raise WaznError(f"{name}: has {len(tables)} tables; set `table` to one of: {titles}")
     return tables[0]
 
@@ -82,9 +83,11 @@ def _json(path: Path, name: str, encoding: str, table: str | None) -> list[Table
     lists = json_lists(path, name, encoding)
     if "" in lists and len(lists) == 1:
         return [_only(name, "a list in JSON", JsonList(name, lists[""]), table)]
-    keys = _meant(name, list(lists), table, "key")
-    names = _names(name, list(lists), "key")
-    return [Table(names[key], "JSON", JsonList(names[key], lists[key]), key) for key in keys]
+    called = _called(name, list(lists), "key")
+    return [
+        Table(called[key].name, "JSON", JsonList(called[key].name, lists[key]), called[key].title)
+        for key in _meant(name, list(lists), table, "key")
+    ]
 
 
 def _workbook(path: Path, name: str, table: str | None, max_mb: int, known: Iterable[str]) -> list[Table]:
@@ -96,24 +99,40 @@ def _workbook(path: Path, name: str, table: str | None, max_mb: int, known: Iter
     if not seen and table is None:
         titles = listed(shown_names(list(found), "sheet"))
         raise WaznError(f"{name}: every sheet with cells is hidden; set `table` to one of: {titles}")
-    meant = _meant(name, list(found), table, "sheet") if table is not None else seen
-    names = _names(name, list(found), "sheet")
-    return [Table(names[title], "XLSX", found[title].named(names[title]), title) for title in meant]
+    called = _called(name, list(found), "sheet")
+    return [
+        Table(called[title].name, "XLSX", found[title].named(called[title].name), called[title].title)
+        for title in (_meant(name, list(found), table, "sheet") if table is not None else seen)
+    ]
 
 
 def _sqlite(path: Path, name: str, table: str | None, max_mb: int) -> list[Table]:
     found = sqlite_tables(path)
     if not found:
         raise WaznError(f"{name}: an SQLite file without a table; expected one")
-    titles = _meant(name, found, table, "table")
-    names = _names(name, found, "table")
-    return [Table(names[title], "SQLite", Sqlite(path, name, title, max_mb), title) for title in titles]
+    called = _called(name, found, "table")
+    return [
+        Table(
+            called[title].name,
+            "SQLite",
+            Sqlite(path, called[title].name, title, max_mb),
+            called[title].title,
+        )
+        for title in _meant(name, found, table, "table")
+    ]
 
 
-def _names(name: str, titles: list[str], kind: str) -> dict[str, str]:
-    """What messages call each table of a file."""
-    shown = zip(titles, shown_names(titles, kind), strict=True)
-    return {title: f"{name}, {kind} '{each}'" if len(titles) > 1 else name for title, each in shown}
+class _Called(NamedTuple):
+    """What messages call a table: with its file, and alone."""
+
+    name: str
+    title: str
+
+
+def _called(name: str, titles: list[str], kind: str) -> dict[str, _Called]:
+    shown = shown_names(titles, kind)
+    names = [f"{name}, {kind} '{each}'" if len(titles) > 1 else name for each in shown]
+    return dict(zip(titles, map(_Called, names, shown), strict=True))
 
 
 def _meant(name: str, titles: list[str], wanted: str | None, kind: str) -> list[str]:

@@ -16,7 +16,7 @@ from pipeline.data.tables.fetching import Patience, fetch
 from pipeline.data.tables.formats import recognise
 from pipeline.data.tables.hub import open_dataset
 from pipeline.data.tables.mapping import mapped_batches
-from pipeline.data.tables.names import listed, shown_columns, shown_names
+from pipeline.data.tables.names import listed, shown_columns
 from pipeline.data.tables.readers import open_tables
 from pipeline.data.tables.table import Table
 from pipeline.errors import WaznError
@@ -129,7 +129,7 @@ def open_source(
             lambda table: choose_columns(table.columns, asked, entry.messages, optional, key, table.name),
         )
         if len(tables) > 1:
-            origin["table"] = _titles(tables)[tables.index(table)]
+            origin["table"] = table.title
         yield Source(name, table, columns, asked, origin)
 
 
@@ -193,14 +193,9 @@ def _fitting(
         raise WaznError(f"{problems[0]}; none of its {len(tables)} tables has the columns")
     filled = [number for number in fitting if len(fitting) == 1 or tables[number].records]
     if len(filled) != 1:
-        titles = _titles(tables)
-        there = listed([titles[number] for number in filled or fitting])
+        there = listed([tables[number].title for number in filled or fitting])
         raise WaznError(f"{name}: {len(fitting)} tables have the columns; set `table` to one of: {there}")
     return tables[filled[0]], fitting[filled[0]]
-
-
-def _titles(tables: Sequence[Table]) -> list[str]:
-    return shown_names([table.title for table in tables], "table")
 
 
 def _inside(key: str, name: str, folder: Path) -> Path:

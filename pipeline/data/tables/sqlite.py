@@ -5,6 +5,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,9 +25,13 @@ class Sqlite:
     def __init__(self, path: Path, name: str, table: str, max_mb: int) -> None:
         self._path, self._name, self._max_mb = path, name, max_mb
         self._table = _quoted(table)
-        with _connected(path) as connection:
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The names of the columns, which a view of what is gone has not."""
+        with _connected(self._path) as connection:
             cursor = connection.execute(f"SELECT * FROM {self._table} LIMIT 0")
-            self.columns = [column[0] for column in cursor.description]
+            return [column[0] for column in cursor.description]
 
     def records(self) -> int:
         """The number of rows that SQLite counts."""

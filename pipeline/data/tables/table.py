@@ -16,9 +16,12 @@ _MOST_CHARACTERS = 1 << 25
 
 
 class Rows(Protocol):
-    """What a format gives: the names of its columns, its rows, and how many there are."""
+    """What a format gives: its columns, its rows, and how many there are."""
 
-    columns: list[str]
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns; "" for a column without one."""
+        ...
 
     def records(self) -> int:
         """The number of records, counted in another way than `rows` reads them."""
@@ -34,7 +37,7 @@ class Table:
 
     Attributes:
         name: what messages call it.
-        title: the sheet, table or key that it is, where its file can have several; else "".
+        title: what they call the sheet, table or key that it is in its file; "" where a file has one.
     """
 
     def __init__(self, name: str, kind: str, rows: Rows, title: str = "") -> None:
@@ -47,7 +50,8 @@ class Table:
         Raises:
             WaznError: two columns have one name, or none has one.
         """
-        names = self._rows.columns
+        with explained(self.name, self._kind):
+            names = self._rows.columns
         for number, column in enumerate(names, start=1):
             first = names.index(column) + 1
             if column and first < number:

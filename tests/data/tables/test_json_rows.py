@@ -67,7 +67,7 @@ def test_a_bad_jsonl_line_is_named(path, line, expected):
         (f'["{SECRET}"]', "found none"),
         (f"[{ROW}, 2]", "row 2: expected a JSON object"),
         (f'{{"a": [{ROW}], "b": [{ROW}]}}', "has 2 tables; set `table` to one of: a, b"),
-        (f'{{"a": [{ROW}], "{SECRET} 0501234567": [{ROW}]}}', "one of: a, table 2"),
+        (f'{{"a": [{ROW}], "{SECRET} 0501234567": [{ROW}]}}', "one of: a, key 2"),
         ("[" * 100_000, "nested too deeply"),
         ('[{"q": ' * 100_000, "nested too deeply"),
     ],
@@ -80,7 +80,7 @@ def test_a_list_of_a_json_object_is_chosen_by_its_key(path):
     written(path, '{"a": [{"q": 1}], "بيانات": [{"q": 2}], "empty": []}')
     assert read(path, table="بيانات")["q"].tolist() == ["2"]
     assert read(path, table="بيانـات\u200f")["q"].tolist() == ["2"]
-    assert "no key 'c'; set `table` to one of: a, بيانات" in message(path, table="c")
+    assert "no key 'c'; set `table` to one of: a, key 2" in message(path, table="c")
 
 
 @pytest.mark.parametrize("between", ["\n", "", "\n\n"])

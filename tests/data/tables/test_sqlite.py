@@ -38,6 +38,11 @@ def test_a_view_of_what_is_gone_is_one_sentence(path):
     assert "not readable as SQLite (OperationalError)" in message(path, table="v")
 
 
+def test_a_broken_view_does_no_harm_to_a_table(path):
+    execute(path, "CREATE VIEW v AS SELECT * FROM gone")
+    assert len(read(path, table="t")) == 2
+
+
 def test_a_database_without_tables_is_refused(tmp_path):
     execute(tmp_path / "e", "CREATE TABLE t (q)", "DROP TABLE t")
     assert "without a table" in message(tmp_path / "e")
