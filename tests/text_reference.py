@@ -119,22 +119,21 @@ def numeric(character):
 
 
 def instead(run, gone, done):
-    before, after = run.string[: run.start()][-1:], run.string[run.end() :][:1]
-    second = run.string[: run.start()][-2:-1]
-    second = "" if gone.match(second) else second
+    after = run.string[run.end() :][:1]
+    left = re.sub(f"[{CLASSES['diacritics']}]{{0,8}}$", "", run.string[: run.start()])
+    before, second = left[-1:], left[-2:-1]
+    before, second = ("", "") if gone.match(before) else (before, "" if gone.match(second) else second)
     arabic_before, arabic_after = (bool(ARABIC.match(c)) and c.isalpha() for c in (before, after))
-    stretched = arabic_before or bool(MARK.match(before))
     word_before, word_after = (c.isalpha() or numeric(c) for c in (before, after))
     if "ـ" in run[0] and not arabic_after and not {before, after} & set("-–—~"):
-        if not stretched:
+        if not arabic_before:
             return "-"
         alone = not second.isalpha() and not numeric(second) and not MARK.match(second)
-        with_number = arabic_before and ((before == "ل" and second in tuple("ال")) or alone)
-        if numeric(after) and not with_number:
+        if numeric(after) and not alone and not (before == "ل" and second in tuple("ال")):
             return "-"
     if numeric(before) and numeric(after):
         return " "
-    if "ـ" in run[0] and word_before and not stretched and after.isalpha():
+    if "ـ" in run[0] and word_before and not arabic_before and after.isalpha():
         return " "
     if SEPARATING.search(run[0]):
         points = tuple(".,،٫٬")

@@ -39,6 +39,7 @@ _NEGATIONS = frozenset(
     ]
 )
 _LONGEST_NEGATION = 1 + max(map(len, _NEGATIONS))
+_MOST_MARKS = 8  # on one letter
 _NOTHING = 0  # the code that stands for the end of a text
 _SPACE, _DASH = ord(" "), ord("-")
 _WORD = LETTER | NUMERIC
@@ -109,20 +110,30 @@ class _Runs:
         dropped: np.ndarray,
     ) -> None:
         self.starts, self._values, self._limits, self._dropped = starts, values, limits, dropped
-        before = self._back(1)
+        self._letter, self._second = self._two_before()
         after = np.where(limits[ends], _NOTHING, values[np.minimum(ends, len(values) - 1)])
-        self._before, self._after = KINDS[before], KINDS[after]
-        self._part_before, self._part_after = _PARTS[before], _PARTS[after]
-        self._letter = before
+        self._before, self._after = KINDS[self._letter], KINDS[after]
+        self._part_before, self._part_after = _PARTS[self._letter], _PARTS[after]
 
-    def _back(self, steps: int) -> np.ndarray:
-        """The code point so many steps before each run, `_NOTHING` beyond the text or another run."""
-        inside = ~self._limits[self.starts]
-        for step in range(1, steps):
-            inside &= ~self._limits[np.maximum(self.starts - step, 0)]
-        found = np.where(inside, self._values[np.maximum(self.starts - steps, 0)], _NOTHING)
-        back: np.ndarray = np.where(found == DROP, _NOTHING, found)
-        return back
+    def _two_before(self) -> tuple[np.ndarray, np.ndarray]:
+        """The last code point before each run that is no mark, and the one before it.
+
+        `_NOTHING` beyond the text or another run.
+        """
+        at, outside = np.maximum(self.starts - 1, 0), self._limits[self.starts]
+        for _ in range(_MOST_MARKS):
+            marks = ~outside & (_PARTS[self._values[at]] & _MARK > 0)
+            if not marks.any():
+                break
+            outside |= marks & self._limits[at]
+            at = np.maximum(at - marks, 0)
+        found = []
+        for _ in range(2):
+            code = np.where(outside, _NOTHING, self._values[at])
+            found.append(np.where(code == DROP, _NOTHING, code))
+            outside = outside | self._limits[at] | (code == DROP)
+            at = np.maximum(at - 1, 0)
+        return found[0], found[1]
 
     def dashes(self) -> np.ndarray:
         """Whether a run is a dash, (n,): tatweel that stretches no letter and has no dash beside it."""
@@ -130,12 +141,12 @@ class _Runs:
         if not tatweel.any():
             return tatweel
         # الـ5, هـ1442: an article, or a letter alone, goes with the number; حباتـ6 is a range.
-        second = self._back(2)
+        second = self._second
         article = (self._letter == ord("ل")) & ((second == ord("ا")) | (second == ord("ل")))
         alone = (KINDS[second] & _WORD == 0) & (_PARTS[second] & _MARK == 0)
         arabic = self._before & ARABIC > 0
         number_after = self._after & NUMERIC > 0
-        stretched = (arabic | (self._part_before & _MARK > 0)) & ~number_after
+        stretched = arabic & ~number_after
         joined = (arabic & (article | alone)) | (self._after & ARABIC > 0)
         dash_beside = (self._part_before | self._part_after) & _LINE > 0
         dash: np.ndarray = tatweel & ~stretched & ~joined & ~dash_beside
@@ -147,8 +158,8 @@ class _Runs:
         parted: np.ndarray = number_before & number_after
         tatweel = self._dropped & _TATWEEL > 0
         if tatweel.any():
-            stretched = (self._before & ARABIC > 0) | (self._part_before & _MARK > 0)
-            parted |= tatweel & ~stretched & (self._before & _WORD > 0) & (self._after & LETTER > 0)
+            foreign = (self._before & _WORD > 0) & (self._before & ARABIC == 0)
+            parted |= tatweel & foreign & (self._after & LETTER > 0)
         invisible = self._dropped & _INVISIBLE > 0
         if invisible.any():
             words = (self._before & _WORD > 0) & (self._after & _WORD > 0)

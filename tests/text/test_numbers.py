@@ -42,7 +42,7 @@ UNITS = [
     ),
     *("يوم", "ايام", "mg", "ml", "g", "kg", "cm", "mm", "IU", "mmol", "dl"),
 ]
-LETTER = "[\u0621-\u064a\u0671-\u06d3A-Za-z]"
+LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3A-Za-z]"
 MARKS = "\u064b-\u065f\u0670"
 SEPARATING = "\u200b\u200c\u2066-\u2069\u180e\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
 TRANSPARENT = "\u00ad\u061c\u200d-\u200f\u202a-\u202e\u2060-\u2065\u206a-\u206f\ufeff"
@@ -69,7 +69,7 @@ ENTITIES = {
 }
 TOKEN = re.compile(
     rf"(?P<number>{PLACEHOLDER.pattern}|\d+(?:[.,،]\d+)*)|(?P<sign>[<>≤≥≠±%‰°½¼¾⅓²³٭]|=+)"
-    r"|(?P<join>(?<=\d)\s*(?:\.{2,}|…+|[-–—~]+|[/÷×*:^]+|،{2,}|,{2,}|\+)\s*(?=[\d\[]))|(?P<minus>(?<![\w\]])-+\s*(?=\d))"
+    r"|(?P<join>(?<=\d)\s*(?:\.{2,}|…+|(?:[-–—~]\s*)+|[/÷×*:^]+|،{2,}|,{2,}|\+)\s*(?=[\d\[]))|(?P<minus>(?<![\w\]])-+\s*(?=\d))"
     rf"|(?P<word>{LETTER}+)"
 )
 
@@ -108,6 +108,8 @@ def meaning(text, html=True):
         if kind == "word":
             # A letter that is stretched in the middle or at the end is one.
             word = re.sub(r"(?<=.)(.)\1\1+", r"\1", token)
+            short = re.sub(r"(.)\1\1+", r"\1", token)
+            word = short if short in ("لا", "لم", "لن", "ما", "مش", "مو", "مب") else word
             after_number = number is not None and re.fullmatch(r"[\s-]*", text[number : match.start()])
             if word in NEGATIONS or (after_number and word in UNITS):
                 found.append(word)
@@ -115,10 +117,10 @@ def meaning(text, html=True):
             found.append("#" if PLACEHOLDER.fullmatch(token) else token)
             number = match.end()
         else:
-            token = "-" if re.fullmatch(r"[-–—~]+", token) else re.sub(r"([=…])\1+", r"\1", token)
+            token = "-" if re.fullmatch(r"[-–—~\s]+", token) else re.sub(r"([=…])\1+", r"\1", token)
             found.append(re.sub(r"^\.{2,}$", "..", re.sub(r"([/*:^،,])\1+", r"\1\1", token)))
             number = match.end() if kind == "sign" else number
-    return found
+    return [token for index, token in enumerate(found) if token != "=" or found[index - 1 : index] != ["="]]
 
 
 def kept(before, after):
