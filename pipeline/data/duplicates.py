@@ -1,24 +1,36 @@
 """Near-duplicate texts: MinHash sketches, locality-sensitive hashing, and groups, in flat memory.
 
-Two texts are near duplicates where the Jaccard similarity of their sets of 5-character shingles is at
-least `SIMILAR`, as estimated by their MinHash sketches (Broder 1997). Candidate pairs are found by banding
-(Leskovec et al., Mining of Massive Datasets, ch. 3): 16 bands of 8 hashes find 95 % of the pairs of
-similarity 0.8, more than 99.9 % of those of 0.9, and 6 % of those of 0.5, which the estimate then rejects.
-Sketches lie on disk, so memory holds a few numbers a row.
+Formulas of politeness are set aside first (`formulas.py`). Two texts are then near duplicates where the
+Jaccard similarity of their sets of 5-character shingles is at least `SIMILAR`, as estimated by their
+MinHash sketches (Broder 1997). So are they where one contains the other: where `CONTAINED` of the shingles
+of the shorter one, of at least `LEAST` characters, are in one that is `LONGER` times as long at most.
+What is contained in very many is no repost, so a group comes from at most `MOST` containments.
+
+Candidates of the first kind are found by banding (Leskovec et al., Mining of Massive Datasets, ch. 3): 16
+bands of 8 hashes find 95 % of the pairs of similarity 0.8, more than 99.9 % of those of 0.9, and 6 % of
+those of 0.5, which the estimate then rejects. Those of the second kind agree in one of 16 hashes of
+shingles that are long enough to be one person's own; 99.8 % do where one text is thrice as long as the
+other. They are compared themselves. Texts and sketches lie on disk, so memory holds a few numbers a row.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from pipeline.data.formulas import without_formulas
+from pipeline.data.text_groups import TextGroups
 from pipeline.text.codes import Codes
 
 SIMILAR = 0.8
+CONTAINED = 0.95
+LEAST, LONGER, MOST = 40, 4, 8
+# Of an estimate of the share that is contained: what is likely enough for the texts to be read.
+_LIKELY = 0.7
 _SHINGLE, _HASHES, _BANDS = 5, 128, 16
+_LONG_SHINGLE, _LONG_HASHES = 20, 16
 # Texts sketched at once: the shingles of so many stay in the processor's cache.
 _TEXTS = 256
 _PAIRS = 2_000
@@ -34,28 +46,43 @@ class Sketches:
     def __init__(self, folder: Path) -> None:
         """Start empty; `folder` exists and is the caller's to remove."""
         self._sketches = folder / "sketches"
-        self._bands = [folder / f"band-{band}" for band in range(_BANDS)]
-        self._count = 0
+        self._bands = [folder / f"band-{band}" for band in range(_BANDS + _LONG_HASHES)]
+        self._texts, self._ends = folder / "texts", folder / "ends"
+        self._size = 0
+        self._lengths = [np.zeros(0, dtype=np.uint16)]
 
     def add(self, texts: Sequence[str]) -> np.ndarray:
         """Sketch n more texts.
 
         Returns:
             (n,), uint64: a key that depends on the text alone, and that two texts of similarity s
-            share with probability s^2.
+            without their formulas share with probability s^2.
         """
         keys = [np.zeros(0, dtype=np.uint64)]
         with self._sketches.open("ab") as sketches:
             for start in range(0, len(texts), _TEXTS):
-                hashes = _minhashes(texts[start : start + _TEXTS])
+                cores = [without_formulas(text) for text in texts[start : start + _TEXTS]]
+                hashes = _minhashes(cores, _SHINGLE, _HASHES)
                 # Of each hash a byte is enough to compare by (b-bit minwise hashing, Li & König 2010).
                 sketches.write(hashes.astype(np.uint8).tobytes())
-                for path, band in zip(self._bands, np.split(hashes, _BANDS, axis=1), strict=True):
+                bands = np.split(hashes, _BANDS, axis=1)
+                bands += np.split(_minhashes(cores, _LONG_SHINGLE, _LONG_HASHES), _LONG_HASHES, axis=1)
+                for path, band in zip(self._bands, bands, strict=True):
                     with path.open("ab") as file:
                         file.write(_mixed(band).tobytes())
                 keys.append(_mixed(hashes[:, :2]))
-        self._count += len(texts)
+                self._keep(cores)
         return np.concatenate(keys)
+
+    def _keep(self, cores: Sequence[str]) -> None:
+        """Write texts to disk, with where each of them ends."""
+        encoded = [core.encode("utf-8", "surrogatepass") for core in cores]
+        ends = self._size + np.cumsum([len(core) for core in encoded], dtype=np.int64)
+        self._size = int(ends[-1])
+        with self._texts.open("ab") as texts, self._ends.open("ab") as file:
+            texts.write(b"".join(encoded))
+            file.write(ends.tobytes())
+        self._lengths.append(np.minimum([len(core) for core in cores], 2**16 - 1).astype(np.uint16))
 
     def groups(self) -> np.ndarray:
         """Connect near duplicates to groups.
@@ -63,15 +90,24 @@ class Sketches:
         Returns:
             (n,), int32: for every text added, the number of the first text of its group.
         """
-        groups = np.arange(self._count, dtype=np.int32)
-        for band in self._bands if self._count else []:
+        lengths = np.concatenate(self._lengths)
+        groups = TextGroups(lengths)
+        for band in self._bands if len(lengths) else []:
             for first, second in self._candidates(band):
-                one, other = _first_of_group(groups, first), _first_of_group(groups, second)
+                one, other = groups.first(first), groups.first(second)
                 apart = np.flatnonzero(one != other)
-                near = apart[self._similarity(first[apart], second[apart]) >= SIMILAR]
-                if len(near):
-                    _join(groups, one[near], other[near])
-        return _first_of_group(groups, np.arange(self._count))
+                similarity = self._similarity(first[apart], second[apart])
+                similar = similarity >= SIMILAR
+                near = apart[similar]
+                groups.join(one[near], other[near])
+                # Only pairs that are no near duplicates anyway, and that may be: texts are slow to read.
+                likely = apart[
+                    _likely(similarity, lengths[first[apart]], lengths[second[apart]]) & ~similar
+                ]
+                for pair in np.stack([first[likely], second[likely]], axis=1):
+                    if groups.may_join(pair, ratio=LONGER, most=MOST) and self._contained(*pair.tolist()):
+                        groups.join_contained(pair)
+        return groups.first(np.arange(len(lengths)))
 
     def _candidates(self, band: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Pairs of texts that agree in a band: each text with the one before and with the first."""
@@ -94,6 +130,18 @@ class Sketches:
         # Bytes of different hashes agree once in 256.
         return np.asarray((agree - 1 / 256) / (1 - 1 / 256))
 
+    def _contained(self, one: int, other: int) -> bool:
+        """Whether one of two texts, by their numbers, is in the other."""
+        sets = sorted((_shingles(self._text(one)), _shingles(self._text(other))), key=len)
+        return len(sets[0] & sets[1]) >= CONTAINED * len(sets[0])
+
+    def _text(self, number: int) -> str:
+        with self._ends.open("rb") as ends, self._texts.open("rb") as texts:
+            before = b"" if number == 0 else os.pread(ends.fileno(), 8, 8 * (number - 1))
+            start = int.from_bytes(before, sys.byteorder)
+            end = int.from_bytes(os.pread(ends.fileno(), 8, 8 * number), sys.byteorder)
+            return os.pread(texts.fileno(), end - start, start).decode("utf-8", "surrogatepass")
+
     def _stored(self, texts: np.ndarray) -> np.ndarray:
         """The sketches of n texts, (n, 128), uint8; read one by one: a mapped file counts as memory."""
         with self._sketches.open("rb") as file:
@@ -101,22 +149,33 @@ class Sketches:
         return np.frombuffer(b"".join(sketches), dtype=np.uint8).reshape(-1, _HASHES)
 
 
-def _minhashes(texts: Sequence[str]) -> np.ndarray:
-    """The MinHash values of n texts, (n, 128), uint32."""
+def _likely(similarity: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Whether one of two texts may well be in the other, by their similarity and lengths, (n,) each."""
+    shorter, longer = np.minimum(one, other).astype(np.float64), np.maximum(one, other).astype(np.float64)
+    common = similarity * (shorter + longer) / (1 + similarity)
+    return np.asarray((shorter >= LEAST) & (longer <= LONGER * shorter) & (common >= _LIKELY * shorter))
+
+
+def _shingles(text: str) -> set[str]:
+    return {text[start : start + _SHINGLE] for start in range(len(text) - _SHINGLE + 1)}
+
+
+def _minhashes(texts: Sequence[str], size: int, count: int) -> np.ndarray:
+    """`count` MinHash values of the shingles of `size` characters of n texts, (n, count), uint32."""
     # A text shorter than a shingle is one shingle, filled up.
-    codes = Codes.of([text.ljust(_SHINGLE, "\0") for text in texts])
+    codes = Codes.of([text.ljust(size, "\0") for text in texts])
     values = codes.values.astype(np.uint64)
-    shingles = np.zeros(len(values) - _SHINGLE + 1, dtype=np.uint64)
-    for place in range(_SHINGLE):
-        shingles = shingles * np.uint64(0x110001) + values[place : len(values) - _SHINGLE + 1 + place]
+    shingles = np.zeros(len(values) - size + 1, dtype=np.uint64)
+    for place in range(size):
+        shingles = shingles * np.uint64(0x110001) + values[place : len(values) - size + 1 + place]
     lengths = np.diff(codes.offsets)
     # Shingles that reach into the next text go.
     ends = np.repeat(codes.offsets[1:], lengths)[: len(shingles)]
-    inside = np.arange(len(shingles)) + _SHINGLE <= ends
+    inside = np.arange(len(shingles)) + size <= ends
     shingles = _scrambled(shingles[inside])
-    starts = np.append(0, np.cumsum(lengths - _SHINGLE + 1)[:-1])
-    result = np.empty((len(texts), _HASHES), dtype=np.uint32)
-    for number in range(_HASHES):
+    starts = np.append(0, np.cumsum(lengths - size + 1)[:-1])
+    result = np.empty((len(texts), count), dtype=np.uint32)
+    for number in range(count):
         hashed = (shingles * _MULTIPLIERS[number] + _OFFSETS[number]) >> np.uint64(32)
         result[:, number] = np.minimum.reduceat(hashed, starts)
     return result
@@ -135,29 +194,3 @@ def _scrambled(values: np.ndarray) -> np.ndarray:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(values ^ (values >> np.uint64(31)))
-
-
-def _first_of_group(groups: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    """The first text of the group of each of n texts, (n,), in a forest (Tarjan 1975).
-
-    `groups` leads from every text to an earlier one of its group; shortened on the way.
-    """
-    first: np.ndarray = groups[texts]
-    while np.any((earlier := groups[first]) != first):
-        first = earlier
-    groups[texts] = first
-    return first
-
-
-def _join(groups: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:
-    """Make one group of each two that are named by their first texts, `one` and `other`, (n,).
-
-    In time that depends on n only, so that many near duplicates take no more than linear time.
-    """
-    named, places = np.unique(np.append(one, other), return_inverse=True)
-    edges = coo_array(
-        (np.ones(len(one), dtype=bool), (places[: len(one)], places[len(one) :])), shape=[len(named)] * 2
-    )
-    _, component = connected_components(edges, directed=False)
-    # `named` is in order, so that a component's first is its earliest.
-    groups[named] = named[np.unique(component, return_index=True)[1]][component]

@@ -7,7 +7,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
 from pipeline.config.params import load
-from pipeline.data.duplicates import SIMILAR, Sketches
+from pipeline.data.duplicates import LEAST, LONGER, MOST, SIMILAR, Sketches
 from pipeline.text.normalise import Normaliser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,6 +180,80 @@ def test_variants_of_many_templates_are_found_among_thousands_alike(tmp_path):
     assert (groups[first] == groups[second]).mean() > 0.99
 
 
+COMPLAINT = "اعاني من الم في المعدة بعد كل وجبة منذ شهر واخذت دواء للحموضة بلا فائدة"
+# Invented, with words of politeness that no list has.
+AROUND = ("كتبت قبل ايام ولم يصلني شيء فاعيد ما كتبت هنا", "وساعود في المساء لاقرا ما تكتبون لي")
+
+
+def test_a_complaint_in_politeness_is_in_the_group_of_the_complaint_and_has_its_key(tmp_path):
+    texts = made_up(50, 8, seed=11)
+    wrapped = [f"السلام عليكم ورحمة الله دكتور لو سمحت {text} ارجو الرد وجزاكم الله خيرا" for text in texts]
+    keys, groups = sketched(tmp_path / "s", texts + wrapped)
+    assert groups.tolist() == [*range(50)] * 2
+    np.testing.assert_array_equal(keys[:50], keys[50:])
+
+
+def test_a_complaint_within_a_longer_text_is_in_its_group_whichever_comes_first(tmp_path):
+    longer = f"{AROUND[0]} {COMPLAINT} {AROUND[1]}"
+    assert sketched(tmp_path / "a", [COMPLAINT, longer])[1].tolist() == [0, 0]
+    assert sketched(tmp_path / "b", [longer, COMPLAINT])[1].tolist() == [0, 0]
+
+
+def test_complaints_within_longer_texts_are_found_among_thousands(tmp_path):
+    texts = made_up(2000, 14, seed=12)
+    around = made_up(2000, 14, seed=13)
+    longer = [f"{start[:34]} {text} {start[35:]}" for text, start in zip(texts, around, strict=True)]
+    _, groups = sketched(tmp_path / "s", texts + longer)
+    assert (groups[:2000] == groups[2000:]).mean() > 0.98
+    assert len(np.unique(groups)) >= 1999
+
+
+@pytest.mark.parametrize(
+    "around", [AROUND, ("السلام عليكم ورحمة الله وبركاته", "جزاكم الله كل خير وشكرا لكم")]
+)
+def test_different_complaints_in_the_same_words_around_are_not_grouped(around, tmp_path):
+    texts = made_up(500, 10, seed=14)
+    _, groups = sketched(tmp_path / "s", [f"{around[0]} {text} {around[1]}" for text in texts])
+    assert len(np.unique(groups)) == 500
+
+
+def test_formulas_alone_are_not_all_one_group(tmp_path):
+    texts = ["السلام عليكم ورحمة الله وبركاته", "شكرا جزيلا لكم", "ارجو الرد ضروري", "صباح الخير يا دكتور"]
+    assert sketched(tmp_path / "s", texts)[1].tolist() == [0, 1, 2, 3]
+
+
+def test_a_short_text_that_stands_in_others_does_not_bring_them_together(tmp_path):
+    """`LEAST` is the fewest characters that count as a complaint of somebody's own."""
+    [short] = made_up(1, LEAST // 5 - 1, seed=15)
+    texts = [short, *(f"{short} {text}" for text in made_up(30, 12, seed=16))]
+    assert sketched(tmp_path / "s", texts)[1].tolist() == [*range(31)]
+
+
+def test_a_text_in_very_many_others_brings_only_a_few_of_them_together(tmp_path):
+    [common] = made_up(1, 12, seed=17)
+    texts = [common, *(f"{common} {text}" for text in made_up(200, 20, seed=18))]
+    _, groups = sketched(tmp_path / "s", texts)
+    assert np.bincount(groups).max() <= MOST + 1
+
+
+def test_texts_that_grow_from_one_to_the_next_stay_within_a_length(tmp_path):
+    words = made_up(1, 400, seed=19)[0].split(" ")
+    texts = [" ".join(words[: 12 * 2**step]) for step in range(6)]
+    _, groups = sketched(tmp_path / "s", texts)
+    lengths = np.array([len(text) for text in texts])
+    assert len(np.unique(groups)) > 1
+    for group in np.unique(groups):
+        assert lengths[groups == group].max() <= LONGER * lengths[groups == group].min()
+
+
+def test_keys_depend_on_the_text_alone_whatever_stands_beside_it(tmp_path):
+    texts = [f"مرحبا {COMPLAINT}", *made_up(30, 12, seed=20), "شكرا"]
+    keys, _ = sketched(tmp_path / "all", texts)
+    for number in (0, 7, 31):
+        alone, _ = sketched(tmp_path / str(number), [texts[number]])
+        assert alone[0] == keys[number]
+
+
 @pytest.mark.skipif(not POSTS.exists(), reason="the real posts are not part of the repository")
 def test_near_duplicates_of_the_real_posts_are_found(tmp_path):
     off = load(ROOT / "params.yaml").normalise.rules_off.classifier
@@ -190,3 +264,21 @@ def test_near_duplicates_of_the_real_posts_are_found(tmp_path):
     together = groups[first] == groups[second]
     assert together.mean() >= 0.95
     assert together[similarity >= 0.9].all()
+
+
+@pytest.mark.skipif(not POSTS.exists(), reason="the real posts are not part of the repository")
+def test_reposts_of_the_real_posts_in_politeness_are_found(tmp_path):
+    posts = [text for text in Normaliser()(pd.read_excel(POSTS)["Post"].astype(str).tolist()) if text]
+    chosen = np.random.default_rng(1).choice(len(posts), 600, replace=False)
+    formulas = [
+        ("السلام عليكم ورحمه الله وبركاته", "جزاكم الله خيرا"),
+        ("دكتور لو سمحت", "ارجو الرد"),
+        ("صباح الخير يا دكتور", "بارك الله فيكم وشكرا"),
+    ]
+    wrapped = [f"{formulas[n % 3][0]} {posts[n]} {formulas[n % 3][1]}" for n in chosen]
+    _, groups = sketched(tmp_path / "s", posts + wrapped)
+    assert (groups[chosen] == groups[len(posts) :]).mean() > 0.97
+    # In the same formulas, posts that are not alike are not either.
+    _, before = sketched(tmp_path / "before", posts)
+    _, after = sketched(tmp_path / "after", [f"{formulas[0][0]} {post} {formulas[0][1]}" for post in posts])
+    assert len(np.unique(after)) >= 0.998 * len(np.unique(before))
