@@ -1,3 +1,4 @@
+import collections
 import tracemalloc
 
 import pandas as pd
@@ -72,12 +73,25 @@ def read_within(path, max_mb, *columns):
 
 @pytest.mark.parametrize("kind", ["text", "list", "struct"])
 def test_what_a_dictionary_repeats_is_counted_before_it_is_made(path, kind):
-    bomb(path, kind)
+    [table] = open_tables(bomb(path, kind), "t", max_mb=100)
+    before = pa.default_memory_pool().max_memory()
     tracemalloc.start()
     with pytest.raises(WaznError, match="t: expands to more than 100 MB; if you trust it"):
-        read_within(path, 100, "q")
-    assert tracemalloc.get_traced_memory()[1] < 50 << 20
+        collections.deque(table.cells(["q"]), maxlen=0)
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    assert pa.default_memory_pool().max_memory() - before < 200 << 20
     tracemalloc.stop()
+
+
+def test_one_row_with_nearly_all_values_is_counted_before_it_is_made(path):
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array(["x" * 200_000]))
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 2, 19_999, 20_000], pa.int32()), texts)
+    pq.write_table(pa.table({"q": lists}), path, compression="zstd")
+    [table] = open_tables(path, "t", max_mb=100)
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(WaznError, match="expands to more than 100 MB"):
+        collections.deque(table.cells(["q"]), maxlen=0)
+    assert pa.default_memory_pool().max_memory() - before < 200 << 20
 
 
 def test_a_column_that_is_not_read_does_no_harm(path):
