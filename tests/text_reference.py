@@ -141,7 +141,7 @@ def instead(run, gone, done):
         if (word_before and word_after) or decimal:
             return " "
     invisible = INVISIBLE.search(run[0]) and arabic_before and word_after
-    return " " if invisible and AFTER_NEGATION.search(MARK.sub("", done)) else ""
+    return " " if invisible and AFTER_NEGATION.search(MARK.sub("", done).replace("ـ", "")) else ""
 
 
 def mark(run):

@@ -201,10 +201,10 @@ def _suspects(codes: Codes) -> np.ndarray:
     """Which texts may hold personal details, (n,) bool: those that have the least that `Scrubber` needs."""
     values = codes.values
     digits = codes.count(codes.look_up(KINDS) & DIGIT > 0)
-    sign = values == ord("@")
+    sign = (values == ord("@")) | (values == ord("＠"))
     # The second slash of ://, the slash of a host's name, the second w of www.
     before, current = values[:-1] | 0x20, values[1:] | 0x20
-    letter = (before >= ord("a")) & (before <= ord("z"))
+    letter = codes.look_up(KINDS)[:-1] & LETTER > 0
     sign[1:] |= (values[1:] == ord("/")) & (letter | (values[:-1] == ord("/")))
     sign[1:] |= (before == ord("w")) & (current == ord("w"))
     return (digits >= 6) | (codes.count(sign) > 0)

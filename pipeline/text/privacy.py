@@ -23,18 +23,31 @@ PLACEHOLDERS = {"link": "[رابط]", "email": "[بريد]", "phone": PHONE, "id
 _SHORTEST = 6
 
 _TLDS = "com|net|org|info|me|ly|gl|gle|be|ee|co|io|app|link"
+# Top-level domains in Arabic, in whichever spelling a rule leaves.
+_ARABIC_TLDS = (
+    "السعودي[ةه]|[اإ]مارات|مصر|قطر|ال[اأ]ردن|المغرب|تونس|الجزا[ئي]ر|سوري[ةه]|عمان|فلسطين|العراق|اليمن|السودان|البحرين"
+    "|الكويت|لبنان|ليبيا|موريتانيا|[اأ]بوظبي|شبك[ةه]|موقع|بازار|كوم|نت|عرب|[اإ]ختبار|اتصالات"
+)
 # Necessary, not sufficient, for any `Scrubber` to change a text: what a quicker filter must let through.
-CANDIDATE = re.compile(rf"@|://|www\.|\.(?:{_TLDS})/|(?:\d\D*+){{6}}", re.IGNORECASE)
+CANDIDATE = re.compile(rf"[@＠]|://|www\.|\.(?:{_TLDS}|{_ARABIC_TLDS})/|(?:\d\D*+){{6}}", re.IGNORECASE)
 
 # Brackets end a link, so that a placeholder is never taken into one.
 _IN_LINK = r"""[^\s<>"'`\[\]{}|«»“”،؛؟]"""
 _LINK = re.compile(
-    rf"(?:(?:https?|ftp|tg|whatsapp|fb)://|www\.|(\.(?:{_TLDS})/)){_IN_LINK}+", re.IGNORECASE
+    rf"(?:(?:https?|ftp|tg|whatsapp|fb)://|www\.|(\.(?:{_TLDS}|{_ARABIC_TLDS})/)){_IN_LINK}+", re.IGNORECASE
 )
 _END_OF_SENTENCE = ".,;:!?)…*"
+_ARABIC = "\u0621-\u065f\u066e-\u06d3"  # letters, their marks and tatweel
 _NO_HOST = re.compile(r"[^A-Za-z0-9.-]")
+_NO_ARABIC_HOST = re.compile(rf"[^A-Za-z0-9{_ARABIC}.-]")
+_ARABIC_LETTER = re.compile(f"[{_ARABIC}]")
 
-_ADDRESS = re.compile(r"@(?:[a-z0-9][a-z0-9-]*\.)+[a-z]{2,}", re.IGNORECASE)
+_ADDRESS = re.compile(
+    rf"@(?:(?:[a-z0-9][a-z0-9-]*\.)+(?:[a-z]{{2,}}|xn--?[a-z0-9-]{{2,}}|(?:{_ARABIC_TLDS})(?![{_ARABIC}]))"
+    rf"|(?:[a-z0-9][a-z0-9-]*\.)*[{_ARABIC}][{_ARABIC}0-9-]*(?:\.[{_ARABIC}][{_ARABIC}0-9-]*)*"
+    rf"\.(?:[{_ARABIC}]{{2,}}|[a-z]{{2,}}))",
+    re.IGNORECASE,
+)
 # These are written without their ".com", and with spaces around the sign, often enough.
 _PROVIDERS = "gmail|yahoo|hotmail|outlook|icloud|ymail|live|msn"
 _PROVIDER = re.compile(
@@ -42,6 +55,8 @@ _PROVIDER = re.compile(
     re.IGNORECASE,
 )
 _NO_LOCAL_PART = re.compile(r"[^A-Za-z\d._%+-]")
+_NO_ARABIC_LOCAL_PART = re.compile(rf"[^A-Za-z\d{_ARABIC}._%+-]")
+_NO_LETTER = re.compile(r"[\d._%+-]*")
 _LONGEST_LOCAL_PART = 64  # RFC 5321, 4.5.3.1.1
 
 
@@ -50,9 +65,15 @@ def _links(text: str) -> list[Span]:
     for match in _LINK.finditer(text):
         start = match.start()
         if match[1] is not None:
-            if not match[1].isascii():  # such as the Kelvin sign, which IGNORECASE takes for a k
+            ascii_only = match[1].isascii()
+            if not ascii_only and not _ARABIC_LETTER.search(
+                match[1]
+            ):  # such as the Kelvin sign, which IGNORECASE takes for a k
                 continue
-            start = _leftmost(text, start, _NO_HOST, max(start - 100, spans[-1][1] if spans else 0))
+            since = max(start - 100, spans[-1][1] if spans else 0)
+            start = _leftmost(text, start, _NO_HOST, since) if ascii_only else start
+            if start == match.start():
+                start = _leftmost(text, start, _NO_ARABIC_HOST, since)
             if start == match.start() or text[start - 1 : start] == "@":
                 continue
         end = match.start() + len(match[0].rstrip(_END_OF_SENTENCE))
@@ -63,7 +84,7 @@ def _links(text: str) -> list[Span]:
 
 def _emails(text: str, taken: list[Span]) -> list[Span]:
     spans: list[Span] = []
-    masked = _blanked(text, taken)
+    masked = _blanked(text, taken).replace("＠", "@")
     for at in (match.start() for match in re.finditer("@", masked)):
         since = max(at - _LONGEST_LOCAL_PART - 1, spans[-1][1] if spans else 0)
         spaced = at - 1 if masked[at - 1 : at] == " " and at > since else at
@@ -74,6 +95,10 @@ def _emails(text: str, taken: list[Span]) -> list[Span]:
         if host is None:
             continue
         start = _leftmost(masked, sign, _NO_LOCAL_PART, since)
+        if _NO_LETTER.fullmatch(masked, start, sign) and _ARABIC_LETTER.match(
+            masked, max(start - 1, since)
+        ):
+            start = _leftmost(masked, start, _NO_ARABIC_LOCAL_PART, since)
         start += len(masked[start:sign]) - len(masked[start:sign].lstrip(".-+%"))
         if start == sign:
             continue

@@ -35,8 +35,12 @@ MOBILES = {
     "222": r"[234]\d{7}",
 }
 ARAB_MOBILE = re.compile("|".join(f"{code}0?(?:{mobile})" for code, mobile in MOBILES.items()))
+# With their trunk zero.
+LOCAL_MOBILE = re.compile(r"05\d{8}|01[0125]\d{8}|07[5-9]\d{7,8}|06\d{8}|09\d{8}")
 
-_DIGITS = re.compile(r"\d+")
+# Digits may stand on keycaps: 0️⃣5️⃣0️⃣.
+_DIGITS = re.compile(r"\d(?:[\ufe0f\u20e3]{0,2}\d)*[\ufe0f\u20e3]{0,2}")
+_KEYCAP = re.compile("[\ufe0f\u20e3]")
 QUANTITY = re.compile(r"\d*0{6}")
 _YEAR = re.compile(r"(?:19|20)\d\d|1[34]\d\d")  # of the Common Era, or Hijri
 # What may stand between two groups of one phone number, and the one character that it is called here.
@@ -48,13 +52,15 @@ _GAPS = (
     (re.compile(r"[ \u00a0-]?\("), "("),
     (re.compile(r"\)[ \u00a0]?-?"), ")"),
     (re.compile(r" [-\u2010-\u2015] "), "w"),
+    (re.compile(r"[_\u203f]{1,2}"), "_"),
+    (re.compile(r" ?[*\u00b7\u2022\u2219\u22c5] ?"), "*"),
     (re.compile(r"/"), "/"),
     (re.compile(r":"), ":"),
     (re.compile(r"[,،٬٫'’]"), ","),
 )
-JOINS = frozenset(" -.()w/")
+JOINS = frozenset(" -.()w/_*")
 _LONGEST_GAP = 12
-MOST_GROUPS = 8
+MOST_GROUPS = 15
 
 
 class Group(NamedTuple):
@@ -70,7 +76,8 @@ class Group(NamedTuple):
 def _gap(between: str) -> str:
     if not between.isascii():
         between = between.translate(FOLD)
-    return next((name for pattern, name in _GAPS if pattern.fullmatch(between)), "")
+    # Invisible characters and tatweel alone part no more than a space does.
+    return next((name for pattern, name in _GAPS if pattern.fullmatch(between)), "" if between else " ")
 
 
 def split_groups(text: str) -> list[Group]:
@@ -80,6 +87,7 @@ def split_groups(text: str) -> list[Group]:
     for index, (start, end) in enumerate(spans):
         digits = text[start:end]
         if not digits.isascii():
+            digits = _KEYCAP.sub("", digits)
             digits = "".join(str(unicodedata.decimal(digit)) for digit in digits)
         gap = ""
         if index + 1 < len(spans) and spans[index + 1][0] - end <= _LONGEST_GAP:
@@ -163,6 +171,18 @@ def _consecutive(parts: list[str]) -> bool:
     return all(int(two) == int(one) + 1 for one, two in pairwise(parts))
 
 
+def spread_mobile(parts: list[str], gaps: list[str]) -> bool:
+    """An Arab mobile number in groups that any one sign parts: 050 - 123 - 4567, 0_5_0_1_2_3_4_5_6_7."""
+    if len(parts) < 3 or len(set(gaps)) > 1 or gaps[0] not in " -.w_*":
+        return False
+    single = max(map(len, parts)) == 1
+    if not single and (len(parts) > 5 or len(parts[0]) < 3 or min(map(len, parts)) < 2):
+        return False
+    if _consecutive(parts) or not LOCAL_MOBILE.fullmatch("".join(parts)):
+        return False
+    return not any(_YEAR.fullmatch(part) for part in parts[:-1])
+
+
 def local(parts: list[str], gaps: list[str]) -> bool:
     """A number with its trunk zero: 0501234567, 02-2345678, 06 12 34 56 78, (02) 2345 6789."""
     count = sum(map(len, parts))
@@ -232,3 +252,11 @@ def double_zero(parts: list[str], gaps: list[str]) -> bool:
 def emirates_id(parts: list[str], gaps: list[str]) -> bool:
     """784-1990-1234567-1."""
     return [len(part) for part in parts] == [3, 4, 7, 1] and parts[0] == "784" and set(gaps) <= {"-", " "}
+
+
+def barcode(digits: str) -> bool:
+    """An article number of 13 digits (EAN) with its check digit."""
+    if len(digits) != 13:
+        return False
+    weighted = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
+    return weighted % 10 == 0

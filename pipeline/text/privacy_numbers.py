@@ -12,6 +12,7 @@ from pipeline.text.privacy_forms import (
     PHONE_AFTER_WORD,
     QUANTITY,
     after_loose_plus,
+    barcode,
     bare_mobile,
     double_zero,
     emirates_id,
@@ -19,15 +20,18 @@ from pipeline.text.privacy_forms import (
     local,
     protected,
     split_groups,
+    spread_mobile,
 )
 from pipeline.text.privacy_words import NO_CONTEXT, WINDOW, Context, has_unit, read_context
 
 Span = tuple[int, int, str]  # start, end, kind
 
 _PLUS = re.compile(r"(?<![A-Za-z\d])\(?\+ ?\(?\Z")
-_LATIN = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,2}\Z|[A-Za-z_]\Z")
+_LATIN = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,2}\Z|[A-Za-z]_?\Z")
+_GLUED = re.compile("_?[A-Za-z]")
 _PUNCTUATION = " \u00a0\t\r\n:：=-–—.،,(/\\*+_>~\"'|\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069"
 _IN_LIST = frozenset(" -.")
+_WITHIN_CODE = frozenset("-._/")
 _CODES_START = frozenset(code[:2] for code in MOBILES)
 
 
@@ -74,6 +78,8 @@ class _Numbers:
             return self._take(index, self._longest(index, form, dates=True), "phone", prefix.start())
         letter = _LATIN.search(self._text, max(group.start - 3, floor), group.start)
         context = self._context(letter.start() if letter else group.start)
+        if context.product:
+            return self._skip(index)
         if context.identity:
             count = self._longest(index, ID_AFTER_WORD, units=False)
             if count:
@@ -82,7 +88,14 @@ class _Numbers:
             context = self._context(group.start)
             if not context.phone:
                 return 0
-        return self._phone(index, context) or self._identity(index)
+        return self._phone(index, context) or (0 if context.code else self._identity(index))
+
+    def _skip(self, index: int) -> int:
+        """Pass the number of a product, with the groups that a sign joins to it (NDC 0093-7180-01)."""
+        last = index
+        while self._groups[last].gap in _WITHIN_CODE:
+            last += 1
+        return last + 1 - index
 
     def _phone(self, index: int, context: Context) -> int:
         group = self._groups[index]
@@ -90,7 +103,7 @@ class _Numbers:
         if group.digits.startswith("00"):
             count = self._longest(index, double_zero, dates=True)
         if not count and group.digits[0] == "0":
-            count = self._longest(index, local)
+            count = self._longest(index, local) or self._longest(index, spread_mobile)
             if len(group.digits) == 2 and count >= 3 and self._in_list(index, index + count - 1):
                 count = 0
         if not count and group.digits[:2] in _CODES_START:
@@ -111,7 +124,8 @@ class _Numbers:
         if group.digits == "784":
             count = self._longest(index, emirates_id)
         elif 9 <= len(group.digits) <= 16 and not QUANTITY.fullmatch(group.digits):
-            count = 0 if self._glued(index) or self._unit(index) else 1
+            spared = self._glued(index) or self._unit(index) or barcode(group.digits)
+            count = 0 if spared else 1
         return self._take(index, count, "id", group.start)
 
     def _take(self, index: int, count: int, kind: str, start: int) -> int:
@@ -175,8 +189,7 @@ class _Numbers:
 
     def _glued(self, index: int) -> bool:
         """Whether a Latin letter follows at once, as in a code."""
-        following = self._text[self._groups[index].end : self._groups[index].end + 1]
-        return following.isascii() and (following.isalpha() or following == "_")
+        return _GLUED.match(self._text, self._groups[index].end) is not None
 
     def _in_list(self, first: int, last: int) -> bool:
         """Whether what seems a number is only a part of a longer list of values.

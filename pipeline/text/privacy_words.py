@@ -42,6 +42,17 @@ _RECORD_WORD = re.compile(
     rf"{_CLITICS}(?:قومي|وطني|مدني|ملف|مريض|مريضه|طبي|سجل|حاله|عينه|جواز|بطاقه|ضمان|تامين|تأمين){_OWNERS}"
     r"|file|patient|record|case|national|medical"
 )
+# What these name is a thing: a batch, a pack, an article, a paper.
+_PRODUCT_WORD = re.compile(
+    rf"{_CLITICS}(?:باركود|تشغيله|تشغيلات|لوت|باتش|سيريال|تسلسلي){_OWNERS}"
+    r"|lots?|batch|barcodes?|ean(?:13|8)?|gtin|upc|isbn|issn|ndc|sfda|sku|ref|cat|serial|sn|bn|pmid|pmcid|doi|nct"
+)
+# And these together with "number": رقم الصنف.
+_THING_WORD = re.compile(
+    rf"{_CLITICS}(?:دفعه|صنف|منتج|دواء|عبوه|موديل|كتالوج|تشغيل){_OWNERS}|model|item|product|drug|rx|article"
+)
+_PRODUCT_WORDS = re.compile(r"بار كود|رمز شريطي|الرمز الشريطي|[bsp] n")
+_CODE_WORD = re.compile(rf"{_CLITICS}كود|code")
 _UNIT = re.compile(
     r"[ \u00a0]?(?:%|٪|/ ?(?:[mµu]?l|dl|mm3?|مل|لتر|مم)\b|[x×*^] ?\d"
     r"|(?:[mµnp]?g|mcg|kg|[mµd]?l|[mk]?iu|i\.u|u|units?|cop(?:y|ies)|cfu|cells?"
@@ -57,6 +68,8 @@ class Context(NamedTuple):
     phone: bool = False
     identity: bool = False
     after_phone: bool = False
+    product: bool = False
+    code: bool = False
 
 
 NO_CONTEXT = Context()
@@ -65,7 +78,7 @@ NO_CONTEXT = Context()
 def read_context(before: str) -> Context:
     """Read the words at the end of `before`, past punctuation and words such as "رقم" and "هو"."""
     tokens = _TOKEN.findall(before.lower().translate(FOLD))
-    numbered = signed = False
+    numbered = signed = code = False
     fillers = 0
     while tokens and fillers <= 4:
         last = tokens[-1]
@@ -75,9 +88,10 @@ def read_context(before: str) -> Context:
             break
         signed = last in (":", "/")
         numbered = numbered or _NUMBER_WORD.fullmatch(last) is not None
+        code = code or _CODE_WORD.fullmatch(last) is not None
         tokens.pop()
     if not tokens:
-        return NO_CONTEXT
+        return Context(code=code)
     last = tokens[-1]
     previous = tokens[-2] if len(tokens) > 1 else ""
     if last == PHONE:
@@ -87,12 +101,21 @@ def read_context(before: str) -> Context:
     )
     phone = phone or (signed and last in _PHONE_LETTER)
     numbered = numbered or any(_NUMBER_WORD.fullmatch(token) for token in tokens[-3:-1])
+    words = [token for token in tokens[-3:] if not _SKIPPED.fullmatch(token)]
+    if (
+        _PRODUCT_WORD.fullmatch(last)
+        or _PRODUCT_WORDS.fullmatch(" ".join(words[-2:]))
+        or (numbered and _THING_WORD.fullmatch(last))
+    ):
+        return Context(product=True)
     identity = (
         _ID_WORD.fullmatch(last) is not None
         or _ID_WORD.fullmatch(f"{previous} {last}") is not None
         or (numbered and _RECORD_WORD.fullmatch(last) is not None)
     )
-    return Context(phone=phone and not identity, identity=identity)
+    return Context(
+        phone=phone and not identity, identity=identity, code=code and not phone and not identity
+    )
 
 
 def has_unit(following: str) -> bool:

@@ -184,8 +184,10 @@ class _Runs:
                 if parted[run]:
                     break
                 at = int(self.starts[run])
+            elif _PARTS[code] & (_MARK | _TATWEEL):
+                continue
             elif KINDS[code] & ARABIC:
                 word = chr(code) + word
-            elif not _PARTS[code] & _MARK:
+            else:
                 break
         return word in _NEGATIONS or (word[:1] in ("و", "ف") and word[1:] in _NEGATIONS)

@@ -69,7 +69,7 @@ ENTITIES = {
 }
 TOKEN = re.compile(
     rf"(?P<number>{PLACEHOLDER.pattern}|\d+(?:[.,،]\d+)*)|(?P<sign>[<>≤≥≠±%‰°½¼¾⅓²³٭]|=+)"
-    r"|(?P<join>(?<=\d)\s*(?:\.{2,}|…+|(?:[-–—~]\s*)+|[/÷×*:^]+|،{2,}|,{2,}|\+)\s*(?=[\d\[]))|(?P<minus>(?<![\w\]])-+\s*(?=\d))"
+    r"|(?P<join>(?<=\d)\s*(?:\.{2,}|…+|(?:[-–—~]\s*)+|(?:[/÷×*:^]\s*)+|،{2,}|,{2,}|\+)\s*(?=[\d\[]))|(?P<minus>(?<![\w\]])-+\s*(?=\d))"
     rf"|(?P<word>{LETTER}+)"
 )
 
@@ -104,7 +104,7 @@ def meaning(text, html=True):
     found, number = [], None
     text = plain(text, html)
     for match in TOKEN.finditer(text):
-        kind, token = match.lastgroup, match[0].strip()
+        kind, token = match.lastgroup, re.sub(r"\s", "", match[0])
         if kind == "word":
             # A letter that is stretched in the middle or at the end is one.
             word = re.sub(r"(?<=.)(.)\1\1+", r"\1", token)
