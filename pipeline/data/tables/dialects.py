@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.data.tables.records import LONGEST_LINE, Dialect
+from pipeline.data.tables.records import ASCII_BYTES, LONGEST_LINE, Dialect
 
 SEPARATORS = (",", ";", "|", "\t")
 """The later, the less likely within a text."""
@@ -65,7 +65,9 @@ def _widths(lines: list[str], separator: str) -> list[int]:
 def _found(path: Path, encoding: str, pattern: re.Pattern[str]) -> bool:
     """Whether the pattern, which has a backslash in it, is found in the file."""
     with path.open("rb") as raw:
-        if not any(b"\\" in block for block in iter(lambda: raw.read(_BLOCK), b"")):
+        if encoding in ASCII_BYTES and not any(
+            b"\\" in block for block in iter(lambda: raw.read(_BLOCK), b"")
+        ):
             return False
     with path.open(encoding=encoding, newline="") as file:
         return any(pattern.search(text) for text in _overlapping(file.read, _BLOCK))

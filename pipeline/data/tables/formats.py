@@ -1,21 +1,27 @@
 """What a file is, by its bytes and never by its name."""
 
 import codecs
+import itertools
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipeline.data.tables.dialects import SEPARATORS
+from pipeline.data.tables.encodings import find_encoding
 from pipeline.errors import WaznError
 
 Kind = Literal["delimited", "jsonl", "json", "xlsx", "parquet", "sqlite", "gzip", "zip"]
 
-_BLOCK = 1 << 20
 _HEAD = 4096
+_FIRST_LINES = 20
+# Words.
+_LONGEST_NAME = 8
+_YAML = re.compile(r"\s*(?:- |#|[\w\"' ]+:(?:\s|$)|- *$)")
 _EXCEL = "open it in a spreadsheet program and save it as XLSX or CSV"
+_PICTURE = "type the table that it shows, and save it as CSV"
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"an old .xls workbook, or one with a password; {_EXCEL}"),
     (b"%PDF", "a PDF; take the table out of it and save it as CSV"),
@@ -25,12 +31,42 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it, or make it a zip"),
     (b"Rar!", "a RAR archive; unpack it, or make it a zip"),
     (b"ARROW1", "an Arrow file; save it as Parquet"),
+    (b"FEA1", "a Feather file; save it as Parquet"),
+    (b"ORC", "an ORC file; save it as Parquet"),
+    (b"Obj\x01", "an Avro file; save it as Parquet"),
+    (b"\x89HDF", "an HDF5 file; save the table as Parquet or CSV"),
+    (b"\x80\x04\x95", "a Python pickle, which could run code; save the table as Parquet or CSV"),
+    (b"$FL2", "an SPSS file; save it as CSV"),
+    (b"<stata_dta>", "a Stata file; save it as CSV"),
+    (b"\x00\x01\x00\x00Standard", "an Access database; save the table as CSV"),
+    (b"\x89PNG", f"a picture; {_PICTURE}"),
+    (b"\xff\xd8\xff", f"a picture; {_PICTURE}"),
 )
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|table|script|meta)\b", re.IGNORECASE)
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+_FETCH = "the file itself is not here"
+_TEXTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (
+        re.compile(rb"version https?://\S*(?:git-lfs|hawser)"),
+        f"a pointer of Git LFS, {_FETCH}; run `git lfs pull` where it comes from, and copy the file",
+    ),
+    (
+        re.compile(rb"(?:\.\./)*\S*[/.]git/annex/objects/|/annex/objects/"),
+        f"a pointer of git-annex, {_FETCH}; run `git annex get` where it comes from, and copy the file",
+    ),
+    (
+        re.compile(rb"outs:\s+- "),
+        f"a .dvc file, {_FETCH}; run `dvc pull`, and name the file that it is for",
+    ),
+    (re.compile(rb"\{\\rtf"), "a text document (RTF); take the table out of it and save it as CSV or XLSX"),
+    (
+        re.compile(
+            rb"(?is)(?=--|/\*|create\s|insert\s|drop\s|set\s|begin\b|pragma\s)"
+            rb".*?(?:create\s+table|insert\s+into)\s"
+        ),
+        "SQL statements; load them into a database and save the table as CSV or SQLite",
+    ),
+    (re.compile(rb"%YAML|---\s"), "a YAML file; save the table as JSON or CSV"),
+    (re.compile(rb"(?:\S[^\n]*\n)?\|?[ :]*-{3,}[ :]*\|[ :|-]*\r?\n"), "a Markdown table; save it as CSV"),
 )
 
 
@@ -74,8 +110,11 @@ def recognise(path: Path, name: str) -> Format:
         raise WaznError(f"{name}: an HTML page instead of a table; check the address, it may need a login")
     if start.startswith(b"<?xml"):
         raise WaznError(f"{name}: an XML file; {_EXCEL}")
-    encoding = _encoding(path, name, head)
-    return Format(_kind_of_text(path, encoding), encoding)
+    for pattern, meaning in _TEXTS:
+        if pattern.match(start):
+            raise WaznError(f"{name}: {meaning}")
+    encoding = find_encoding(path, name)
+    return Format(_kind_of_text(path, name, encoding), encoding)
 
 
 def _kind_of_zip(path: Path, name: str) -> Kind:
@@ -97,56 +136,12 @@ def _kind_of_zip(path: Path, name: str) -> Kind:
     raise WaznError(f"{name}: an Office document, but no .xlsx workbook; {_EXCEL}")
 
 
-def _encoding(path: Path, name: str, head: bytes) -> str:
-    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise WaznError(f"{name}: text in UTF-32; save it as UTF-8")
-    marked = next((encoding for mark, encoding in _BOMS if head.startswith(mark)), None)
-    if marked == "utf-16":
-        _check_utf16(path, name)
-        return marked
-    if any(b"\x00" in block for block in _blocks(path)):
-        raise WaznError(
-            f"{name}: not a table that wazn reads, or text in UTF-16 unmarked; save it as UTF-8"
-        )
-    return marked or "utf-8" if _valid(path, "utf-8") else _arabic_encoding(path, name)
-
-
-def _check_utf16(path: Path, name: str) -> None:
-    if not _valid(path, "utf-16"):
-        raise WaznError(f"{name}: text in UTF-16, but damaged; fetch or save it again")
-
-
-def _arabic_encoding(path: Path, name: str) -> str:
-    """`cp1256`, if that is what the bytes, which are not UTF-8, can be.
-
-    Windows-1256 gives every byte a meaning, so it could be found in anything. Text in it holds hardly
-    ever a valid UTF-8 sequence, and its letters beyond ASCII are Arabic.
-    """
-    good = bad = 0
-    for text in _decoded(path, "utf-8"):
-        replaced = text.count("\ufffd")
-        bad += replaced
-        good += sum(character > "\x7f" for character in text) - replaced
-    if good > bad:
-        raise WaznError(
-            f"{name}: text in UTF-8, but damaged at {bad} places; fetch or save it again as UTF-8"
-        )
-    arabic = other = 0
-    for text in _decoded(path, "cp1256"):
-        letters = [character for character in text if character > "\x7f" and character.isalpha()]
-        count = sum("\u0600" <= character <= "\u06ff" for character in letters)
-        arabic += count
-        other += len(letters) - count
-    if other >= arabic:
-        raise WaznError(f"{name}: text neither in UTF-8 nor in Arabic Windows-1256; save it as UTF-8")
-    return "cp1256"
-
-
-def _kind_of_text(path: Path, encoding: str) -> Kind:
+def _kind_of_text(path: Path, name: str, encoding: str) -> Kind:
     with path.open(encoding=encoding) as file:
         lines = (line for line in file if line.strip())
         first = next(lines, "")
         if first.lstrip()[:1] not in ("[", "{"):
+            _check_table(name, [first, *itertools.islice(lines, _FIRST_LINES)])
             return "delimited"
         try:
             value = json.loads(first)
@@ -159,23 +154,18 @@ def _kind_of_text(path: Path, encoding: str) -> Kind:
     return "json" if holds_rows else "jsonl"
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
+def _check_table(name: str, lines: list[str]) -> None:
+    """Refuse text whose first line has no separator, and which can be no table of one column either.
 
-
-def _decoded(path: Path, encoding: str, errors: str = "replace") -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder(encoding)(errors)
-    for block in _blocks(path):
-        yield decoder.decode(block)
-    yield decoder.decode(b"", final=True)
-
-
-def _valid(path: Path, encoding: str) -> bool:
-    try:
-        for _ in _decoded(path, encoding, errors="strict"):
-            pass
-    except UnicodeDecodeError:
-        return False
-    return True
+    Raises:
+        WaznError: it is YAML, or text as people write it.
+    """
+    if any(separator in lines[0] for separator in SEPARATORS):
+        return
+    if len(lines) > 1 and all(_YAML.match(line) for line in lines):
+        raise WaznError(f"{name}: a YAML file; save the table as JSON or CSV")
+    if len(lines[0].split()) > _LONGEST_NAME:
+        raise WaznError(
+            f"{name}: text without a table; expected a first line with the names of columns, and a comma, "
+            "tab, semicolon or bar between them"
+        )

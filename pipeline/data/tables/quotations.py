@@ -94,8 +94,8 @@ class Quotations:
             name,
             min(refused),
             "a quotation opens here and closes in a later line, but each of these lines looks like a row "
-            'of its own; delete the mark or double it (""), or, if it is one text, save the file with every '
-            "field in quotation marks",
+            'of its own; delete the mark or double it (""), or, if it is one text, save the file with '
+            "every field in quotation marks",
         )
 
     def _fits(self, row: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.data.tables.records import LONGEST_LINE, Dialect
+from pipeline.data.tables.records import ASCII_BYTES, LONGEST_LINE, Dialect
 
 _BLOCK = 1 << 20
 _ESCAPED = re.compile(rb"\\(?:\r\n|.)", re.DOTALL)
@@ -51,7 +51,7 @@ def count_records(path: Path, encoding: str, dialect: Dialect) -> int:
 
 def _blocks(path: Path, encoding: str) -> Iterator[bytes]:
     """The file without its mark, as bytes whose ASCII is ASCII, with line ends that hold a line feed."""
-    decoder = codecs.getincrementaldecoder(encoding)() if encoding.startswith("utf-16") else None
+    decoder = codecs.getincrementaldecoder(encoding)() if encoding not in ASCII_BYTES else None
     held = b""
     with path.open("rb") as file:
         if encoding == "utf-8-sig":

@@ -13,6 +13,9 @@ from pipeline.errors import WaznError
 LONGEST_CELL = 10_000_000
 """Characters; a longer cell is taken for a quotation mark that is never closed."""
 
+ASCII_BYTES = ("utf-8", "utf-8-sig", "cp1256", "iso8859_6", "cp720")
+"""Encodings in which a byte of ASCII is that character, and no other byte stands for it."""
+
 LONGEST_LINE = 4 * LONGEST_CELL
 
 # What a backslash and the character after it become while a record is cut into fields. These are halves of

@@ -64,53 +64,6 @@ def test_binary_formats_are_known_by_their_bytes(kind_of):
     assert kind_of(zipped(t="x")) == Format("zip")
 
 
-@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "cp1256"])
-def test_the_encoding_of_text_is_found(kind_of, codec):
-    assert kind_of(TEXT.encode(codec)) == Format("delimited", codec)
-
-
-@pytest.mark.parametrize("order", ["le", "be"])
-def test_utf16_is_read_in_either_order(kind_of, order):
-    assert kind_of(f"\ufeff{TEXT}".encode(f"utf-16-{order}")).encoding == "utf-16"
-
-
-def test_the_whole_file_decides_between_utf8_and_windows_1256(kind_of):
-    ascii_only = b"q,a\n" + b"headache,rest\n" * 200_000  # more than one block
-    assert kind_of(ascii_only).encoding == "utf-8"
-    assert kind_of(ascii_only + TEXT.encode("cp1256")).encoding == "cp1256"
-    assert kind_of(ascii_only + TEXT.encode()).encoding == "utf-8"
-
-
-def test_a_character_across_two_blocks_is_whole(kind_of):
-    assert kind_of(b"q" + "ص".encode() * (1 << 20)).encoding == "utf-8"
-
-
-@pytest.mark.parametrize("place", [10, -1], ids=["in the middle", "at the end"])
-def test_damaged_utf8_is_never_taken_for_windows_1256(kind_of, place):
-    data = bytearray((TEXT * 50).strip().encode())
-    del data[place]
-    with pytest.raises(WaznError, match="UTF-8, but damaged at 1 places"):
-        kind_of(bytes(data))
-
-
-def test_damaged_utf16_is_refused(kind_of):
-    with pytest.raises(WaznError, match="UTF-16, but damaged"):
-        kind_of(TEXT.encode("utf-16")[:-1])
-
-
-LETTERS = "".join(bytes([byte]).decode("cp1256") for byte in range(0xC0, 0x100))
-ARABIC_LETTERS = "".join(letter for letter in LETTERS if "\u0621" <= letter <= "\u064a")
-
-
-@settings(deadline=None)
-@given(st.lists(st.text(ARABIC_LETTERS, min_size=2), min_size=1).map(" ".join))
-@example("دَ")
-def test_arabic_words_in_windows_1256_are_known_unless_they_are_utf8(tmp_path_factory, text):
-    path = tmp_path_factory.getbasetemp() / "words"
-    path.write_bytes(text.encode("cp1256"))
-    assert recognise(path, "t").encoding == "cp1256"
-
-
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_whatever_is_utf8_is_read_as_utf8(tmp_path_factory, text):
@@ -132,6 +85,10 @@ def test_whatever_is_utf8_is_read_as_utf8(tmp_path_factory, text):
         ('{\n  "rows": [{"q": 1}]\n}', "json"),
         ("q,a\n1,2\n", "delimited"),
         ("q\ta\n", "delimited"),
+        ("q|a\n1|2\n", "delimited"),
+        ("sep=;\nq;a\n1;2\n", "delimited"),
+        ("question\nصداع\n", "delimited"),
+        ("القسم: ملاحظات,الرد\nعام: صداع,ماء\n", "delimited"),
     ],
 )
 def test_kinds_of_text_are_told_apart(kind_of, text, kind):
@@ -157,9 +114,30 @@ UNREADABLE = {
         zipped(mimetype="application/vnd.oasis.opendocument.spreadsheet", **{"content.xml": ""}),
         "OpenDocument",
     ),
-    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "UTF-16"),
-    "UTF-32": (TEXT.encode("utf-32"), "UTF-32"),
-    "Latin-1": ("question,réponse\nété,à côté\n".encode("latin-1"), "neither in UTF-8 nor in Arabic"),
+    "Git LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n",
+        "a pointer of Git LFS, the file itself is not here; run `git lfs pull`",
+    ),
+    "git-annex": (b"/annex/objects/MD5E-s123--4d7a.csv\n", "run `git annex get`"),
+    "a link of git-annex": (
+        b"../.git/annex/objects/xx/yy/MD5E-s1--4d.csv/MD5E-s1--4d.csv\n",
+        "git annex get",
+    ),
+    "DVC": (b"outs:\n- md5: 4d7a21\n  size: 3\n  path: t.csv\n", "run `dvc pull`"),
+    "RTF": (b"{\\rtf1\\ansi\\ansicpg1256 {\\fonttbl}}", "a text document (RTF); take the table out"),
+    "YAML": (f"---\nrows:\n- q: {SECRET}\n".encode(), "a YAML file"),
+    "YAML without a start": (f"- q: {SECRET}\n  a: {SECRET}\n- q: x\n  a: y\n".encode(), "a YAML file"),
+    "SQL": (b"-- MySQL dump 10.13\n\nCREATE TABLE `t` (q text);\n", "SQL statements; load them"),
+    "SQL, rows only": (f"INSERT INTO t VALUES ('{SECRET}', 'x');\n".encode(), "SQL statements"),
+    "Markdown": (f"| q | a |\n|---|:--|\n| {SECRET} | x |\n".encode(), "a Markdown table"),
+    "text": (
+        (f"هذا ما كتبته {SECRET} عن الصداع الذي تشكو منه منذ شهر\n" * 3).encode(),
+        "text without a table",
+    ),
+    "Feather": (b"FEA1\0\0", "Feather"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    "pickle": (b"\x80\x04\x95\x01", "pickle, which could run code"),
+    "picture": (b"\x89PNG\r\n\x1a\n", "a picture"),
     "noise": (random.Random(0).randbytes(5000), "not a table"),
 }
 
