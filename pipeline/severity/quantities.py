@@ -20,8 +20,10 @@ class Bounds(_Strict):
     at_least: float | None = None
     second_at_least: float | None = None
 
-    def passed(self, value: float, second: float | None) -> bool:
+    def passed(self, value: float, second: float | None, *, at_most: bool) -> bool:
         """Whether a value, or the lower one of a pair, is beyond a bound."""
+        if at_most:
+            return self.below is not None and value <= self.below
         return (
             (self.below is not None and value < self.below)
             or (self.at_least is not None and value >= self.at_least)
@@ -56,10 +58,15 @@ class Quantity(_Strict):
     unless: list[str] = []
     unless_followed_by: list[str] = []
 
-    def judged(self, numbers: Sequence[float]) -> str | None:
+    def judged(self, numbers: Sequence[float], *, at_most: bool) -> str | None:
         """The severity of a reading of one number, or of two: a range, or the two of a blood pressure.
 
-        None where it is beyond no bound, or where no number can be a value of this quantity.
+        Args:
+            numbers: as they are written, in order.
+            at_most: the value is at most that number ("less than 90"), and so beyond no upper bound.
+
+        Returns:
+            None where it is beyond no bound, or where no number can be a value of this quantity.
         """
         values = [value for number in numbers if (value := self._value(number)) is not None]
         second = None
@@ -67,7 +74,7 @@ class Quantity(_Strict):
             second = min(values) if len(values) == 2 else None
             values = [max(values)]
         for severity, bounds in (("critical", self.critical), ("neutral", self.neutral)):
-            if any(bounds.passed(value, second) for value in values):
+            if any(bounds.passed(value, second, at_most=at_most) for value in values):
                 return severity
         return None
 
@@ -88,6 +95,7 @@ class Section(_Strict):
     negations: list[str]
     declines: list[str]
     less: list[str]
+    exceeds: list[str]
     halves: list[str]
     number_words: dict[str, float]
     medicines: list[str]

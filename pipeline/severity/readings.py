@@ -8,16 +8,16 @@ unit of another kind after it.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.severity.quantities import read_section
 from pipeline.severity.word_forms import WordForms, fold
 
-FURTHEST = 5
+FURTHEST = 7
 """Words between a quantity and its number, at most."""
 _FOLLOWING = 6  # words after a number among which `unless_followed_by` is looked for
-_JUST_BELOW = 1 - 1e-9
 _STOPS = frozenset(".,;!?؟،؛\n")
 _PAIR = frozenset(("/", "\\", "-", "علي", "ع", "عل"))
 _MINUS = "[-\u2010-\u2015\u2212]"
@@ -39,6 +39,17 @@ class _Token(NamedTuple):
     number: float | None  # None where it is no number
 
 
+@dataclass
+class _Before:
+    """What stands before a number: the quantities named, a negation, "at most", "at least", words since."""
+
+    named: Sequence[int] = ()
+    negated: bool = False
+    at_most: bool = False
+    at_least: bool = False
+    distance: int = 0
+
+
 class Readings:
     """The quantities of a lexicon, made ready to be looked for in many texts."""
 
@@ -51,7 +62,7 @@ class Readings:
         content = read_section(section, path)
         self._negations = frozenset(map(fold, content.negations))
         self._declines = _folded(content.declines)
-        self._less = _folded(content.less)
+        self._less, self._exceeds = _folded(content.less), _folded(content.exceeds)
         self._number_words = {fold(word): value for word, value in content.number_words.items()}
         self._halves = frozenset(map(fold, content.halves))
         self._medicines = _folded(content.medicines)
@@ -72,7 +83,14 @@ class Readings:
         for phrase in sorted(phrases, key=len, reverse=True):
             self._phrases.setdefault(phrase[0], []).append((phrase, phrases[phrase]))
         words = {word for phrase in phrases for word in phrase}
-        words |= self._between | self._declines | self._less | self._medicines | self._other_units
+        words |= (
+            self._between
+            | self._declines
+            | self._less
+            | self._exceeds
+            | self._medicines
+            | self._other_units
+        )
         words |= {word for context in self._contexts for group in context for word in group}
         self._forms = WordForms(words)
         with_digits = [
@@ -122,49 +140,49 @@ class Readings:
         return result
 
     def _find(self, tokens: Sequence[_Token]) -> Iterator[Reading]:
-        named: Sequence[int] = ()
-        negated = less = False
-        distance = place = 0
+        before = _Before()
         said = self._said(tokens)
+        place = 0
         while place < len(tokens):
             token = tokens[place]
             size, quantities = self._name(tokens, place)
             if size:
                 # "ابني" or "بعد الاكل" names what needs a unit, and leaves the name before it.
                 adds = self._passes(token) and all(self._quantities[q].needs_unit for q in quantities)
-                named = [*(named if adds else ()), *quantities]
-                if self._is_medicine(tokens, place):
-                    named = ()
-                negated = self._negated(tokens, place)
-                less, distance = False, 0
+                named = [*(before.named if adds else ()), *quantities]
+                medicine = self._is_medicine(tokens, place)
+                before = _Before(() if medicine else named, self._negated(tokens, place))
                 place += size
-                continue
-            if token.number is not None:
-                place, number, second = self._value(tokens, place)
-                found = named or self._named_after(tokens, place)
-                if found and not negated:
-                    bound = _JUST_BELOW if less else 1.0
-                    yield from self._judged(
-                        found, tokens[place : place + _FOLLOWING], said, number * bound, second
-                    )
-                negated = less = False
-                distance = 0
-                continue
-            if token.text in _STOPS:
-                named, negated, less = (), False, False
-            elif token.text in self._negations:
-                negated = True
-            elif not self._declines.isdisjoint(token.words):
-                negated = False
-            elif token.text == "<" or not self._less.isdisjoint(token.words):
-                less = True
-            elif self._passes(token):
-                distance += token.text.isalpha()
+            elif token.number is not None:
+                place, numbers = self._numbers(tokens, place)
+                found = before.named or self._named_after(tokens, place)
+                if not before.negated:
+                    following = tokens[place : place + _FOLLOWING]
+                    yield from self._judged(found, following, said, numbers, at_most=before.at_most)
+                before = _Before(before.named)
             else:
-                named = ()
-            if distance > FURTHEST:
-                named = ()
-            place += 1
+                self._pass(token, before)
+                place += 1
+
+    def _pass(self, token: _Token, before: _Before) -> None:
+        """Note what a word or mark that is no name says of the number after it."""
+        if token.text in _STOPS:
+            before.named, before.negated, before.at_most = (), False, False
+        elif token.text in self._negations:
+            before.negated = True
+        elif not self._declines.isdisjoint(token.words):
+            # What does not fall below a number is beyond it.
+            before.at_least, before.negated = before.negated, False
+        elif token.text == "<" or not self._less.isdisjoint(token.words):
+            before.at_most = not before.at_least
+        elif before.negated and not self._exceeds.isdisjoint(token.words):
+            before.negated, before.at_most = False, True
+        elif self._passes(token):
+            before.distance += token.text.isalpha()
+        else:
+            before.named = ()
+        if before.distance > FURTHEST:
+            before.named = ()
 
     def _is_medicine(self, tokens: Sequence[_Token], place: int) -> bool:
         """Whether the name at `place` says what a medicine is for ("حبوب السكر", "كونكور للضغط")."""
@@ -199,23 +217,18 @@ class Readings:
                     return len(phrase), quantities
         return 0, ()
 
-    def _value(self, tokens: Sequence[_Token], place: int) -> tuple[int, float, float | None]:
-        """The number at `place`, with a half if one follows, and the second number of a pair.
-
-        Returns:
-            The place after them; the number; the second number, None where there is none.
-        """
+    def _numbers(self, tokens: Sequence[_Token], place: int) -> tuple[int, list[float]]:
+        """The place after the number at `place`; and the number, with its half, or both of a pair."""
         number = tokens[place].number or 0.0
         place += 1
-        second = None
         if place + 1 < len(tokens) and tokens[place].text in _PAIR:
             second = tokens[place + 1].number
-        if second is not None:
-            return place + 2, number, second
+            if second is not None:
+                return place + 2, [number, second]
         for size in (1, 2):
             if "".join(token.text for token in tokens[place : place + size]) in self._halves:
-                return place + size, number + 0.5, None
-        return place, number, None
+                return place + size, [number + 0.5]
+        return place, [number]
 
     def _named_after(self, tokens: Sequence[_Token], place: int) -> Sequence[int]:
         """The quantities whose name follows the number that ends before `place` ("40 درجه حراره")."""
@@ -242,12 +255,12 @@ class Readings:
         quantities: Sequence[int],
         following: Sequence[_Token],
         said: frozenset[str],
-        number: float,
-        second: float | None,
+        numbers: Sequence[float],
+        *,
+        at_most: bool,
     ) -> Iterator[Reading]:
-        """The readings that a number may be, by the tokens after it and the words of the whole text."""
+        """The readings that a number, or a pair, may be; by what follows, and the words of the text."""
         units = self._units_at(following, 0)
-        pair = [value for value in (number, second) if value is not None]
         for index in quantities:
             quantity, own = self._quantities[index], self._units[index]
             unit = next((unit for unit in sorted(units) if unit in own), None)
@@ -259,7 +272,7 @@ class Readings:
             if any(not unless_followed_by.isdisjoint(token.words) for token in following):
                 continue
             factor = 1.0 if unit is None else own[unit]
-            severity = quantity.judged([part * factor for part in pair])
+            severity = quantity.judged([number * factor for number in numbers], at_most=at_most)
             if severity:
                 yield Reading(severity, quantity.about)
 
