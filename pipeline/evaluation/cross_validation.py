@@ -1,16 +1,24 @@
 """The severity classifier and its linear reference, judged on rows that neither was trained on."""
 
+import hashlib
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
+import transformers
 
+from pipeline.code_hashes import code_hash
 from pipeline.errors import WaznError
 from pipeline.evaluation.severity_quality import figures, paired_difference
+from pipeline.files import read_json, replacing_folder, write_json
+from pipeline.hashes import folder_digest
 from pipeline.models.runtime import deterministic
-from pipeline.paths import NORMALISED_LABELLED
+from pipeline.paths import CHECKPOINTS, NORMALISED_LABELLED
 from pipeline.severities import SEVERITIES
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.folds import folds
@@ -19,6 +27,8 @@ from pipeline.severity.ngrams import linear_reference
 if TYPE_CHECKING:
     from pipeline.config.severity import ClassifierConfig
 
+# What is kept of trainings until the stage has ended.
+WORK, EPOCH = CHECKPOINTS / "train_classifier", "epoch.json"
 # Padded tokens computed at once; and of how many inner folds one validates the training of a fold.
 TOKENS, INNER_FOLDS = 8192, 8
 
@@ -26,7 +36,7 @@ TOKENS, INNER_FOLDS = 8192, 8
 def train_classifier(
     encoder: Path, parts: Mapping[str, pd.DataFrame], config: "ClassifierConfig"
 ) -> tuple[Classifier, int]:
-    """Train a classifier on the encoder in a folder.
+    """Train a classifier on the encoder in a folder, or take what a killed run of the same has left.
 
     Args:
         parts: labelled rows of `train` and `valid`.
@@ -43,14 +53,36 @@ def train_classifier(
             f"{NORMALISED_LABELLED}: its training split has no {' or '.join(absent)} complaint, and a "
             "classifier learns only what it sees; add labelled rows"
         )
-    deterministic(config.seed)
-    classifier = Classifier(encoder)
-    epoch = classifier.train(
-        {split: list(parts[split]["text"]) for split in ("train", "valid")},
-        {split: list(parts[split]["severity"]) for split in ("train", "valid")},
-        config,
-    )
-    return classifier, epoch
+    texts = {split: list(parts[split]["text"]) for split in ("train", "valid")}
+    labels = {split: list(parts[split]["severity"]) for split in ("train", "valid")}
+    work = WORK / _fingerprint(encoder, texts, labels, config)
+    trained = work / "trained"
+    if trained.is_dir():
+        print("this classifier was trained before the run was interrupted")
+    else:
+        deterministic(config.seed)
+        classifier = Classifier(encoder)
+        epoch = classifier.train(texts, labels, config, work / "epochs")
+        with replacing_folder(trained) as folder:
+            classifier.save(folder)
+            write_json(folder / EPOCH, {"epoch": epoch})
+        shutil.rmtree(work / "epochs", ignore_errors=True)
+    # As loaded, in either case, so that what is saved in the end is the same to the byte.
+    return Classifier(trained), int(read_json(trained / EPOCH)["epoch"])
+
+
+def _fingerprint(
+    encoder: Path,
+    texts: Mapping[str, list[str]],
+    labels: Mapping[str, list[str]],
+    config: "ClassifierConfig",
+) -> str:
+    """SHA-256 over all that decides a trained classifier, so that none of another training is taken up."""
+    # How many folds there are decides which rows a training has, and they are in it already.
+    settings = config.model_dump(exclude={"folds"})
+    versions = [torch.__version__, transformers.__version__]
+    parts = [folder_digest(encoder), texts, labels, settings, code_hash("train_classifier"), versions]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def reference_probabilities(parts: Mapping[str, pd.DataFrame], texts: list[str]) -> np.ndarray:

@@ -1,30 +1,20 @@
 """The severity classifier: an encoder of transformers with a classification head and a temperature."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.metrics import log_loss
 from tqdm import tqdm
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DataCollatorWithPadding,
-    EarlyStoppingCallback,
-    EvalPrediction,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainingArguments,
-)
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from pipeline.files import read_json, write_json
 from pipeline.models.microbatches import microbatches
 from pipeline.models.runtime import device, load_pretrained, torch_dtype
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
+from pipeline.severity.fine_tuning import fine_tune
 from pipeline.severity.ngrams import NgramModel
 
 if TYPE_CHECKING:
@@ -86,6 +76,7 @@ class Classifier:
         texts: Mapping[str, Sequence[str]],
         labels: Mapping[str, Sequence[str]],
         config: "ClassifierConfig",
+        checkpoints: Path,
     ) -> int:
         """Fine-tune on `train`; keep the epoch that is best on `valid`, and calibrate there.
 
@@ -95,12 +86,20 @@ class Classifier:
         Args:
             texts, labels: normalised complaints and their severities, by split.
             config: how to train.
+            checkpoints: a folder of this training alone, from which a killed one goes on.
 
         Returns:
             The epoch that was kept, from 1.
         """
         self.max_length = config.max_length
-        epoch = self._fine_tune(texts, labels, config)
+        rows = {
+            split: [
+                {"input_ids": ids, "labels": SEVERITIES.index(label)}
+                for ids, label in zip(self.encode(texts[split]), labels[split], strict=True)
+            ]
+            for split in ("train", "valid")
+        }
+        epoch = fine_tune(self.model, self.tokenizer, rows, config, checkpoints)
         self.model.eval()
         logits = self.logits(texts["valid"], config.batch_size * config.max_length)
         if config.ngrams:
@@ -116,60 +115,6 @@ class Classifier:
         else:
             self.temperature = fit_temperature(logits, labels["valid"])
         return epoch
-
-    def _fine_tune(
-        self,
-        texts: Mapping[str, Sequence[str]],
-        labels: Mapping[str, Sequence[str]],
-        config: "ClassifierConfig",
-    ) -> int:
-        """Fine-tune encoder and head by the Trainer of transformers; see `train`."""
-        rows = {
-            split: [
-                {"input_ids": ids, "labels": SEVERITIES.index(label)}
-                for ids, label in zip(self.encode(texts[split]), labels[split], strict=True)
-            ]
-            for split in ("train", "valid")
-        }
-        class_weights = _class_weights(labels["train"]) if config.class_weights else None
-
-        def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-            weight = None if class_weights is None else class_weights.to(labels.device)
-            return torch.nn.functional.cross_entropy(outputs.logits.float(), labels, weight=weight)
-
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = Trainer(
-                model=self.model,
-                args=TrainingArguments(
-                    output_dir=scratch,
-                    num_train_epochs=config.epochs,
-                    per_device_train_batch_size=config.batch_size,
-                    per_device_eval_batch_size=config.batch_size,
-                    learning_rate=config.learning_rate,
-                    warmup_steps=0.1,
-                    weight_decay=0.01,
-                    seed=config.seed,
-                    train_sampling_strategy="group_by_length",
-                    eval_strategy="epoch",
-                    save_strategy="epoch",
-                    save_total_limit=1,
-                    load_best_model_at_end=True,
-                    metric_for_best_model="calibrated_log_loss",
-                    greater_is_better=False,
-                    logging_strategy="no",
-                    report_to="none",
-                    dataloader_pin_memory=torch.cuda.is_available(),
-                ),
-                train_dataset=_Masked(rows["train"], config.word_dropout, self.tokenizer),
-                eval_dataset=rows["valid"],  # type: ignore[arg-type]  # Trainer indexes a list as well
-                data_collator=DataCollatorWithPadding(self.tokenizer),
-                compute_loss_func=loss,
-                compute_metrics=_calibrated_log_loss,
-                callbacks=[EarlyStoppingCallback(early_stopping_patience=config.patience)],
-            )
-            trainer.train()
-            steps = -(-len(rows["train"]) // config.batch_size)
-            return (trainer.state.best_global_step or steps) // steps
 
     @torch.inference_mode()
     def logits(self, texts: Sequence[str], tokens_per_batch: int) -> np.ndarray:
@@ -221,41 +166,3 @@ class Classifier:
             "labels": self.labels,
         }
         write_json(folder / _SETTINGS, settings)
-
-
-def _class_weights(labels: Sequence[str]) -> torch.Tensor:
-    """n / (3 * rows of the class) of each severity, so that classes count alike in the loss, (3,)."""
-    counts = np.bincount([SEVERITIES.index(label) for label in labels], minlength=len(SEVERITIES))
-    return torch.tensor(counts.sum() / (len(SEVERITIES) * counts), dtype=torch.float32)
-
-
-def _calibrated_log_loss(prediction: EvalPrediction) -> dict[str, float]:
-    """Log-loss at the temperature that is best for these very rows."""
-    logits = np.asarray(prediction.predictions, dtype=np.float64)
-    truth = np.asarray(prediction.label_ids)
-    temperature = fit_temperature(logits, [SEVERITIES[index] for index in truth])
-    return {"calibrated_log_loss": log_loss(truth, softmax(logits, temperature), labels=[0, 1, 2])}
-
-
-class _Masked(torch.utils.data.Dataset[dict[str, Any]]):
-    """Rows with a random share of their tokens masked, anew at every access."""
-
-    def __init__(
-        self, rows: Sequence[dict[str, Any]], rate: float, tokenizer: PreTrainedTokenizerBase
-    ) -> None:
-        self._rows, self._rate, self._mask = rows, rate, tokenizer.mask_token_id
-        self._special = set(tokenizer.all_special_ids)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self._rows[index]
-        if not self._rate:
-            return row
-        masked = (torch.rand(len(row["input_ids"])) < self._rate).tolist()
-        ids = [
-            self._mask if hit and token not in self._special else token
-            for token, hit in zip(row["input_ids"], masked, strict=True)
-        ]
-        return {**row, "input_ids": ids}

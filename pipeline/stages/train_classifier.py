@@ -1,8 +1,10 @@
 """python -m pipeline train_classifier
 
-Train the severity classifier, calibrate it, and measure it beside two references.
+Train the severity classifier, calibrate it, and measure it beside two references. Killed and run again,
+it goes on after the last epoch, or the last fold, that was complete, and gives the same bytes.
 """
 
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from pipeline.evaluation.severity_quality import (
     per_specialty,
     reliability,
 )
-from pipeline.files import parquet_note, read_parquet, write_csv, write_json
+from pipeline.files import parquet_note, read_parquet, replacing_folder, write_csv, write_json
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_temperature, softmax
 
@@ -54,8 +56,6 @@ def run(train_classifier: "ClassifierConfig") -> None:
     encoder = paths.base_model(config.encoder)
     classifier, epoch = cross_validation.train_classifier(encoder, parts, config)
     classifier.labels = parquet_note(paths.NORMALISED_LABELLED)["labels"]
-    classifier.save(paths.CLASSIFIER)
-
     texts, truth = list(parts["test"]["text"]), list(parts["test"]["severity"])
     logits = classifier.logits(texts, TOKENS)
     probabilities = classifier.calibrated(texts, logits)
@@ -72,27 +72,29 @@ def run(train_classifier: "ClassifierConfig") -> None:
         "majority": figures(truth, shares, seed),
     }
     difference = paired_difference(truth, probabilities, linear, seed)
-    write_json(
-        paths.CLASSIFIER_METRICS,
-        {
-            "encoder": config.encoder,
-            "labels": classifier.labels,
-            "rows": {split: len(table) for split, table in parts.items()},
-            "epochs": epoch,
-            "temperature": round(classifier.temperature, 6),
-            "ngram_weight": round(classifier.ngram_weight, 6),
-            "beats_linear": difference["high"] < 0,
-            **measured,
-            "log_loss_minus_linear": difference,
-            "per_class": per_class(truth, probabilities),
-            "per_specialty": per_specialty(truth, probabilities, list(parts["test"]["specialty"])),
-            "folds": cross_validate(labelled, encoder, config),
-        },
-    )
+    metrics = {
+        "encoder": config.encoder,
+        "labels": classifier.labels,
+        "rows": {split: len(table) for split, table in parts.items()},
+        "epochs": epoch,
+        "temperature": round(classifier.temperature, 6),
+        "ngram_weight": round(classifier.ngram_weight, 6),
+        "beats_linear": difference["high"] < 0,
+        **measured,
+        "log_loss_minus_linear": difference,
+        "per_class": per_class(truth, probabilities),
+        "per_specialty": per_specialty(truth, probabilities, list(parts["test"]["specialty"])),
+        "folds": cross_validate(labelled, encoder, config),
+    }
     guesses = [SEVERITIES[index] for index in probabilities.argmax(axis=1)]
     confusion = pd.DataFrame({"actual": truth, "predicted": guesses})
+    # All outputs at the end, so that none is of another run than the others.
+    with replacing_folder(paths.CLASSIFIER) as folder:
+        classifier.save(folder)
     write_csv(paths.PLOTS / "confusion.csv", confusion)
     write_csv(paths.PLOTS / "reliability.csv", reliability(truth, probabilities))
+    write_json(paths.CLASSIFIER_METRICS, metrics)
+    shutil.rmtree(cross_validation.WORK, ignore_errors=True)
     _print_figures(measured, difference, classifier.labels)
 
 

@@ -493,7 +493,8 @@ def test_every_row_is_accounted_for(plain):
 
 
 @pytest.mark.parametrize(
-    ("unequal", "verdict"), [(True, "no, beyond chance"), (False, "yes, within chance"), (None, "not tested")]
+    ("unequal", "verdict"),
+    [(True, "no, beyond chance"), (False, "yes, within chance"), (None, "not tested")],
 )
 def test_rejections_are_told_by_severity_and_where_they_are_unequal(unequal, verdict):
     plain = page(data=data(unequal=unequal))

@@ -1,5 +1,6 @@
 """The severity classifier: a distribution a text, whatever the batch, able to learn, and calibrated."""
 
+import shutil
 from itertools import permutations
 
 import numpy as np
@@ -79,13 +80,14 @@ def to_train(random_bert):
 
 
 @pytest.fixture(scope="module")
-def train(to_train, toy):
+def train(to_train, toy, tmp_path_factory):
     """Trains a classifier; gives it and the epoch kept."""
 
     def trained(texts=toy[0], labels=toy[1], **changes):
         deterministic(17)
+        checkpoints = tmp_path_factory.mktemp("checkpoints")
         classifier = Classifier(to_train)
-        epoch = classifier.train(texts, labels, CONFIG.model_copy(update=changes))
+        epoch = classifier.train(texts, labels, CONFIG.model_copy(update=changes), checkpoints)
         return classifier, epoch
 
     return trained
@@ -352,3 +354,71 @@ def test_folder_without_weights_is_named(built, tmp_path):
     (tmp_path / "config.json").write_bytes((built("modernbert") / "config.json").read_bytes())
     with pytest.raises(WaznError, match=f"{tmp_path}: transformers cannot load it"):
         Classifier(tmp_path)
+
+
+# ---- interrupted trainings ----------------------------------------------------------------------
+
+
+def same(one, other):
+    first, second = one.model.state_dict(), other.model.state_dict()
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.fixture
+def interrupted(to_train, toy, tmp_path, capsys):
+    """Trains in one folder, again and again; gives the classifier, the epoch, and what was printed."""
+
+    def train_on():
+        deterministic(17)
+        classifier = Classifier(to_train)
+        config = CONFIG.model_copy(update={"epochs": 4, "word_dropout": 0.2})
+        epoch = classifier.train(*toy[:2], config, tmp_path / "epochs")
+        return classifier, epoch, capsys.readouterr().out
+
+    return train_on
+
+
+def newest(folder):
+    return max(folder.glob("checkpoint-*/"), key=lambda path: int(path.name.partition("-")[2]))
+
+
+def lose(folder):
+    shutil.rmtree(newest(folder))
+
+
+def unmark(folder):
+    newest(folder).with_suffix(".sha256").unlink()
+
+
+def damage(folder):
+    path = newest(folder) / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def cut_off(folder):
+    path = newest(folder) / "optimizer.pt"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("fate", [lose, unmark, damage, cut_off])
+def test_a_training_goes_on_after_the_last_whole_epoch_and_ends_with_the_same_weights(
+    fate, interrupted, tmp_path
+):
+    first, epoch, said = interrupted()
+    assert "goes on" not in said
+    fate(tmp_path / "epochs")
+    again, same_epoch, said = interrupted()
+    assert "goes on after step" in said
+    assert same_epoch == epoch
+    assert same(first, again)
+
+
+def test_without_a_whole_epoch_it_starts_anew(interrupted, tmp_path):
+    first, _, _ = interrupted()
+    for mark in (tmp_path / "epochs").glob("*.sha256"):
+        mark.unlink()
+    again, _, said = interrupted()
+    assert "goes on" not in said
+    assert same(first, again)

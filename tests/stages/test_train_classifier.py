@@ -1,8 +1,12 @@
 """train_classifier in a project of its own: what it writes, measures and says, and what it refuses."""
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from root import ROOT
 
 from pipeline import paths
 from pipeline.config.severity import ClassifierConfig
@@ -346,3 +351,60 @@ def test_missing_input_is_named(missing, fresh):
     path = fresh / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     refused(rf"^{missing}: no .*dvc repro")
+
+
+# ---- what is killed -----------------------------------------------------------------------------
+
+STAGE = """
+import json, sys
+from pipeline.config.severity import ClassifierConfig
+from pipeline.stages import train_classifier
+train_classifier.run(ClassifierConfig.model_validate(json.loads(sys.argv[1])))
+"""
+
+
+def start(folder, config):
+    """The stage as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", STAGE, config.model_dump_json()],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def outputs(folder):
+    paths = [*(folder / "models/classifier").rglob("*"), *(folder / "metrics").rglob("*")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
+
+
+def complete(folder):
+    """Checkpoints and trainings that are complete so far."""
+    work = folder / ".checkpoints" / "train_classifier"
+    return {str(path) for pattern in ("*/epochs/*.sha256", "*/trained") for path in work.glob(pattern)}
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_gets_done_with_the_same_bytes(built, fresh, labelled, tmp_path):
+    config = SETTINGS.model_copy(update={"epochs": 6, "patience": 6, "folds": 2})
+    whole = shutil.copytree(fresh, tmp_path / "whole")
+    assert start(whole, config).wait() == 0
+    expected, chance, said = outputs(whole), random.Random(3), ""
+    assert len(expected) > 6
+    for _ in range(5):
+        process, before = start(fresh, config), complete(fresh)
+        # As on a busy machine: each try gets one epoch further, or little more.
+        while process.poll() is None and complete(fresh) <= before:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3))
+        process.kill()
+        said += process.communicate()[0]
+        assert outputs(fresh) in ({}, expected), "all or nothing"
+    process = start(fresh, config)
+    said += process.communicate()[0]
+    assert process.returncode == 0
+    assert outputs(fresh) == expected
+    assert "goes on after step" in said
+    assert not (fresh / ".checkpoints" / "train_classifier").exists()
