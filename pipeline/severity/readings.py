@@ -170,11 +170,11 @@ class Readings:
             before.named, before.negated, before.at_most = (), False, False
         elif token.text in self._negations:
             before.negated = True
+        elif token.text == "<" or not self._less.isdisjoint(token.words):
+            before.at_most = not before.at_least
         elif not self._declines.isdisjoint(token.words):
             # What does not fall below a number is beyond it.
             before.at_least, before.negated = before.negated, False
-        elif token.text == "<" or not self._less.isdisjoint(token.words):
-            before.at_most = not before.at_least
         elif before.negated and not self._exceeds.isdisjoint(token.words):
             before.negated, before.at_most = False, True
         elif self._passes(token):
