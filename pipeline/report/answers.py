@@ -28,8 +28,8 @@ def answer_rows(
         scored: the scored pairs.
 
     Returns:
-        For each complaint that a model answered: `id`, `source`, `line` (in the source), `severity`, `specialty` (None where it has none),
-        `question`, `reference`; `answers` and `nll` (of the reference, in nats per token), model to arm to
+        For each complaint that a model answered: `id`, `source`, `line` (in the source), `severity`,
+        `specialty` (None where it has none), `question`, `reference`; `answers` and `nll` (of the reference, in nats per token), model to arm to
         text and figure. Those come first whose NLL differs most between `weighting` and `uniform`, as the
         mean over models of the absolute difference.
     """
