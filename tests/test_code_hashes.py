@@ -96,6 +96,7 @@ def test_a_line_of_the_loss_changes_finetune_and_evaluate_alone(package):
         ("report/plots/bars.json", {"report"}),
         ("evaluation/urgency.yaml", {"report"}),
         ("severity/lexicon.yaml", {"download"}),
+        ("data/formulas.yaml", {"normalise"}),
     ],
 )
 def test_a_file_beside_the_code_counts_for_the_stages_that_read_it(package, name, stages):

@@ -40,11 +40,12 @@ def without_formulas(text: str) -> str:
     words = [folded[first:end] for first, end in spans]
     parts, start, place = [], 0, 0
     while place < len(words):
-        size = max((_size(formula, words, place) for formula in formulas.get(words[place], ())), default=0)
-        if size > 0:
+        starting = formulas.get(words[place])
+        size = max([_size(formula, words, place) for formula in starting]) if starting else 0
+        if size:
             parts.append(text[start : spans[place][0]])
             start = spans[place + size - 1][1]
-        place += max(size, 1)
+        place += size or 1
     if not parts:
         return text
     parts.append(text[start:])
@@ -55,16 +56,15 @@ def without_formulas(text: str) -> str:
     return result if _WORD.search(result) else text
 
 
-def _size(formula: Formula, words: Sequence[str], place: int, part: int = 0) -> int:
-    """How many words from `place` on a formula takes at most, from `part` on; -1 if it does not fit."""
-    if part == len(formula):
-        return 0
-    alternatives, optional = formula[part]
-    sizes = [_size(formula, words, place, part + 1)] if optional else []
-    if place < len(words) and words[place] in alternatives:
-        rest = _size(formula, words, place + 1, part + 1)
-        sizes.append(rest + 1 if rest >= 0 else -1)
-    return max(sizes, default=-1)
+def _size(formula: Formula, words: Sequence[str], place: int) -> int:
+    """How many words from `place` on a formula takes, part by part; 0 if it does not fit."""
+    end = place
+    for alternatives, optional in formula:
+        if end < len(words) and words[end] in alternatives:
+            end += 1
+        elif not optional:
+            return 0
+    return end - place
 
 
 def read_formulas(path: Path) -> Mapping[str, Sequence[Formula]]:
