@@ -56,13 +56,17 @@ _SUSPECT = re.compile(
 )
 
 
+_LOOKED_AT = 10_000
+
+
 def is_mojibake(text: str) -> bool:
-    """Whether a text was read in a wrong encoding.
+    """Whether a text was read in a wrong encoding, by its first 10,000 characters.
 
     It finds Arabic in UTF-8 that was read in any encoding of one byte a character (once or twice), in
     Windows-1256, ISO 8859-6 or Mac Arabic that was read in another, and text of which one character in
     twenty or more is the sign for one that was lost (U+FFFD). French, Persian or vocalised words are none.
     """
+    text = text[:_LOOKED_AT]
     if not _SUSPECT.search(text):
         return False
     lost = text.count("\ufffd")

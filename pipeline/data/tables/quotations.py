@@ -14,7 +14,9 @@ from pipeline.data.tables.records import Dialect, LineError
 
 _MANY = 6
 _MOST = 0.9
-_UNUSUAL = 0.02
+# Up to which share of the records a space after the separator, or an empty field, is not the custom. Cells
+# often begin with a space by mistake, but after a comma within a text one stands nearly always.
+_FEW_SPACED, _FEW_GAPS = 0.3, 0.02
 
 
 class Quotations:
@@ -29,9 +31,9 @@ class Quotations:
     def __init__(self, dialect: Dialect, width: int, sample: Sequence[tuple[list[str], str]]) -> None:
         self._dialect, self._width = dialect, width
         rows = [record[:width] for record, _ in sample[1:]]
-        often = _UNUSUAL * len(rows)
-        self._spaced = sum(any(cell.startswith(" ") for cell in row[1:]) for row in rows) > often
-        self._gaps = sum(not all(map(str.strip, row)) for row in rows) > often
+        spaced = sum(any(cell.startswith(" ") for cell in row[1:]) for row in rows)
+        gaps = sum(not all(map(str.strip, row)) for row in rows)
+        self._spaced, self._gaps = spaced > _FEW_SPACED * len(rows), gaps > _FEW_GAPS * len(rows)
         self._all_quoted = bool(sample) and all(_quoted(text) for _, text in sample)
         self._texts: Counter[int] = Counter()
         self._lines = self._like = 0

@@ -222,6 +222,15 @@ def test_where_all_is_quoted_a_text_may_look_like_rows(table):
     assert table('"q","a"\n"راحة,ماء\nنوم","هدوء"\n')[1] == [["راحة,ماء\nنوم", "هدوء"]]
 
 
+def test_a_space_after_a_comma_tells_a_text_where_some_cells_begin_with_one(table, fault):
+    """Of twenty cells one begins with a space, as typed by hand."""
+    others = [f"سؤال {n},{' ' * (n % 20 == 0)}جواب {n}\n" for n in range(100)]
+    for text in ("التهاب\nراحة , ثم ماء", "التهاب\n راحة, ثم ماء\nونوم, وهدوء"):
+        assert [text in row for row in table(f'q,a\n{"".join(others)}سعال,"{text}"\n')[1]][-1]
+    spaced = "".join(others).replace(",", ", ")
+    assert "line 102" in fault(f'q, a\n{spaced}سعال,"دم\nصداع, راحة"\n')
+
+
 def test_where_texts_often_look_like_rows_some_may(table, fault):
     """One line in ten has one comma without a space, so some answers of two lines have one each."""
     chance = random.Random(5)
