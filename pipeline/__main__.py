@@ -5,17 +5,23 @@ Modules are imported when their command runs, so that `--help` and small stages 
 
 import importlib
 import os
-import sys
+import signal
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline import environment, paths
+if __name__ == "__main__":
+    # While modules are imported Ctrl-C would show where; until `main` it ends the process at once.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from pipeline import environment, exits, paths
 from pipeline.config.models import ModelEntry
 from pipeline.config.params import WEIGHTING, Params, load
 from pipeline.errors import WaznError
+from pipeline.run_lock import run_lock
 
 app = typer.Typer(
     name="wazn",
@@ -36,8 +42,15 @@ ArmName = Annotated[
 ]
 
 
-def _stage(name: str) -> Any:
-    return importlib.import_module(f"pipeline.stages.{name}")
+def _run(stage: str, *arguments: Any, item: Sequence[str | int | None] = (), **options: Any) -> None:
+    """Run a stage, of which no other process may run the same item at the same time.
+
+    Args:
+        item: what names one of the stage's matrix, such as arm, model and seed.
+    """
+    names = [paths.BASE if name is None else str(name) for name in item]
+    with run_lock(paths.CHECKPOINTS.joinpath(stage, *names), " ".join([stage, *names])):
+        importlib.import_module(f"pipeline.stages.{stage}").run(*arguments, **options)
 
 
 def _command(name: str) -> Any:
@@ -76,7 +89,7 @@ def code(
 ) -> None:
     """Hash the code of every stage into code.yaml, on which the stages depend."""
     if stage is None:
-        _stage("code").run()
+        _run("code")
     else:
         _command("code").run(stage)
 
@@ -84,13 +97,13 @@ def code(
 @app.command()
 def download(params: ParamsFile = DEFAULT) -> None:
     """Fetch the pairs and the labelled complaints."""
-    _stage("download").run(load(params).download)
+    _run("download", load(params).download)
 
 
 @app.command()
 def normalise(params: ParamsFile = DEFAULT) -> None:
     """Normalise the Arabic, reject what is unusable, split."""
-    _stage("normalise").run(load(params).normalise)
+    _run("normalise", load(params).normalise)
 
 
 @app.command("base_encoder")
@@ -98,13 +111,13 @@ def base_encoder(model: ModelName, params: ParamsFile = DEFAULT) -> None:
     """Fetch or build an encoder."""
     values = load(params)
     entry = _entry(values, model)
-    _stage("base_encoder").run(model, base_encoder=values.base_encoder, entry=entry)
+    _run("base_encoder", model, item=[model], base_encoder=values.base_encoder, entry=entry)
 
 
 @app.command("train_classifier")
 def train_classifier(params: ParamsFile = DEFAULT) -> None:
     """Train the severity classifier and measure it."""
-    _stage("train_classifier").run(load(params).train_classifier)
+    _run("train_classifier", load(params).train_classifier)
 
 
 @app.command()
@@ -112,7 +125,7 @@ def score(params: ParamsFile = DEFAULT) -> None:
     """Give every pair its severity probabilities."""
     values = load(params)
     _launch()
-    _stage("score").run(values.score, values.severity, values.resources.score)
+    _run("score", values.score, values.severity, values.resources.score)
 
 
 @app.command("base_model")
@@ -120,7 +133,7 @@ def base_model(model: ModelName, params: ParamsFile = DEFAULT) -> None:
     """Fetch or build a language model."""
     values = load(params)
     entry = _entry(values, model)
-    _stage("base_model").run(model, base_model=values.base_model, entry=entry)
+    _run("base_model", model, item=[model], base_model=values.base_model, entry=entry)
 
 
 @app.command()
@@ -150,11 +163,14 @@ def finetune(
         raise WaznError("finetune takes MODEL and ARM, as in: wazn finetune tiny_gpt2 weighting")
     entry = _entry(values, model)
     _check_arm(arm, list(values.arm_settings))
+    seed = _seed(values, arm, seed)
     _launch()
-    _stage("finetune").run(
+    _run(
+        "finetune",
         model,
         arm,
-        _seed(values, arm, seed),
+        seed,
+        item=[arm, model, seed],
         finetune=values.finetune,
         entry=entry,
         weights=values.arm_settings[arm],
@@ -166,7 +182,8 @@ def finetune(
 def embed_references(params: ParamsFile = DEFAULT) -> None:
     """Encode the reference answers for BERTScore."""
     values = load(params)
-    _stage("embed_references").run(
+    _run(
+        "embed_references",
         embed_references=values.embed_references,
         test_rows=values.evaluate.test_rows,
         resources=values.resources.evaluate,
@@ -179,10 +196,13 @@ def evaluate(model: ModelName, arm: ArmName, seed: Seed = None, params: ParamsFi
     values = load(params)
     _entry(values, model)
     _check_arm(arm, [paths.BASE, *values.arm_settings])
-    _stage("evaluate").run(
+    seed = _seed(values, arm, seed)
+    _run(
+        "evaluate",
         model,
         arm,
-        _seed(values, arm, seed),
+        seed,
+        item=[arm, model, seed],
         evaluate=values.evaluate,
         embed_references=values.embed_references,
         resources=values.resources.evaluate,
@@ -192,7 +212,7 @@ def evaluate(model: ModelName, arm: ArmName, seed: Seed = None, params: ParamsFi
 @app.command()
 def report(params: ParamsFile = DEFAULT) -> None:
     """Make the summary, the plots and the page."""
-    _stage("report").run(load(params))
+    _run("report", load(params))
 
 
 @app.command(rich_help_panel="Beside the stages")
@@ -253,18 +273,14 @@ def where(params: ParamsFile = DEFAULT) -> None:
 
 
 def main() -> None:
-    """Run the command line; a WaznError becomes one line on stderr and exit code 2."""
+    """Run the command line."""
     environment.establish()
     # The libraries' notes (a head newly initialised, say) would bury our own lines.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    try:
-        app()
-    except WaznError as error:
-        print(f"wazn: {error}", file=sys.stderr)
-        sys.exit(2)
+    exits.run(app)
 
 
 if __name__ == "__main__":

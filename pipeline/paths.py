@@ -1,5 +1,6 @@
 """Where every stage puts what others read, relative to the project's folder."""
 
+import re
 from pathlib import Path
 
 SAMPLE = Path("data/sample/complaints.jsonl")
@@ -56,3 +57,27 @@ def generated(arm: str, model: str, seed: int | None) -> Path:
 def evaluation_metrics(arm: str, model: str, seed: int | None) -> Path:
     """The means of an evaluation, JSON; seed None for the base model."""
     return METRICS / "evaluate" / arm / model / f"{BASE if seed is None else seed}.json"
+
+
+# Which stage makes what, as `dvc repro` takes its name. A base model is made by one of two stages, and its
+# path does not tell which, so it has none.
+_MAKERS = {
+    r"data/raw/.+": "download",
+    r"data/normalised/.+|metrics/data\.json": "normalise",
+    r"models/classifier.*|metrics/(classifier\.json|plots/(confusion|reliability).csv)": "train_classifier",
+    r"data/scored/.+|metrics/severity\.json": "score",
+    r"models/base/.+": "",
+    r"(?:models|metrics/finetune)/([^/]+)/([^/]+)/(\d+).*": r"finetune@\2-\1-\3",
+    r"data/references/.+": "embed_references",
+    rf"(?:data/generated|metrics/evaluate)/{BASE}/([^/]+)/.+": r"evaluate_base@\1",
+    r"(?:data/generated|metrics/evaluate)/([^/]+)/([^/]+)/(\d+)\..+": r"evaluate@\2-\1-\3",
+    r"metrics/.+|report/.+": "report",
+}
+
+
+def maker(path: Path) -> str:
+    """The stage that makes a file or folder, as `dvc repro` takes its name; empty where none is known."""
+    for pattern, stage in _MAKERS.items():
+        if match := re.fullmatch(pattern, path.as_posix()):
+            return match.expand(stage)
+    return ""

@@ -64,7 +64,7 @@ def test_every_stage_but_code_has_a_hash(package):
         ("severities.py", '"""The three severities', '"""Our three severities'),
         (
             "config/base.py",
-            "Positive = Annotated[int, Field(gt=0)]",
+            "Positive = Annotated[int, Field(gt=0, lt=2**63)]",
             "Positive = Annotated[int, Field(gt=1)]",
         ),
     ],

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.files import read_batches
+from pipeline.parquet_inputs import read_batches
+from pipeline.schemas import SPLIT, join, texts
 
 
 def training_rows(path: Path, columns: list[str], max_rows: int, seed: int) -> pd.DataFrame:
@@ -16,20 +17,20 @@ def training_rows(path: Path, columns: list[str], max_rows: int, seed: int) -> p
 
     Args:
         path: a Parquet file with a column `split`.
-        columns: which columns to read.
+        columns: which columns of text to read.
         max_rows: rows at most.
         seed: of the choice.
 
     Raises:
-        WaznError: the file is missing or is not Parquet.
+        WaznError: the file is missing, damaged, or lacks a column.
     """
-    count = sum(_in_training(table).sum() for table in read_batches(path, ["split"]))
+    count = sum(_in_training(table).sum() for table in read_batches(path, SPLIT))
     chosen = np.ones(count, dtype=bool)
     if count > max_rows:
         chosen[:] = False
         chosen[np.random.default_rng(seed).choice(count, max_rows, replace=False)] = True
     tables, seen = [], 0
-    for table in read_batches(path, [*columns, "split"]):
+    for table in read_batches(path, join(texts(*columns), SPLIT)):
         train = _in_training(table)
         train[train], seen = chosen[seen : seen + train.sum()], seen + train.sum()
         tables.append(table.filter(train).select(columns))

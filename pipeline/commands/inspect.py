@@ -1,6 +1,5 @@
 """wazn inspect: rows, rejections, languages, lengths, severities and weights, on one screen."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import paths
-from pipeline.errors import WaznError
-from pipeline.files import read_batches, read_json, read_parquet
-from pipeline.severities import PROBABILITIES, SEVERITIES
+from pipeline.inputs import checked_json, damaged, read_json
+from pipeline.parquet_inputs import read_batches, read_parquet
+from pipeline.schemas import REJECTED, SCORED_SEVERITIES, SPLITS, texts
+from pipeline.severities import SEVERITIES
 from pipeline.severity.weights import pair_weights, weight_spread
+from pipeline.shapes import DataMetrics
 from pipeline.text.language import is_arabizi, other_language
 from pipeline.text.mojibake import is_mojibake
 from pipeline.text.normalise import arabic_shares
@@ -40,7 +41,7 @@ def run(weighting: "ArmConfig", *, text: bool) -> None:
     Raises:
         WaznError: the data have not been normalised yet, or a file cannot be read.
     """
-    data = read_json(paths.DATA_METRICS)
+    data = read_json(paths.DATA_METRICS, DataMetrics)
     examples = _examples()
     for dataset, columns in TEXTS.items():
         _print_counts(dataset, data[dataset], examples, text)
@@ -58,8 +59,8 @@ def run(weighting: "ArmConfig", *, text: bool) -> None:
         _print_contradictions(repeated)
         print("\nNot scored yet, so no weights; run `dvc repro`.")
         return
-    scored = read_parquet(paths.SCORED, ["split", "severity", *PROBABILITIES])
-    for split in ("train", "valid", "test"):
+    scored = read_parquet(paths.SCORED, SCORED_SEVERITIES)
+    for split in SPLITS:
         counts = scored.loc[scored["split"] == split, "severity"].value_counts()
         severities[f"scored {split}"] = [int(counts.get(name, 0)) for name in SEVERITIES]
     _print_severities(severities, weak)
@@ -99,14 +100,13 @@ def _print_counts(
     print(f"\n{dataset}: {counts['rows']} rows in, {counts['kept']} kept")
     for reason, count in counts["rejected"].items():
         if (dataset, reason) not in examples:
-            raise WaznError(
-                f"{paths.REJECTED}: no row is rejected as {reason}, but metrics/data.json "
-                "counts some; run `dvc repro` to make both again"
+            raise damaged(
+                paths.REJECTED, f"no row is rejected as {reason}, but metrics/data.json counts some"
             )
         source, line, row = examples[dataset, reason]
         print(f"  {count:>9}  {reason:<20} e.g. {source}, line {line}")
         if text:
-            for key, value in json.loads(row).items():
+            for key, value in checked_json(paths.REJECTED, row.encode(), dict[str, Any]).items():
                 # A terminal would obey control characters.
                 shown = "".join(sign if sign.isprintable() else " " for sign in str(value or ""))
                 if shown:
@@ -116,7 +116,7 @@ def _print_counts(
 def _examples() -> dict[tuple[str, str], tuple[str, int, str]]:
     """The first row rejected for each reason, by data set and reason: its source, its line, it as JSON."""
     examples: dict[tuple[str, str], tuple[str, int, str]] = {}
-    for batch in read_batches(paths.REJECTED, ["dataset", "reason", "source", "line", "row"]):
+    for batch in read_batches(paths.REJECTED, REJECTED):
         for row in batch.to_pylist():
             key = (row["dataset"], row["reason"])
             examples.setdefault(key, (row["source"], row["line"], row["row"]))
@@ -126,11 +126,10 @@ def _examples() -> dict[tuple[str, str], tuple[str, int, str]]:
 def _languages(dataset: str, columns: Sequence[str]) -> dict[str, Counter[str]]:
     """Number of raw rows by language, for each column."""
     counts = {column: Counter[str]() for column in columns}
-    for batch in read_batches(RAW[dataset], list(columns)):
+    for batch in read_batches(RAW[dataset], texts(*columns)):
         for column in columns:
-            texts = batch[column].to_pylist()
-            shares = arabic_shares(texts).tolist()
-            counts[column].update(map(_language, texts, shares))
+            values = batch[column].to_pylist()
+            counts[column].update(map(_language, values, arabic_shares(values).tolist()))
     return counts
 
 
@@ -159,7 +158,7 @@ def _print_languages(counts: Mapping[str, Counter[str]]) -> None:
 def _lengths(dataset: str, columns: Sequence[str]) -> dict[str, list[float]]:
     """Median, 95 % quantile and maximum of the number of characters of the kept texts, for each column."""
     lengths: dict[str, list[np.ndarray]] = {column: [np.zeros(0, dtype=np.int32)] for column in columns}
-    for batch in read_batches(NORMALISED[dataset], list(columns)):
+    for batch in read_batches(NORMALISED[dataset], texts(*columns)):
         for column in columns:
             lengths[column].append(np.fromiter(map(len, batch[column].to_pylist()), np.int32, len(batch)))
     return {

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.config.messages import nearest
-from pipeline.config.params import check, parse_yaml, read_text
+from pipeline.config.params import check
+from pipeline.config.yaml_text import parse_yaml, read_text
 from pipeline.errors import WaznError
 from pipeline.files import replacing
 
@@ -46,11 +48,22 @@ def complete(name: str) -> str:
         raise WaznError(
             f"no profile '{name}' in {FOLDER}/{nearest(name, known)}; it has {', '.join(known)}"
         )
-    sections = _parse(_lines(DEFAULT))
-    if name != DEFAULT:
-        _merge(sections, _parse(_lines(name)))
+    path = FOLDER / f"{name}.yaml"
+    text, values = _read(FOLDER / f"{DEFAULT}.yaml")
+    if name == DEFAULT:
+        check(values, str(path))
+        return text
+    changes, changed = _read(path)
+    values = _merge_values(values, changed)
+    check(values, str(path))
+    sections = _parse(text.splitlines())
+    _merge(sections, _parse(changes.splitlines()))
     text = "\n".join(line for section in sections for line in section.lines()) + "\n"
-    check(parse_yaml(text, f"{FOLDER}/{name}.yaml"), f"{FOLDER}/{name}.yaml")
+    if _safe_values(text) != values:
+        raise WaznError(
+            f"{path}: write it as profiles/default.yaml is: keys without quotes, each on a line of its own "
+            "and indented by two spaces, values on the same line or as a list below, no anchors"
+        )
     return text
 
 
@@ -76,11 +89,24 @@ class _Entry:
             yield from entry.lines()
 
 
-def _lines(name: str) -> list[str]:
-    path = FOLDER / f"{name}.yaml"
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
     text = read_text(path)
-    parse_yaml(text, str(path))
-    return text.splitlines()
+    return text, parse_yaml(text, str(path))
+
+
+def _safe_values(text: str) -> dict[str, Any] | None:
+    """The values of merged text; None where the merge has broken it."""
+    try:
+        return parse_yaml(text, "")
+    except WaznError:
+        return None
+
+
+def _merge_values(values: Any, changes: Any) -> Any:
+    """What the text must say once `changes` are merged into it."""
+    if not (isinstance(values, dict) and isinstance(changes, dict)):
+        return changes
+    return values | {key: _merge_values(values.get(key), change) for key, change in changes.items()}
 
 
 def _parse(lines: Sequence[str]) -> list[_Entry]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from pipeline import paths
+from pipeline import paths, shapes
 from pipeline.errors import WaznError
 from pipeline.evaluation.statistics import BASE, UNIFORM
-from pipeline.files import read_json
+from pipeline.inputs import read_json
 from pipeline.report.summary import SUMMARY_METRICS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run(params: "Params", *, form: str, metric: str) -> None:
             raise WaznError(f"{option} is one of {', '.join(allowed)}, found '{value}'")
     summary: Summary = {}
     if paths.SUMMARY.is_file():
-        summary = read_json(paths.SUMMARY)
+        summary = read_json(paths.SUMMARY, shapes.Summary)
     else:
         print(f"{paths.SUMMARY}: not there yet; run `dvc repro`", file=sys.stderr)
     published = _published() if metric == PUBLISHED_METRIC else {}

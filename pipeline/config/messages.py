@@ -1,7 +1,6 @@
 """What is wrong with a parameter file, in a sentence that names the key."""
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
@@ -31,12 +30,18 @@ def sentence(problem: Any, schema: type[BaseModel]) -> str:
         case "value_error":
             message = problem["msg"].removeprefix("Value error, ")
             return f"{key}: {message}" if key else message
-        case "float_type" if isinstance(given, str) and re.fullmatch(r"\d+e-?\d+", given):
-            return f"{key}: to YAML {given} is text; write {float(given):f}"
         case _:
             message = problem["msg"][0].lower() + problem["msg"][1:]
-            shown = f", found {given!r}" if isinstance(given, str | int | float | bool) else ""
-            return f"{key}: {message}{shown}"
+            return f"{key}: {message}{_found(given)}"
+
+
+def _found(given: Any) -> str:
+    """Half a sentence that shows what was given; empty where that is long, or no single value."""
+    if not isinstance(given, str | int | float):
+        return ""
+    # Python writes no number of thousands of digits.
+    is_long = given.bit_length() > 200 if isinstance(given, int) else len(str(given)) > 80
+    return "" if is_long else f", found {given!r}"
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

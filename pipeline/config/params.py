@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.config.base import Name, Section, Seed
 from pipeline.config.data import DownloadConfig, NormaliseConfig
@@ -20,6 +18,7 @@ from pipeline.config.models import BaseModelConfig, ModelEntry
 from pipeline.config.resources import Resources
 from pipeline.config.severity import ClassifierConfig, ScoreConfig, SeverityConfig
 from pipeline.config.training import ArmConfig, TrainConfig
+from pipeline.config.yaml_text import parse_yaml, read_text
 from pipeline.errors import WaznError
 
 # The arm that the others are compared with, and the one that `-S weighting.alpha=…` sets.
@@ -140,41 +139,9 @@ def check(values: dict[str, Any], name: str) -> Params:
         # unknown one says more.
         problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise WaznError(f"{name}: {sentence(problems[0], Params)}{more}") from error
-
-
-def read_text(path: Path) -> str:
-    """The text of a parameter file.
-
-    Raises:
-        WaznError: it is missing, or is not text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise WaznError(
-            f"{path}: no such file; run wazn in the project's folder, beside dvc.yaml"
-        ) from None
-    except ValueError as error:
-        raise WaznError(f"{path}: not text in UTF-8; save it as UTF-8") from error
-
-
-def parse_yaml(text: str, name: str) -> dict[str, Any]:
-    """Keys and values of YAML, read by the rules of YAML 1.2 as DVC reads them.
-
-    Raises:
-        WaznError: it is not YAML with keys and values, or a key is there twice; names the line.
-    """
-    try:
-        values = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
-        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or (str(error).splitlines() or ["nested too deeply"])[0]
-        raise WaznError(f"{name}{where}: not valid YAML ({' '.join(str(problem).split())})") from error
-    if not isinstance(values, dict):
-        raise WaznError(f"{name}: expected keys and values, found {type(values).__name__}")
-    return values
+        # A key may have a line break.
+        said = " ".join(sentence(problems[0], Params).split())
+        raise WaznError(f"{name}: {said}{more}") from error
 
 
 def _is_arm(value: Any) -> bool:

@@ -21,9 +21,11 @@ from pipeline import paths
 from pipeline.data.duplicates import Sketches
 from pipeline.data.label_conflicts import contradicted_labels, severity_index
 from pipeline.data.pairs import normalise_labelled, normalise_pairs, row_id
+from pipeline.data.raw_tables import LABELLED_SCHEMA, PAIRS_SCHEMA
 from pipeline.data.rejections import REJECTED_SCHEMA, rejected_rows
 from pipeline.data.splits import SPLITS
-from pipeline.files import parquet_writer, read_batches
+from pipeline.files import parquet_writer
+from pipeline.parquet_inputs import read_batches
 from pipeline.severities import PROBABILITIES
 from pipeline.text import privacy
 
@@ -52,6 +54,7 @@ _SCHEMAS = {
         [*_ROW, *((name, pa.string()) for name in ("id", "text", "severity", "specialty"))]
     ),
 }
+_RAW_SCHEMAS = {"pairs": PAIRS_SCHEMA, "labelled": LABELLED_SCHEMA}
 # Columns of which personal details are counted.
 _TEXTS = {"pairs": ("question", "answer"), "labelled": ("text",)}
 
@@ -91,7 +94,7 @@ def check_rows(dataset: str, config: "NormaliseConfig", folder: Path, sketches: 
     reason, severity = [np.zeros(0, dtype=np.uint8)], [np.zeros(0, dtype=np.int8)]
     identity, complaint, keys = ([np.zeros(0, dtype=np.uint64)] for _ in range(3))
     with parquet_writer(folder / f"{dataset}.parquet", _SCHEMAS[dataset]) as writer:
-        for raw in read_batches(RAW[dataset], rows=BATCH):
+        for raw in read_batches(RAW[dataset], _RAW_SCHEMAS[dataset], BATCH):
             table = _NORMALISE[dataset](raw, config)
             numbers = np.array([rows.number(text) for text in table["reason"].to_pylist()], dtype=np.uint8)
             usable = table.filter(numbers == 0)
@@ -197,7 +200,9 @@ def _batches(
     start = used = 0
     # Both files have the same batches: the second was written from those of the first.
     for raw, table in zip(
-        read_batches(RAW[dataset], rows=BATCH), _row_groups(folder / f"{dataset}.parquet"), strict=True
+        read_batches(RAW[dataset], _RAW_SCHEMAS[dataset], BATCH),
+        _row_groups(folder / f"{dataset}.parquet"),
+        strict=True,
     ):
         reason = rows.reason[start : start + len(raw)]
         usable = rows.usable[start : start + len(raw)]

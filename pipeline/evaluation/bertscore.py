@@ -23,9 +23,11 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from pipeline.errors import WaznError
-from pipeline.files import missing, read_json, replacing, write_json
+from pipeline.files import replacing, write_json
 from pipeline.hashes import folder_digest
+from pipeline.inputs import damaged, missing, read_json
 from pipeline.models.runtime import device, require_model
+from pipeline.shapes import ReferencesNote
 
 STATES, NOTE = "states.npy", "references.json"
 Embedded = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -135,7 +137,7 @@ class References:
             WaznError: it is missing, or is of another encoder, layer or version of bert-score, or of other
                 rows.
         """
-        note = read_json(folder / NOTE)
+        note = read_json(folder / NOTE, ReferencesNote)
         for name, value in {**encoder.note, "rows_sha256": _digest(ids, texts)}.items():
             if note.get(name) != value:
                 raise WaznError(
@@ -143,8 +145,10 @@ class References:
                     "`dvc repro --force --single-item embed_references`, which makes them again"
                 )
         self._path = folder / STATES
-        self._open()
         self._starts = np.cumsum([0, *note["tokens"]])
+        states = self._open()
+        if states.shape[:1] != (self._starts[-1],) or states.ndim != 2 or len(texts) != len(note["tokens"]):
+            raise damaged(self._path, f"its shape {states.shape} is not that of the references")
         self._texts, self._encoder = texts, encoder
 
     def score(self, answers: Sequence[str], rows: Sequence[int]) -> np.ndarray:
@@ -173,8 +177,8 @@ class References:
             states: np.ndarray = np.load(self._path, mmap_mode="r")
         except FileNotFoundError:
             raise missing(self._path) from None
-        except (ValueError, EOFError) as error:
-            raise WaznError(f"{self._path}: not readable; run `dvc repro` to make it again") from error
+        except (OSError, ValueError, EOFError) as error:
+            raise damaged(self._path, "not readable") from error
         return states
 
 

@@ -15,14 +15,16 @@ import transformers
 from pipeline.code_hashes import code_hash
 from pipeline.errors import WaznError
 from pipeline.evaluation.severity_quality import figures, paired_difference
-from pipeline.files import read_json, replacing_folder, write_json
+from pipeline.files import replacing_folder, write_json
 from pipeline.hashes import folder_digest
+from pipeline.inputs import read_json
 from pipeline.models.runtime import deterministic
 from pipeline.paths import CHECKPOINTS, NORMALISED_LABELLED
 from pipeline.severities import SEVERITIES
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.folds import folds
 from pipeline.severity.ngrams import linear_reference
+from pipeline.shapes import TrainedNote
 
 if TYPE_CHECKING:
     from pipeline.config.severity import ClassifierConfig
@@ -68,7 +70,7 @@ def train_classifier(
             write_json(folder / EPOCH, {"epoch": epoch})
         shutil.rmtree(work / "epochs", ignore_errors=True)
     # As loaded, in either case, so that what is saved in the end is the same to the byte.
-    return Classifier(trained), int(read_json(trained / EPOCH)["epoch"])
+    return Classifier(trained), int(read_json(trained / EPOCH, TrainedNote)["epoch"])
 
 
 def _fingerprint(

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.errors import WaznError
+from pipeline.inputs import damaged
 
 # Activations that are 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), in GPT-2 and Bloom.
 _SPELT_OUT_GELU = ("NewGELUActivation", "BloomGelu")
@@ -143,6 +143,8 @@ def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
     require_model(folder)
     try:
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WaznError(f"{folder}: transformers cannot load it ({first[:200]})") from error
+    except Exception as error:
+        # A damaged file meets many libraries (tokenizers, safetensors, huggingface_hub), each with errors
+        # of its own kinds.
+        first = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise damaged(folder, f"transformers cannot load it ({first[:200]})") from error

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from pipeline import paths
 from pipeline.errors import WaznError
+from pipeline.inputs import damaged
 from pipeline.models.runtime import load_decoder
 
 
@@ -38,10 +39,14 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """Add the adapter in `folder` to the weights of `model`, for inference.
 
     Raises:
-        WaznError: there is no adapter.
+        WaznError: there is no adapter, or it cannot be loaded.
     """
     if not (folder / "adapter_model.safetensors").is_file():
         raise WaznError(f"{folder}: no adapter there; run `dvc repro`, which trains it")
-    merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    try:
+        merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    except Exception as error:
+        # A damaged file meets several libraries, each with errors of its own kinds.
+        raise damaged(folder, f"PEFT cannot load the adapter ({type(error).__name__})") from error
     assert isinstance(merged, PreTrainedModel)
     return merged.eval()

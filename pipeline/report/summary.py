@@ -9,9 +9,12 @@ import pandas as pd
 from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.evaluation.groups import ALL
+from pipeline.evaluation.metrics import COLUMNS
 from pipeline.evaluation.statistics import BASE, compare, holm, measure
 from pipeline.evaluation.urgency import urgent
-from pipeline.files import missing, read_parquet
+from pipeline.inputs import damaged, read_csv
+from pipeline.parquet_inputs import read_parquet
+from pipeline.schemas import generated as generated_schema
 from pipeline.severities import SEVERITIES
 
 # metrics/summary.json: the name of a value, and which metric of which group of rows it is.
@@ -39,10 +42,15 @@ def gather(
         scored: the scored pairs.
 
     Raises:
-        WaznError: an evaluation is missing, or is of other rows than that of another arm of the model.
+        WaznError: an evaluation is missing or damaged, or is of other rows than that of another arm of
+            the model.
     """
     gathered: dict[str, ArmTables] = {}
+    # What is computed here is no column of the files.
+    schema = generated_schema(tuple(name for name in COLUMNS if not name.startswith("urgent_")))
     test = scored[scored["split"] == "test"]
+    if test["id"].duplicated().any():
+        raise damaged(paths.SCORED, "two of its test pairs have the same id")
     urgent_references = pd.Series(urgent(list(test["answer"])), index=test["id"], dtype="int64")
     for model in models:
         gathered[model], ids = {}, None
@@ -50,13 +58,15 @@ def gather(
             gathered[model][arm] = []
             for seed in [None] if arm == BASE else seeds:
                 path = paths.generated(arm, model, seed)
-                table = read_parquet(path)
+                table = read_parquet(path, schema, ["specialty"])
                 ids = list(table["id"]) if ids is None else ids
                 if list(table["id"]) != ids:
                     raise WaznError(
                         f"{path}: not the rows that the other arms of {model} were evaluated on; run "
                         "`dvc repro`, which evaluates it again"
                     )
+                if not urgent_references.index.isin(ids).sum() == len(ids):
+                    raise damaged(path, f"not rows of {paths.SCORED}")
                 gathered[model][arm].append(
                     table.assign(
                         urgent_reference=urgent_references.reindex(ids).to_numpy(),
@@ -116,16 +126,14 @@ def loss_table(models: Sequence[str], arms: Sequence[str], seeds: Sequence[int])
     `smooth` is the exponential mean of the loss.
 
     Raises:
-        WaznError: a loss curve is missing.
+        WaznError: a loss curve is missing or damaged.
     """
     curves = []
     for model in models:
         for arm in arms:
             for seed in seeds:
                 path = paths.training_curves(arm, model, seed) / "plots/metrics/train/loss.tsv"
-                if not path.is_file():
-                    raise missing(path)
-                curve = pd.read_csv(path, sep="\t")
+                curve = read_csv(path, {"step": int, "loss": float}, separator="\t")
                 smooth = curve["loss"].ewm(alpha=0.1).mean().round(6)
                 columns: dict[str, Any] = {"model": model, "arm": arm, "seed": seed}
                 curves.append(pd.DataFrame({**columns, "step": curve["step"], "smooth": smooth}))

@@ -9,13 +9,15 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
-from pipeline.files import read_json, write_json
+from pipeline.files import write_json
+from pipeline.inputs import read_json
 from pipeline.models.microbatches import microbatches
 from pipeline.models.runtime import device, load_pretrained, torch_dtype
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
 from pipeline.severity.fine_tuning import fine_tune
 from pipeline.severity.ngrams import NgramModel
+from pipeline.shapes import ClassifierSettings
 
 if TYPE_CHECKING:
     from pipeline.config.severity import ClassifierConfig
@@ -56,7 +58,7 @@ class Classifier:
             label2id={severity: index for index, severity in enumerate(SEVERITIES)},
         ).eval()
         trained = (folder / _SETTINGS).is_file()
-        settings = read_json(folder / _SETTINGS) if trained else {}
+        settings = read_json(folder / _SETTINGS, ClassifierSettings) if trained else {}
         self.temperature: float = settings.get("temperature", 1.0)
         self.ngram_weight: float = settings.get("ngram_weight", 0.0)
         self.ngrams = NgramModel.load(folder / _NGRAMS) if self.ngram_weight else None

@@ -11,11 +11,12 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from pipeline.errors import WaznError
+from pipeline.inputs import damaged
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_temperature, softmax
 
 _BUCKETS = 2**18
+_TENSORS = ("idf", "coefficients", "intercepts")
 
 
 class NgramModel:
@@ -45,13 +46,17 @@ class NgramModel:
         """
         try:
             tensors = load_file(path)
-            return cls(tensors["idf"], tensors["coefficients"], tensors["intercepts"])
+            idf, weights, intercepts = (tensors[name] for name in _TENSORS)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise WaznError(f"{path}: not readable; run `dvc repro` to make it again") from error
+            raise damaged(path, "not readable") from error
+        classes = len(SEVERITIES)
+        if (idf.shape, weights.shape, intercepts.shape) != ((_BUCKETS,), (_BUCKETS, classes), (classes,)):
+            raise damaged(path, "its tensors have other shapes than an n-gram model")
+        return cls(idf, weights, intercepts)
 
     def save(self, path: Path) -> None:
         """Write a safetensors file of 4 MiB."""
-        tensors = {"idf": self._idf, "coefficients": self._weights, "intercepts": self._intercepts}
+        tensors = dict(zip(_TENSORS, (self._idf, self._weights, self._intercepts), strict=True))
         save_file(tensors, path)
 
     def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:

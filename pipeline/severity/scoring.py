@@ -18,9 +18,12 @@ import torch
 import transformers
 
 from pipeline.errors import WaznError
-from pipeline.files import parquet_errors, parquet_writer, replacing
+from pipeline.files import parquet_writer, replacing
 from pipeline.hashes import digest
+from pipeline.parquet_inputs import conform, open_parquet, parquet_errors, parquet_note
+from pipeline.schemas import LINEAGE, SPECIALTY, SPLIT, join, texts
 from pipeline.severities import PROBABILITIES, SEVERITIES
+from pipeline.shapes import PairsNote
 
 # Pairs in memory at once; several processes take shards in turns.
 SHARD_ROWS = 1_000
@@ -28,6 +31,8 @@ Compute = Callable[[Sequence[str]], np.ndarray]
 
 _PAIR = ("source", "line", "id", "question", "answer", "split", "specialty")
 _FLOATS = [(name, pa.float32()) for name in PROBABILITIES]
+# What is read of the normalised pairs; not every source gives probabilities.
+_NORMALISED = join(LINEAGE, texts("id", "question", "answer", "text"), SPLIT, SPECIALTY, pa.schema(_FLOATS))
 _SHARD = pa.schema([("id", pa.string()), *_FLOATS])
 _SCORED = pa.schema(
     [
@@ -52,27 +57,24 @@ class Shards:
             WaznError: the file is missing, is not Parquet, or has no rows.
         """
         self.path, self.rows = path, rows or SHARD_ROWS
-        with self._open() as file:
+        with open_parquet(path, pa.schema([])) as file:
             total = file.metadata.num_rows
-            self._columns = set(file.schema_arrow.names)
-            note = (file.schema_arrow.metadata or {}).get(b"wazn", b"{}")
         if not total:
             raise WaznError(
                 f"{path}: it has no rows; give a source of pairs that has some and run `dvc repro`"
             )
         self.count = -(-total // self.rows)
-        self.rules: str | None = json.loads(note).get("rules")
+        self.rules: str | None = parquet_note(path, PairsNote).get("rules")
 
     def __call__(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Every shard with these columns.
 
         Raises:
-            WaznError: a column is missing, or the file is damaged.
+            WaznError: a column is missing or has a value that it must not have, or the file is damaged.
         """
-        lacking = [name for name in columns if name not in self._columns]
-        if lacking:
-            raise WaznError(f"{self.path}: it has no column {lacking[0]}; run `dvc repro` to make it again")
-        with self._open() as file:
+        schema, start = pa.schema([_NORMALISED.field(name) for name in columns]), 0
+        # With a buffer columns are read piece by piece, so memory does not grow with the row groups.
+        with open_parquet(self.path, schema, buffer_size=1 << 20) as file:
             batches = file.iter_batches(batch_size=self.rows, columns=list(columns))
             waiting: list[pa.RecordBatch] = []
             while True:
@@ -82,15 +84,11 @@ class Shards:
                 # A batch may end where a row group does, so it can be shorter than asked for.
                 while waiting and (batch is None or sum(map(len, waiting)) >= self.rows):
                     table = pa.Table.from_batches(waiting)
-                    yield table.slice(0, self.rows).select(list(columns))
+                    yield conform(self.path, table.slice(0, self.rows), schema, start)
+                    start += self.rows
                     waiting = [rest for rest in table.slice(self.rows).to_batches() if len(rest)]
                 if batch is None:
                     return
-
-    def _open(self) -> pq.ParquetFile:
-        with parquet_errors(self.path):
-            # With a buffer columns are read piece by piece, so memory does not grow with the row groups.
-            return pq.ParquetFile(self.path, buffer_size=1 << 20, pre_buffer=False)
 
 
 class Checkpoint:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import paths
@@ -23,12 +24,18 @@ from pipeline.data.raw_tables import (
 from pipeline.data.tables.fetching import Patience
 from pipeline.data.tables.sources import Limits
 from pipeline.errors import WaznError
-from pipeline.files import read_batches, replacing, write_json
+from pipeline.files import replacing, write_json
 from pipeline.hashes import digest
+from pipeline.parquet_inputs import read_batches
 from pipeline.severity import lexicon
 
 if TYPE_CHECKING:
     from pipeline.config.data import DownloadConfig
+
+# What the lexicon's rows have of a pair.
+LEXICON_COLUMNS = pa.schema(
+    [PAIRS_SCHEMA.field(name) for name in ("source", "line", "question", "specialty")]
+)
 
 
 def run(download: "DownloadConfig") -> None:
@@ -92,7 +99,7 @@ def _write_tables(download: "DownloadConfig", limits: Limits) -> dict[str, list[
 
 def _labelled_by_lexicon(pairs: Path) -> Iterator[pd.DataFrame]:
     """The questions of the pairs, labelled by the words in them."""
-    for batch in read_batches(pairs, ["source", "line", "question", "specialty"]):
+    for batch in read_batches(pairs, LEXICON_COLUMNS):
         rows = batch.to_pandas().rename(columns={"question": "text"})
         rows["source"] = "lexicon:" + rows["source"]
         severity = lexicon.label(rows["text"].tolist())

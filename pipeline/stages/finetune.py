@@ -6,20 +6,20 @@ Over several GPUs: WAZN_LAUNCH="accelerate launch --num_processes 4" (docs/train
 
 import shutil
 from contextlib import closing, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline import paths
 from pipeline.code_hashes import code_hash
-from pipeline.files import parquet_note, replacing_folder, write_json
+from pipeline.files import replacing_folder, write_json
 from pipeline.models.distributed import join_processes
 from pipeline.models.lora import save_trained
 from pipeline.models.methods import count_trainable, load_trainable
 from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
-from pipeline.run_lock import run_lock
+from pipeline.parquet_inputs import parquet_note
 from pipeline.severity.weights import warning, weight_spread
+from pipeline.shapes import ScoredNote
 from pipeline.training.card import UNIFORM, write_card
 from pipeline.training.checkpoints import Checkpoints, fingerprint
 from pipeline.training.curves import curves
@@ -54,71 +54,70 @@ def run(
         seed: of adapters, order and dropout.
 
     Raises:
-        WaznError: an input is missing, no pair is usable, the loss is not finite, the disk refuses a
-            file, or another process runs this stage.
+        WaznError: an input is missing or damaged, no pair is usable, the loss is not finite, or the disk
+            refuses a file.
     """
     processes = join_processes()
     main = processes.is_main_process
     work = paths.CHECKPOINTS / "finetune" / arm / model / str(seed)
-    with run_lock(work, f"fine-tuning {model} {arm} {seed}") if main else nullcontext():
-        deterministic(seed)
-        base = paths.base_model(model)
-        tokenizer = load_tokenizer(base)
-        data = load_data(tokenizer, finetune, weights)
-        spread = weight_spread(np.array([example.weight for example in data.examples]))
-        note = warning(spread) if arm != UNIFORM else None
-        if main:
-            _print_notes(data, note)
-        dtype = torch_dtype(finetune.dtype)
-        trainable = load_trainable(base, finetune, entry.lora_targets or [], dtype)
-        if resources.gradient_checkpointing:
-            checkpoint_activations(trainable)
-        key = fingerprint(base, seed, finetune, entry, weights, code_hash("finetune")) if main else ""
-        steps = train(
-            trainable,
-            data.examples,
-            finetune,
-            resources,
-            seed,
-            name=f"finetune {model} {arm} {seed}",
-            valid=data.valid,
-            checkpoints=Checkpoints(work / key),
-            dtype=dtype,
-        )
-        history: list[Step] = []
-        log_to = curves(paths.training_curves(arm, model, seed)) if main else nullcontext(lambda _: None)
-        # Closed whatever happens, so that the progress bar ends before anything is printed.
-        with closing(steps), log_to as log:
-            for step in steps:
-                log(step)
-                history.append(step)
-        state = trained_state(trainable, None)["model"]
-        if main:
-            facts = {
-                "arm": weights.model_dump(),
-                "method": finetune.method,
-                "trained_parameters": count_trainable(trainable),
-                **_facts(data, history, finetune),
-                "weights": spread,
-                "warning": note,
-            }
-            folder = paths.trained_model(arm, model, seed)
-            with replacing_folder(folder) as temporary:
-                save_trained(trainable, state, temporary)
-                tokenizer.save_pretrained(temporary)
-                write_card(
-                    temporary / "README.md",
-                    folder=folder,
-                    title=entry.title,
-                    base=entry.source,
-                    arm=arm,
-                    weights=weights.model_dump(),
-                    facts=facts,
-                    scored=parquet_note(paths.SCORED),
-                )
-            write_json(paths.training_metrics(arm, model, seed), facts)
-            for checkpoints in filter(Path.is_dir, work.iterdir()):
-                shutil.rmtree(checkpoints)
+    deterministic(seed)
+    base = paths.base_model(model)
+    tokenizer = load_tokenizer(base)
+    data = load_data(tokenizer, finetune, weights)
+    spread = weight_spread(np.array([example.weight for example in data.examples]))
+    note = warning(spread) if arm != UNIFORM else None
+    if main:
+        _print_notes(data, note)
+    dtype = torch_dtype(finetune.dtype)
+    trainable = load_trainable(base, finetune, entry.lora_targets or [], dtype)
+    if resources.gradient_checkpointing:
+        checkpoint_activations(trainable)
+    key = fingerprint(base, seed, finetune, entry, weights, code_hash("finetune")) if main else ""
+    steps = train(
+        trainable,
+        data.examples,
+        finetune,
+        resources,
+        seed,
+        name=f"finetune {model} {arm} {seed}",
+        valid=data.valid,
+        checkpoints=Checkpoints(work / key),
+        dtype=dtype,
+    )
+    history: list[Step] = []
+    log_to = curves(paths.training_curves(arm, model, seed)) if main else nullcontext(lambda _: None)
+    # Closed whatever happens, so that the progress bar ends before anything is printed.
+    with closing(steps), log_to as log:
+        for step in steps:
+            log(step)
+            history.append(step)
+    state = trained_state(trainable, None)["model"]
+    if main:
+        facts = {
+            "arm": weights.model_dump(),
+            "method": finetune.method,
+            "trained_parameters": count_trainable(trainable),
+            **_facts(data, history, finetune),
+            "weights": spread,
+            "warning": note,
+        }
+        folder = paths.trained_model(arm, model, seed)
+        with replacing_folder(folder) as temporary:
+            save_trained(trainable, state, temporary)
+            tokenizer.save_pretrained(temporary)
+            write_card(
+                temporary / "README.md",
+                folder=folder,
+                title=entry.title,
+                base=entry.source,
+                arm=arm,
+                weights=weights.model_dump(),
+                facts=facts,
+                scored=parquet_note(paths.SCORED, ScoredNote),
+            )
+        write_json(paths.training_metrics(arm, model, seed), facts)
+        for checkpoints in work.glob("*/"):
+            shutil.rmtree(checkpoints)
     processes.destroy_process_group()
 
 

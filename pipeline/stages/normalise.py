@@ -24,9 +24,10 @@ from pipeline.data.metrics import (
 )
 from pipeline.data.normalisation import RAW, check_rows, reject_duplicates, write_rows
 from pipeline.data.splits import assign_splits, check_splits
-from pipeline.files import read_json, write_json
-from pipeline.run_lock import run_lock
+from pipeline.files import write_json
+from pipeline.inputs import damaged, read_json
 from pipeline.severities import SEVERITIES
+from pipeline.shapes import Sources
 from pipeline.text import normalise as normaliser
 from pipeline.text.privacy import KINDS
 
@@ -38,13 +39,19 @@ def run(normalise: "NormaliseConfig") -> None:
     """Write `pairs.parquet`, `labelled.parquet` and `rejected.parquet`, and metrics/data.json.
 
     Raises:
-        WaznError: the raw data is missing, nothing is left of a split, or another process runs this stage.
+        WaznError: the raw data is missing or damaged, or nothing is left of a split.
     """
     fractions = normalise.split.model_dump()
-    sources = read_json(paths.SOURCES)
-    with run_lock(paths.CHECKPOINTS / "normalise", "normalising"), _scratch() as folder:
+    sources = read_json(paths.SOURCES, Sources)
+    with _scratch() as folder:
         sketches = Sketches(folder)
         checked = {dataset: check_rows(dataset, normalise, folder, sketches) for dataset in RAW}
+        for dataset, rows in checked.items():
+            counted = sum(source["rows"] for source in sources[dataset])
+            if counted != len(rows.reason):
+                raise damaged(
+                    paths.SOURCES, f"it counts {counted} rows, but {RAW[dataset]} has {len(rows.reason)}"
+                )
         keys = np.concatenate([rows.keys for rows in checked.values()])
         splits = assign_splits(keys, fractions, normalise.seed)
         weak = np.repeat(

@@ -4,15 +4,15 @@ Gather what all stages measured into metrics/summary.json, the plots and report/
 """
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import yaml
 
-from pipeline import paths
+from pipeline import paths, schemas, shapes
 from pipeline.evaluation.statistics import UNIFORM
-from pipeline.files import missing, read_json, read_parquet, replacing, write_csv, write_json
+from pipeline.files import replacing, write_csv, write_json
+from pipeline.inputs import damaged, read_csv, read_json
+from pipeline.parquet_inputs import read_parquet
 from pipeline.report import summary
 from pipeline.report.answers import answer_rows
 from pipeline.report.page import PageContent, render
@@ -21,18 +21,22 @@ from pipeline.severity.weights import pair_weights, weight_spread
 if TYPE_CHECKING:
     from pipeline.config.params import Params
 
+RELIABILITY = {"confidence": float, "accuracy": float, "rows": int}
+
 
 def run(params: "Params") -> None:
     """Write metrics/summary.json, metrics/plots/{metrics,differences,nll,loss,weights}.csv and the page.
 
     Raises:
-        WaznError: a file of a listed model, arm and seed is missing, or is of other rows than the model's
-            other arms; names the file.
+        WaznError: a file of a listed model, arm and seed is missing or damaged, or is of other rows than
+            the model's other arms; names the file.
     """
-    scored = read_parquet(paths.SCORED)
+    scored = read_parquet(paths.SCORED, schemas.SCORED, ["specialty"])
     gathered = summary.gather(params.models, params.arms, params.seeds, scored)
     measured = summary.measured_table(gathered)
     training = scored[scored["split"] == "train"].head(params.finetune.train_rows or len(scored))
+    if training.empty:
+        raise damaged(paths.SCORED, "it has no training pair")
     arms = {arm: params.arm_settings[arm] for arm in params.arms}
     weights = {arm: pair_weights(training, settings) for arm, settings in arms.items()}
     tables = {
@@ -54,17 +58,17 @@ def run(params: "Params") -> None:
             differences=tables["differences"],
             loss=tables["loss"],
             weights=tables["weights"],
-            reliability=_read_csv(paths.PLOTS / "reliability.csv"),
+            reliability=read_csv(paths.PLOTS / "reliability.csv", RELIABILITY),
             spreads={arm: weight_spread(of_arm) for arm, of_arm in weights.items()},
             answers=answers,
             examples=params.report.examples,
             test_severities=Counter(row["severity"] for row in answers),
             train_rows=len(training),
-            bertscore_encoder=read_json(evaluation)["bertscore_encoder"],
-            classifier=read_json(paths.CLASSIFIER_METRICS),
-            data=read_json(paths.DATA_METRICS),
-            severity=read_json(paths.SEVERITY_METRICS),
-            confusion=_read_csv(paths.PLOTS / "confusion.csv"),
+            bertscore_encoder=read_json(evaluation, shapes.EvaluationMetrics)["bertscore_encoder"],
+            classifier=read_json(paths.CLASSIFIER_METRICS, shapes.ClassifierMetrics),
+            data=read_json(paths.DATA_METRICS, shapes.DataMetrics),
+            severity=read_json(paths.SEVERITY_METRICS, shapes.SeverityMetrics),
+            confusion=read_csv(paths.PLOTS / "confusion.csv", {"actual": str, "predicted": str}),
             params=_shown_params(params),
         )
     )
@@ -80,9 +84,3 @@ def _shown_params(params: "Params") -> str:
     left_out = {"resources", *params.arm_settings} - set(params.arms)
     values = {key: value for key, value in params.file_values().items() if key not in left_out}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise missing(path)
-    return pd.read_csv(path)

@@ -5,20 +5,18 @@ Over several GPUs, or CPUs: WAZN_LAUNCH="accelerate launch --multi_gpu --num_pro
 """
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelerate import PartialState
 
 from pipeline import paths
 from pipeline.code_hashes import code_hash
-from pipeline.errors import WaznError
 from pipeline.files import write_json
 from pipeline.hashes import folder_digest
+from pipeline.inputs import damaged
 from pipeline.models.distributed import barrier, join_processes
 from pipeline.models.microbatches import resolve
 from pipeline.models.runtime import deterministic, device, torch_dtype
-from pipeline.run_lock import run_lock
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.scoring import Checkpoint, Shards, fill, fingerprint, write_scored
 
@@ -34,14 +32,13 @@ def run(score: "ScoreConfig", severity: "SeverityConfig", resources: "ScoreResou
 
     Raises:
         WaznError: the pairs or the classifier are missing or broken, a pair lacks the probabilities
-            that its source should provide, or another process runs this stage.
+            that its source should provide.
     """
     deterministic(0)
     # Over gloo, as the processes only wait for each other.
     processes = join_processes("gloo")
     if processes.is_main_process:
-        with run_lock(WORK, "scoring"):
-            _score_in_main_process(score, severity, resources, processes)
+        _score_in_main_process(score, severity, resources, processes)
     elif severity.source == "classifier":
         barrier(processes)  # The main process has checked the inputs.
         shards, _, checkpoint = _prepared(score, resources)
@@ -82,7 +79,7 @@ def _score_in_main_process(
     source = {"source": severity.source, "labels": labels}
     provenance |= {"rules": shards.rules, **source}
     write_json(paths.SEVERITY_METRICS, write_scored(paths.SCORED, shards, checkpoint, provenance) | source)
-    for folder in filter(Path.is_dir, WORK.iterdir()):
+    for folder in WORK.glob("*/"):
         shutil.rmtree(folder)
 
 
@@ -91,10 +88,7 @@ def _prepared(score: "ScoreConfig", resources: "ScoreResources") -> tuple[Shards
     classifier = Classifier(paths.CLASSIFIER, score.dtype)
     if not (paths.CLASSIFIER / "severity.json").is_file():
         # An encoder without a head would be given a random one.
-        raise WaznError(
-            f"{paths.CLASSIFIER}: not a trained classifier (no severity.json); run `dvc repro`, which "
-            "trains one"
-        )
+        raise damaged(paths.CLASSIFIER, "not a trained classifier (no severity.json)")
     name = fingerprint(
         paths.NORMALISED_PAIRS,
         code_hash("score"),

@@ -23,14 +23,15 @@ from pipeline.evaluation.severity_quality import (
     per_specialty,
     reliability,
 )
-from pipeline.files import parquet_note, read_parquet, replacing_folder, write_csv, write_json
+from pipeline.files import replacing_folder, write_csv, write_json
+from pipeline.parquet_inputs import parquet_note, read_parquet
+from pipeline.schemas import LABELLED, SPLITS
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_temperature, softmax
+from pipeline.shapes import LabelledNote
 
 if TYPE_CHECKING:
     from pipeline.config.severity import ClassifierConfig
-
-SPLITS = ("train", "valid", "test")
 
 
 def run(train_classifier: "ClassifierConfig") -> None:
@@ -44,7 +45,8 @@ def run(train_classifier: "ClassifierConfig") -> None:
             or a split has no complaint.
     """
     config = train_classifier
-    labelled = read_parquet(paths.NORMALISED_LABELLED)
+    labelled = read_parquet(paths.NORMALISED_LABELLED, LABELLED)
+    note = parquet_note(paths.NORMALISED_LABELLED, LabelledNote)
     parts = {split: labelled[labelled["split"] == split] for split in SPLITS}
     for split, use in (("valid", "calibrated"), ("test", "measured")):
         if parts[split].empty:
@@ -55,7 +57,7 @@ def run(train_classifier: "ClassifierConfig") -> None:
     print(f"training the severity classifier on {len(parts['train'])} complaints")
     encoder = paths.base_model(config.encoder)
     classifier, epoch = cross_validation.train_classifier(encoder, parts, config)
-    classifier.labels = parquet_note(paths.NORMALISED_LABELLED)["labels"]
+    classifier.labels = note["labels"]
     texts, truth = list(parts["test"]["text"]), list(parts["test"]["severity"])
     logits = classifier.logits(texts, TOKENS)
     probabilities = classifier.calibrated(texts, logits)
@@ -94,7 +96,8 @@ def run(train_classifier: "ClassifierConfig") -> None:
     write_csv(paths.PLOTS / "confusion.csv", confusion)
     write_csv(paths.PLOTS / "reliability.csv", reliability(truth, probabilities))
     write_json(paths.CLASSIFIER_METRICS, metrics)
-    shutil.rmtree(cross_validation.WORK, ignore_errors=True)
+    for kept in cross_validation.WORK.glob("*/"):
+        shutil.rmtree(kept, ignore_errors=True)
     _print_figures(measured, difference, classifier.labels)
 
 

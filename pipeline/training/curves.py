@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.files import replacing, writing
+from pipeline.files import replacing
+from pipeline.os_errors import writing
 from pipeline.training.trainer import Step
 
 

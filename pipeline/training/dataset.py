@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import WaznError
-from pipeline.files import read_parquet
 from pipeline.models.prompt import Example, encode_pairs
+from pipeline.parquet_inputs import read_parquet
 from pipeline.paths import SCORED
+from pipeline.schemas import SCORED_PAIRS
 from pipeline.severity.weights import pair_weights
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def load_data(
     """Training and validation pairs of the scored table; those for training with the weights of `arm`.
 
     Raises:
-        WaznError: the scored pairs are missing, or none of them fits into `max_length`.
+        WaznError: the scored pairs are missing or damaged, or none of them fits into `max_length`.
     """
-    scored = read_parquet(SCORED)
+    scored = read_parquet(SCORED, SCORED_PAIRS)
     rows = scored[scored["split"] == "train"].head(config.train_rows or len(scored))
     examples, left_out = encode_pairs(tokenizer, rows, pair_weights(rows, arm).tolist(), config.max_length)
     if not examples:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipeline.commands import profile
-from pipeline.config.params import load
+from pipeline.config.params import check, load
 from pipeline.errors import WaznError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def test_every_profile_gives_a_complete_file_with_its_values(project, name):
         for file in (project / "profiles/default.yaml", project / f"profiles/{name}.yaml", path)
     )
     assert complete == merged(default, overlay)
-    assert load(path).file_values() == complete
+    assert load(path) == check(complete, "complete")
 
 
 def test_the_parameters_of_the_project_are_the_default_profile(project):

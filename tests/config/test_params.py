@@ -6,7 +6,7 @@ import yaml
 
 from pipeline.config.base import Section
 from pipeline.config.data import TableSource
-from pipeline.config.params import load
+from pipeline.config.params import check, load
 from pipeline.errors import WaznError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,7 +15,14 @@ MODEL = VALUES["models"][0]
 
 
 def test_the_parameters_of_the_project_load_as_they_stand():
-    assert load(ROOT / "params.yaml").file_values() == VALUES
+    params = load(ROOT / "params.yaml")
+    assert check(params.file_values(), "") == params
+    # What may be written in two ways comes back in one.
+    labels = VALUES["download"]["labelled"][0]["labels"]
+    listed = {severity: [label] for severity, label in labels.items()}
+    expected = copy.deepcopy(VALUES)
+    expected["download"]["labelled"][0]["labels"] = listed
+    assert params.file_values() == expected
 
 
 def test_arms_are_sections_at_the_top_level(tmp_path):

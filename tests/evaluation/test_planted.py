@@ -11,6 +11,7 @@ from root import ROOT
 from pipeline.config.evaluation import EmbedReferencesConfig
 from pipeline.config.params import load
 from pipeline.report import summary as tables
+from pipeline.severities import PROBABILITIES
 from pipeline.stages import embed_references, evaluate
 
 URGENT = "توجه إلى الطوارئ فورا ولا تنتظر حتى الصباح"
@@ -33,8 +34,12 @@ def results(built, tmp_path_factory):
             "id": [f"row-{number}" for number in range(ROWS)],
             "question": "صداع",
             "answer": [URGENT if severity == "critical" else CALM for severity in severities],
+            "source": "own.csv",
+            "line": 7,
+            "specialty": "",
             "split": "test",
             "severity": severities,
+            **dict.fromkeys(PROBABILITIES, 1 / 3),
         }
     )
 

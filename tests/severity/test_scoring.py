@@ -82,7 +82,7 @@ def test_shards_are_all_rows_in_order_whatever_the_row_groups(rows, normalised, 
     found = list(shards(["text", "id"]))
     assert [len(shard) for shard in found[:-1]] == [rows] * (shards.count - 1)
     assert len(found) == shards.count
-    assert pa.concat_tables(found).equals(table.select(["text", "id"]).replace_schema_metadata(None))
+    assert pa.concat_tables(found).to_pydict() == table.select(["text", "id"]).to_pydict()
     assert shards.rules == "abc"
 
 
@@ -229,7 +229,7 @@ def test_pairs_that_cannot_be_read_are_named(tmp_path, table):
     with pytest.raises(WaznError, match="has no rows"):
         Shards(path, 10)
     pq.write_table(table.drop_columns("specialty"), path)
-    with pytest.raises(WaznError, match="no column specialty"):
+    with pytest.raises(WaznError, match="no column 'specialty'"):
         next(Shards(path, 10)(["id", "specialty"]))
 
 

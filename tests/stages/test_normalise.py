@@ -9,7 +9,8 @@ from raw import GOOD, TEXTS, made_up, metrics, read, setting, write_raw
 from pipeline.data import normalisation
 from pipeline.data.pairs import row_id
 from pipeline.errors import WaznError
-from pipeline.files import parquet_note, write_json
+from pipeline.files import write_json
+from pipeline.parquet_inputs import parquet_note
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.stages import normalise
 

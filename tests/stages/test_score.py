@@ -29,7 +29,6 @@ from pipeline.config.severity import ScoreConfig, SeverityConfig
 from pipeline.errors import WaznError
 from pipeline.hashes import folder_digest
 from pipeline.models.distributed import join_processes
-from pipeline.run_lock import run_lock
 from pipeline.severities import PROBABILITIES
 from pipeline.severity import scoring
 from pipeline.severity.classifier import Classifier
@@ -61,7 +60,7 @@ def save_bert(folder, texts, vocabulary, **shape):
 
 def save_settings(folder, max_length):
     """What the stage before says of the classifier."""
-    said = {"temperature": TEMPERATURE, "max_length": max_length, "labels": "lexicon"}
+    said = {"temperature": TEMPERATURE, "ngram_weight": 0.0, "max_length": max_length, "labels": "lexicon"}
     (folder / "severity.json").write_text(json.dumps(said), encoding="utf-8")
 
 
@@ -126,7 +125,7 @@ def test_probabilities_are_the_classifiers_own_in_order_with_its_temperature(pro
         np.testing.assert_allclose(row, (logits / TEMPERATURE).softmax(dim=-1).numpy(), atol=1e-5)
     np.testing.assert_allclose(found().sum(axis=1), 1, atol=1e-6)
     assert len(np.unique(found().round(3), axis=0)) > ROWS // 4, "too alike to tell the order"
-    assert list(stage.WORK.iterdir()) == [stage.WORK / "lock"]
+    assert list(stage.WORK.iterdir()) == []
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])
@@ -231,16 +230,6 @@ def test_another_number_of_tokens_at_once_keeps_the_shards(project, monkeypatch)
     """It changes speed and memory only."""
     interrupted(monkeypatch, after=2)
     assert interrupted(monkeypatch, after=100, tokens_per_batch=500) == [10]
-
-
-def test_second_run_ends_and_names_the_process_that_scores(project):
-    with (
-        run_lock(stage.WORK, "scoring"),
-        pytest.raises(WaznError, match=f"process {os.getpid()} is scoring already"),
-    ):
-        stage.run(**settings())
-    assert not paths.SCORED.exists()
-    stage.run(**settings())
 
 
 class Processes(SimpleNamespace):

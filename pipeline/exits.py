@@ -1,0 +1,49 @@
+"""How a command ends when it cannot go on: with one line, or none, and an exit code."""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from pipeline.errors import WaznError
+from pipeline.os_errors import refused, system_error
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run a command of the command line.
+
+    A `WaznError`, what the system refuses and a lack of memory are one line on stderr and exit code 2.
+    Without a word, Ctrl-C gives exit code 130, and a reader of the output that has gone (`| head`) 1.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no Arabic gets escapes.
+            stream.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        try:
+            command()
+        finally:
+            sys.stdout.flush()
+    except WaznError as error:
+        _end(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Python would try again to write what is left when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if (system := system_error(error)) is None:
+            raise
+        _end(str(refused(system.filename or "a file", "read or written", system)))
+    except MemoryError:
+        _end("there is not enough memory; close other programs, or lower what `resources` allows at once")
+
+
+def _end(sentence: str) -> NoReturn:
+    print(f"wazn: {sentence}", file=sys.stderr)
+    sys.exit(2)

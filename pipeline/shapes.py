@@ -1,0 +1,265 @@
+"""The keys that the readers of a stage's JSON files need in them; a file may have more."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=0)]
+Labels = Literal["human", "lexicon"]
+
+
+class Shape(BaseModel):
+    """A part of a JSON file: the keys that are read, of which those without a default must be there."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Source(Shape):
+    """What data/raw/sources.json says of one source."""
+
+    source: str
+    rows: Count
+
+
+class LabelledSource(Source):
+    """The same of one with labels."""
+
+    labels: Labels
+
+
+class Sources(Shape):
+    """data/raw/sources.json."""
+
+    pairs: list[Source]
+    labelled: list[LabelledSource]
+
+
+class BySplit(Shape):
+    """Rows of each split."""
+
+    train: Count
+    valid: Count
+    test: Count
+
+
+class BySeverity(Shape):
+    """Rows of each severity."""
+
+    non_critical: Count
+    neutral: Count
+    critical: Count
+
+
+class CountedSource(Source):
+    """What metrics/data.json says of one source."""
+
+    kept: Count
+
+
+class BySeverityOrUnknown(BySeverity):
+    """Rows of each severity, and of none that is known."""
+
+    unknown: Count
+
+
+class Rejections(BySeverityOrUnknown):
+    """Rows of each severity that a reason rejects, and whether it does so unequally."""
+
+    unequal: bool | None
+
+
+class RejectedBySeverity(Shape):
+    """Rows of a data set by severity, and those that each reason rejects."""
+
+    rows: BySeverityOrUnknown
+    reasons: dict[str, Rejections]
+
+
+class Contradictions(Shape):
+    """Complaints that people labelled more than once, and how well their labels agree."""
+
+    texts: Count
+    rows: Count
+    contradicted: Count
+    best_accuracy: float | None
+
+    @model_validator(mode="after")
+    def _texts_have_an_accuracy(self) -> Self:
+        if self.texts and self.best_accuracy is None:
+            raise ValueError("best_accuracy is missing")
+        return self
+
+
+class DatasetCounts(Shape):
+    """What metrics/data.json says of a data set."""
+
+    rows: Count
+    kept: Count
+    rejected: dict[str, Count]
+    sources: list[CountedSource]
+    splits: BySplit
+    placeholders: dict[str, Count]
+    rejected_by_severity: RejectedBySeverity
+
+
+class LabelledCounts(DatasetCounts):
+    """The same of the labelled complaints."""
+
+    labels: Labels
+    severity: BySeverity
+    contradictions: Contradictions
+
+
+class SplitLeaks(Shape):
+    """What a split by chance would leak."""
+
+    test_rows: Count
+    leaked: Count
+
+
+class Duplicates(Shape):
+    """What metrics/data.json says of duplicates."""
+
+    exact: Count
+    groups: Count
+    rows_in_groups: Count
+    largest: Count
+    sizes: dict[str, Count]
+    naive_split_leaks: SplitLeaks
+
+
+class DataMetrics(Shape):
+    """metrics/data.json."""
+
+    pairs: DatasetCounts
+    labelled: LabelledCounts
+    duplicates: Duplicates
+
+
+class Interval(Shape):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Quality(Shape):
+    """The figures of a classifier."""
+
+    accuracy: Interval
+    macro_f1: Interval
+    log_loss: Interval
+    brier: Interval
+    ece: Interval
+
+
+class ClassQuality(Shape):
+    """Precision and recall of one severity."""
+
+    precision: float
+    recall: float
+    rows: Count
+
+
+class PerClass(Shape):
+    """Precision and recall by severity."""
+
+    non_critical: ClassQuality
+    neutral: ClassQuality
+    critical: ClassQuality
+
+
+class SpecialtyQuality(Shape):
+    """Accuracy on the rows of a specialty."""
+
+    accuracy: Interval
+    rows: Count
+
+
+class Folds(Shape):
+    """Cross-validated figures."""
+
+    k: Count
+    rows: Count
+    classifier: Quality
+    linear: Quality
+    log_loss_minus_linear: Interval
+
+
+class ClassifierMetrics(Shape):
+    """metrics/classifier.json."""
+
+    encoder: str
+    labels: Labels
+    rows: BySplit
+    epochs: Count
+    temperature: float
+    ngram_weight: float
+    beats_linear: bool
+    classifier: Quality
+    encoder_alone: Quality
+    uncalibrated: Quality
+    linear: Quality
+    majority: Quality
+    log_loss_minus_linear: Interval
+    per_class: PerClass
+    per_specialty: dict[str, SpecialtyQuality]
+    folds: Folds | None
+
+
+class SeverityMetrics(Shape):
+    """metrics/severity.json."""
+
+    source: Literal["classifier", "provided"]
+    labels: Labels | None
+
+
+class EvaluationMetrics(Shape):
+    """metrics/evaluate/**.json."""
+
+    bertscore_encoder: str
+
+
+# metrics/summary.json: model to arm to metric to value.
+Summary = dict[str, dict[str, dict[str, float]]]
+
+
+class ClassifierSettings(Shape):
+    """models/classifier/severity.json."""
+
+    temperature: Annotated[float, Field(gt=0)]
+    ngram_weight: Annotated[float, Field(ge=0)]
+    max_length: Annotated[int, Field(gt=0)]
+    labels: Labels
+
+
+class TrainedNote(Shape):
+    """epoch.json of a classifier that is trained, while its stage runs."""
+
+    epoch: Count
+
+
+class ReferencesNote(Shape):
+    """data/references/references.json: the encoder of the states, and the tokens of each reference."""
+
+    tokens: list[Count]
+
+
+class LabelledNote(Shape):
+    """The note of data/normalised/labelled.parquet."""
+
+    labels: Labels
+
+
+class PairsNote(Shape):
+    """The note of data/normalised/pairs.parquet."""
+
+    rules: str | None = None
+
+
+class ScoredNote(Shape):
+    """The note of data/scored/pairs.parquet."""
+
+    classifier: str | None = None
+    labels: Labels | None = None
