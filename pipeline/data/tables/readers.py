@@ -94,7 +94,10 @@ def _workbook(path: Path, name: str, table: str | None, max_mb: int, known: Iter
     known = {folded(each) for usual in (*USUAL_COLUMNS.values(), known) for each in usual}
     found = {sheet.title: sheet for sheet in sheets(path, known, max_mb)}
     if not found:
-        raise WaznError(f"{name}: no names of columns in any sheet; expected a header and rows")
+        raise WaznError(
+            f"{name}: no names of columns in any sheet; expected a header and rows (what was saved as "
+            "Strict Open XML has to be saved as XLSX first)"
+        )
     seen = [title for title, sheet in found.items() if not sheet.hidden]
     if not seen and table is None:
         titles = listed(shown_names(list(found), "sheet"))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.data.tables.cells import as_text
 from pipeline.data.tables.names import shown_columns
+from pipeline.data.tables.records import LONGEST_CELL
 from pipeline.errors import WaznError
 
 BATCH = 20_000
@@ -109,24 +110,29 @@ class Table:
         """A cell as text.
 
         Raises:
-            WaznError: it is a list or an object, or bytes that are no text in UTF-8.
+            WaznError: it is a list or an object, or bytes that are no text in UTF-8, or far too long.
         """
-        if type(cell) is str and cell.isascii():
-            return cell
         try:
-            return as_text(cell)
+            text = cell if type(cell) is str and cell.isascii() else as_text(cell)
         except ValueError:
             found = "bytes that are no text in UTF-8" if isinstance(cell, bytes) else "a list or an object"
-            [shown] = [
-                shown
-                for shown, name in zip(shown_columns(self._rows.columns), self._rows.columns, strict=True)
-                if name == column
-            ]
-            where = shown if shown.startswith("column ") else f"column '{shown}'"
             raise WaznError(
-                f"{self.name}, row {line}, {where}: expected a text, found {found}; "
-                "choose another column, or save it as text"
+                f"{self._place(line, column)}: expected a text, found {found}; choose another column, or "
+                "save it as text"
             ) from None
+        if len(text) > LONGEST_CELL:
+            raise WaznError(
+                f"{self._place(line, column)}: a cell of more than {LONGEST_CELL:,} characters, which is a "
+                "whole file rather than a text; take it out"
+            )
+        return text
+
+    def _place(self, line: int, column: str) -> str:
+        """What messages call a cell."""
+        names = self._rows.columns
+        shown = shown_columns(names)[names.index(column)]
+        where = shown if shown.startswith("column ") else f"column '{shown}'"
+        return f"{self.name}, row {line}, {where}"
 
 
 def batched(

@@ -1,6 +1,7 @@
 """Tables in the sheets of an XLSX workbook."""
 
 import datetime
+import itertools
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -19,6 +20,7 @@ from pipeline.errors import WaznError
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 # How far down a header is looked for.
 _MOST_TITLES = 20
+_MOST_ROWS = 1 << 20
 _MIDNIGHT = datetime.time()
 
 
@@ -141,11 +143,13 @@ def _rows(worksheet: Any) -> Iterator[Sequence[Any]]:
     # What a sheet declares as its extent may be too small; then rows would be lost.
     worksheet.reset_dimensions()
     rows = iter(worksheet.iter_rows())
-    while True:
+    for number in itertools.count(1):
         with _silence():
             row = next(rows, None)
         if row is None:
             return
+        if number > _MOST_ROWS:
+            raise ValueError("more rows than a sheet can have")
         yield row
 
 

@@ -96,6 +96,12 @@ def test_what_is_nested_is_no_text(path, cell, template):
     assert "row 2, column 2: expected a text, found a list or an object" in text
 
 
+def test_a_cell_that_holds_a_whole_file_is_refused(path):
+    cell = json.dumps("ص" * 10_000_001)
+    text = message(written(path, f'{{"answer": "a"}}\n{{"answer": {cell}}}\n'))
+    assert "row 2, column 'answer': a cell of more than 10,000,000 characters" in text
+
+
 def test_half_an_emoji_does_not_stop_the_row(path, tmp_path):
     table = read(written(path, '{"q": "صداع"}\n{"q": "حمى \\ud83d"}\n'))
     assert table["q"].str.startswith("حمى").tolist() == [False, True]

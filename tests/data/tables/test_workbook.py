@@ -177,6 +177,19 @@ def test_rows_out_of_order_are_not_lost_in_silence(write):
     assert "it has 3 records, but 2 rows were read" in refused(path, "q")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ["1048577", "99999999999"])
+def test_more_rows_than_a_sheet_can_have_are_refused(write, number):
+    path = rewrite(write(["q"], ["صداع"]), SHEET, 'row r="2"', f'row r="{number}"')
+    assert "not readable as XLSX" in refused(path, "q")
+
+
+@pytest.mark.slow
+def test_the_last_row_of_a_sheet_is_read(write):
+    path = rewrite(write(["q"], ["صداع"]), SHEET, 'row r="2"', 'row r="1048576"')
+    assert rows(path, "q") == [(1048576, ["صداع"])]
+
+
 def test_a_date_that_is_none_is_not_quoted_on_the_way(write, recwarn):
     path = write(["q", "a"], [datetime.datetime(2020, 1, 31), "x"])
     rewrite(path, SHEET, "<v>43861</v>", "<v>501234567</v>")
