@@ -57,6 +57,7 @@ class Quantity(_Strict):
     when: list[str] = []
     unless: list[str] = []
     unless_followed_by: list[str] = []
+    unless_after: list[str] = []
 
     def judged(self, numbers: Sequence[float], *, at_most: bool) -> str | None:
         """The severity of a reading of one number, or of two: a range, or the two of a blood pressure.

@@ -6,24 +6,20 @@ after it. So a dose, a phone number, a date or a duration is no reading: another
 unit of another kind after it.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.severity.quantities import read_section
-from pipeline.severity.word_forms import WordForms, fold
+from pipeline.severity.tokens import Token, Tokenizer
+from pipeline.severity.word_forms import fold
 
 FURTHEST = 7
 """Words between a quantity and its number, at most."""
 _FOLLOWING = 6  # words after a number among which `unless_followed_by` is looked for
 _STOPS = frozenset(".,;!?؟،؛\n")
-_PAIR = frozenset(("/", "\\", "-", "علي", "ع", "عل"))
-_MINUS = "[-\u2010-\u2015\u2212]"
-_DATE = rf"\d+(?:[/\\.]\d+){{2,}}|\d+(?:{_MINUS}\d+){{2,}}|\d{{1,2}}:\d\d"
-_NUMBER = r"\d+(?:[.,]\d+)*"
-_DIGIT = re.compile(r"\d")
+_PAIR = frozenset(("/", "\\", *"-\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "علي", "ع", "عل"))
 
 
 class Reading(NamedTuple):
@@ -31,12 +27,6 @@ class Reading(NamedTuple):
 
     severity: str
     about: str
-
-
-class _Token(NamedTuple):
-    text: str
-    words: frozenset[str]  # words of the section of which it is a form
-    number: float | None  # None where it is no number
 
 
 @dataclass
@@ -63,7 +53,6 @@ class Readings:
         self._negations = frozenset(map(fold, content.negations))
         self._declines = _folded(content.declines)
         self._less, self._exceeds = _folded(content.less), _folded(content.exceeds)
-        self._number_words = {fold(word): value for word, value in content.number_words.items()}
         self._halves = frozenset(map(fold, content.halves))
         self._medicines = _folded(content.medicines)
         self._other_units = _folded(content.other_units)
@@ -72,7 +61,8 @@ class Readings:
         # Words that may stand between a quantity and its number.
         self._between = _folded(content.fillers).union(*self._units)
         self._contexts = [
-            tuple(map(_folded, (q.when, q.unless, q.unless_followed_by))) for q in content.quantities
+            tuple(map(_folded, (q.when, q.unless, q.unless_after, q.unless_followed_by)))
+            for q in content.quantities
         ]
         # Phrases by their first word, the longest first; each with the quantities that it names.
         phrases: dict[tuple[str, ...], list[int]] = {}
@@ -92,54 +82,13 @@ class Readings:
             | self._other_units
         )
         words |= {word for context in self._contexts for group in context for word in group}
-        self._forms = WordForms(words)
-        with_digits = [
-            re.escape(word) for word in words if re.search(r"[^\d]", word) and _DIGIT.search(word)
-        ]
-        parts = [*sorted(with_digits, key=len, reverse=True), _DATE, _NUMBER, r"[^\W\d_]+", r"[^\w\s]|\n"]
-        self._token = re.compile("|".join(parts))
-        self._date = re.compile(_DATE)
-        spelt = [word for word, value in self._number_words.items() if value >= 10]
-        self._number = re.compile(rf"\d|\b(?:{'|'.join(map(re.escape, spelt))})\b")
+        self._tokenizer = Tokenizer(words, content.number_words)
 
     def find(self, folded: str) -> list[Reading]:
         """The readings of a folded text that are beyond a bound, in the order of their numbers."""
-        if not self._number.search(folded):
-            return []
-        return list(self._find(self._tokens(folded)))
+        return list(self._find(self._tokenizer(folded))) if self._tokenizer.has_number(folded) else []
 
-    def _tokens(self, text: str) -> list[_Token]:
-        tokens = []
-        for part in self._token.findall(text):
-            if self._date.fullmatch(part):
-                continue
-            number = _number(part)
-            words = frozenset() if number is not None else self._forms.words_of(part)
-            tokens.append(_Token(part, words, number))
-        return self._spelt_out(tokens)
-
-    def _spelt_out(self, tokens: Sequence[_Token]) -> list[_Token]:
-        """The tokens, with numbers that are written in words as one token each (تسعه وتلاتين, خمسميه)."""
-        result: list[_Token] = []
-        place = 0
-        while place < len(tokens):
-            end, total = place, 0.0
-            while end < len(tokens):
-                text = tokens[end].text
-                value = self._number_words.get(text if end == place else text.removeprefix("و"))
-                if value is None or (end > place and not text.startswith("و")):
-                    break
-                end, total = end + 1, total + value
-            # The words below ten are said for much else (واحد), so by themselves they are none.
-            if total >= 10:
-                result.append(_Token(str(total), frozenset(), total))
-                place = end
-            else:
-                result.append(tokens[place])
-                place += 1
-        return result
-
-    def _find(self, tokens: Sequence[_Token]) -> Iterator[Reading]:
+    def _find(self, tokens: Sequence[Token]) -> Iterator[Reading]:
         before = _Before()
         said = self._said(tokens)
         place = 0
@@ -154,17 +103,20 @@ class Readings:
                 before = _Before(() if medicine else named, self._negated(tokens, place))
                 place += size
             elif token.number is not None:
+                previous = tokens[place - 1].words if place else frozenset()
                 place, numbers = self._numbers(tokens, place)
                 found = before.named or self._named_after(tokens, place)
                 if not before.negated:
                     following = tokens[place : place + _FOLLOWING]
-                    yield from self._judged(found, following, said, numbers, at_most=before.at_most)
+                    yield from self._judged(
+                        found, previous, following, said, numbers, at_most=before.at_most
+                    )
                 before = _Before(before.named)
             else:
                 self._pass(token, before)
                 place += 1
 
-    def _pass(self, token: _Token, before: _Before) -> None:
+    def _pass(self, token: Token, before: _Before) -> None:
         """Note what a word or mark that is no name says of the number after it."""
         if token.text in _STOPS:
             before.named, before.negated, before.at_most = (), False, False
@@ -184,7 +136,7 @@ class Readings:
         if before.distance > FURTHEST:
             before.named = ()
 
-    def _is_medicine(self, tokens: Sequence[_Token], place: int) -> bool:
+    def _is_medicine(self, tokens: Sequence[Token], place: int) -> bool:
         """Whether the name at `place` says what a medicine is for ("حبوب السكر", "كونكور للضغط")."""
         if place == 0:
             return False
@@ -192,7 +144,7 @@ class Readings:
         purpose = tokens[place].text.startswith("لل") and not self._passes(before)
         return purpose or not self._medicines.isdisjoint(before.words)
 
-    def _negated(self, tokens: Sequence[_Token], place: int) -> bool:
+    def _negated(self, tokens: Sequence[Token], place: int) -> bool:
         """Whether a negation stands before the name at `place`, or one word further off."""
         before = [token for token in tokens[max(place - 2, 0) : place]][::-1]
         for token in before:
@@ -202,11 +154,11 @@ class Readings:
                 return False
         return False
 
-    def _passes(self, token: _Token) -> bool:
+    def _passes(self, token: Token) -> bool:
         """Whether a token may stand between a quantity and its number."""
         return not token.text.isalpha() or token.text in _PAIR or not self._between.isdisjoint(token.words)
 
-    def _name(self, tokens: Sequence[_Token], place: int) -> tuple[int, Sequence[int]]:
+    def _name(self, tokens: Sequence[Token], place: int) -> tuple[int, Sequence[int]]:
         """How many tokens from `place` on name quantities, 0 if they name none; and which quantities."""
         for word in sorted(tokens[place].words):
             for phrase, quantities in self._phrases.get(word, ()):
@@ -217,7 +169,7 @@ class Readings:
                     return len(phrase), quantities
         return 0, ()
 
-    def _numbers(self, tokens: Sequence[_Token], place: int) -> tuple[int, list[float]]:
+    def _numbers(self, tokens: Sequence[Token], place: int) -> tuple[int, list[float]]:
         """The place after the number at `place`; and the number, with its half, or both of a pair."""
         number = tokens[place].number or 0.0
         place += 1
@@ -230,7 +182,7 @@ class Readings:
                 return place + size, [number + 0.5]
         return place, [number]
 
-    def _named_after(self, tokens: Sequence[_Token], place: int) -> Sequence[int]:
+    def _named_after(self, tokens: Sequence[Token], place: int) -> Sequence[int]:
         """The quantities whose name follows the number that ends before `place` ("40 درجه حراره")."""
         start = place - 1
         furthest = max(start - 3, 0)  # a pair has three tokens
@@ -244,7 +196,7 @@ class Readings:
             place += 1 if not self._name(tokens, place)[0] else 0
         return self._name(tokens, place)[1] if place < len(tokens) else ()
 
-    def _units_at(self, tokens: Sequence[_Token], place: int) -> frozenset[str]:
+    def _units_at(self, tokens: Sequence[Token], place: int) -> frozenset[str]:
         """The words that the token at `place` is a form of, if it may be a unit ("اليوم" is none)."""
         if place >= len(tokens) or tokens[place].text.startswith("ال"):
             return frozenset()
@@ -253,21 +205,24 @@ class Readings:
     def _judged(
         self,
         quantities: Sequence[int],
-        following: Sequence[_Token],
+        previous: frozenset[str],
+        following: Sequence[Token],
         said: frozenset[str],
         numbers: Sequence[float],
         *,
         at_most: bool,
     ) -> Iterator[Reading]:
-        """The readings that a number, or a pair, may be; by what follows, and the words of the text."""
+        """The readings that a number, or a pair, may be; by the words around and in the text."""
         units = self._units_at(following, 0)
         for index in quantities:
             quantity, own = self._quantities[index], self._units[index]
             unit = next((unit for unit in sorted(units) if unit in own), None)
             if unit is None and (quantity.needs_unit or not self._other_units.isdisjoint(units)):
                 continue
-            when, unless, unless_followed_by = self._contexts[index]
+            when, unless, unless_after, unless_followed_by = self._contexts[index]
             if (when and when.isdisjoint(said)) or not unless.isdisjoint(said):
+                continue
+            if not unless_after.isdisjoint(previous):
                 continue
             if any(not unless_followed_by.isdisjoint(token.words) for token in following):
                 continue
@@ -276,7 +231,7 @@ class Readings:
             if severity:
                 yield Reading(severity, quantity.about)
 
-    def _said(self, tokens: Sequence[_Token]) -> frozenset[str]:
+    def _said(self, tokens: Sequence[Token]) -> frozenset[str]:
         """The words of a text, without those right after a negation."""
         before = ["", *(token.text for token in tokens)]
         said = (
@@ -287,13 +242,3 @@ class Readings:
 
 def _folded(words: Sequence[str]) -> frozenset[str]:
     return frozenset(map(fold, words))
-
-
-def _number(part: str) -> float | None:
-    """The number that a token is: 39.5, 39,5 and 15,000; None if it is none."""
-    if not re.fullmatch(_NUMBER, part):
-        return None
-    if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?:\.\d{3}){2,}", part):
-        return float(part.replace(",", "").replace(".", ""))
-    whole, *fraction = re.split("[.,]", part)
-    return float(f"{whole}.{fraction[0]}") if len(fraction) == 1 else float(whole) if not fraction else None
