@@ -13,11 +13,11 @@ from pipeline.data.tables.records import ASCII_BYTES, LONGEST_LINE, Dialect
 _BLOCK = 1 << 20
 _ESCAPED = re.compile(rb"\\(?:\r\n|.)", re.DOTALL)
 _LONE = re.compile(rb"\r(?!\n)")
-_BLANK = re.compile(rb"\n[ \r]*(?=\n)")
+_BLANK = re.compile(rb"\n[ \r\x1a]*(?=\n)")
 
 
 def count_records(path: Path, encoding: str, dialect: Dialect) -> int:
-    """The number of records, the header included; a line of nothing but spaces is none."""
+    """The number of records, the header included; a line of spaces, or the end of a DOS file, is none."""
     mark = re.escape(dialect.separator).encode()
     opening = rb'"(?<![^\r\n' + mark + rb']")'
     quotation, opening_mark = re.compile(opening + rb'(?:[^"]++|"")*+"'), re.compile(opening)
@@ -67,6 +67,6 @@ def _blocks(path: Path, encoding: str) -> Iterator[bytes]:
 def _lines(text: bytes) -> int:
     """The lines in a text that are not blank."""
     blank = len(_BLANK.findall(text))
-    if text and not text[: text.find(b"\n")].strip(b" \r"):
+    if text and not text[: text.find(b"\n")].strip(b" \r\x1a"):
         blank += 1
     return text.count(b"\n") - blank

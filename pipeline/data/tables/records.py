@@ -121,7 +121,7 @@ class Records:
     def __iter__(self) -> Iterator[tuple[int, list[str], list[str]]]:
         """The first line, the fields and all lines of each record, header first.
 
-        A line of nothing but spaces is no record.
+        A line of nothing but spaces, or of the character that ends files of DOS, is no record.
 
         Raises:
             LineError: a quotation does not close, or goes on after it closed; or a cell is too long.
@@ -136,7 +136,7 @@ class Records:
             try:
                 for record in reader:
                     taken, lines.taken = lines.taken, []
-                    if record and (len(record) > 1 or record[0].strip(" ") or '"' in taken[0]):
+                    if record and (len(record) > 1 or record[0].strip(" \x1a") or '"' in taken[0]):
                         if dialect.backslash and "\\" in "".join(taken):
                             record = list(map(dialect.unescape, record))  # noqa: PLW2901
                         yield start, record, taken

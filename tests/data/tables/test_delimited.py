@@ -74,6 +74,10 @@ def test_a_separator_at_the_end_of_every_line_is_nothing(table):
     assert table("q,a,\nصداع,راحة\nحمى,ماء\n")[1] == [["صداع", "راحة", ""], ["حمى", "ماء", ""]]
 
 
+def test_the_character_that_ends_files_of_dos_is_no_row(table):
+    assert table("q,a\r\nصداع,راحة\r\n\x1a")[1] == [["صداع", "راحة"]]
+
+
 def test_spaces_before_quotations_do_not_count_where_they_are_the_custom(table):
     assert table('q, a\n"صداع", "راحة, ماء"\n "حمى", "ماء"\n')[1] == [
         ["صداع", "راحة, ماء"],
