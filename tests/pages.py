@@ -73,7 +73,7 @@ def data(source="own.csv", labels="human", unequal=None, **changes):
         "sources": [{"source": source, "rows": 1005, "kept": 1001, "sha256": "00ff" * 16}],
         "rejected": {"question_empty": 3},
         "splits": {"train": 701, "valid": 101, "test": 199},
-        "placeholders": {"link": 11, "email": 12, "phone": 13, "id": 14},
+        "placeholders": {"link": 11, "email": 12, "phone": 13, "id": 14, "name": 15},
     }
     severity = {"non_critical": 246, "neutral": 162, "critical": 132}
     rows = {"non_critical": 401, "neutral": 402, "critical": 199, "unknown": 3}

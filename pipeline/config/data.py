@@ -24,6 +24,7 @@ Rule = Literal[
     "emails",
     "phones",
     "ids",
+    "names",
     "whitespace",
 ]
 

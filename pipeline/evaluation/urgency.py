@@ -13,7 +13,7 @@ from pipeline.text.normalise import Normaliser
 DATA_FILES = ("urgency.yaml",)
 # Folding is for matching only and does not depend on the rules that a user switches on: the same answer
 # counts the same under every setting. White space stays, as a line break ends a sentence.
-_RULES_OFF = {"links", "emails", "phones", "ids", "whitespace"}
+_RULES_OFF = {"links", "emails", "phones", "ids", "names", "whitespace"}
 _LETTERS = str.maketrans("ئؤ", "يو", "ء")
 # "If": where the hamza tells it from "that", or after "and". Before a noun it means "indeed".
 _IF = re.compile(r"(?<!\w)(?:([وف]?)إن|(و)ان)(?= (?!ال|هذ|ذلك|ما |شاء|علي|من |كل |لدي|كان هذ))")

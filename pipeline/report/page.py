@@ -31,6 +31,7 @@ PLACEHOLDERS = {
     "email": "E-mail addresses",
     "phone": "Phone numbers",
     "id": "Numbers as long as a national ID",
+    "name": "Names after words that introduce them",
 }
 # Characters that change the direction of text, or are invisible, and the name that is shown instead. White
 # space stays.

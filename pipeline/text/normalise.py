@@ -25,12 +25,13 @@ from pipeline.text.characters import (
 )
 from pipeline.text.codes import UNICODE, Codes
 from pipeline.text.markup import without_markup
+from pipeline.text.name_filter import may_have_names
 from pipeline.text.privacy import PLACEHOLDERS, Scrubber
 from pipeline.text.removal import without_dropped
 from pipeline.text.repeats import Shortener
 
 # Rules in the order in which they apply: those of PRIVACY last, since a number with wide gaps is one too.
-PRIVACY = {"links": "link", "emails": "email", "phones": "phone", "ids": "id"}
+PRIVACY = {"links": "link", "emails": "email", "phones": "phone", "ids": "id", "names": "name"}
 RULES = (
     "html",
     "presentation",
@@ -71,7 +72,8 @@ class Normaliser:
     - punctuation: a mark written several times becomes one (؟؟؟ to ؟)
     - elongation: a letter written three or more times becomes one (كتييير to كتير)
     - whitespace: any run of white space becomes one space, none at either end
-    - links, emails, phones, ids: become placeholders (`pipeline/text/privacy.py`), which no rule changes
+    - links, emails, phones, ids, names: become placeholders (`pipeline/text/privacy.py`), which no rule
+      changes
     """
 
     def __init__(self, off: Collection[str] = ()) -> None:
@@ -145,7 +147,10 @@ class Normaliser:
             for row in np.flatnonzero(codes.count(codes.values == ord("["))).tolist():
                 result[row] = result[row].replace(folded, placeholder)
         if self._scrub:
-            for row in np.flatnonzero(_suspects(codes)).tolist():
+            suspects = _suspects(codes)
+            if "names" in self._on:
+                suspects |= may_have_names(codes)
+            for row in np.flatnonzero(suspects).tolist():
                 scrubbed = self._scrub(result[row])
                 if scrubbed != result[row]:
                     result[row] = scrubbed

@@ -1,4 +1,4 @@
-"""What identifies a person, replaced by placeholders: links, e-mail addresses, phone and identity numbers.
+"""What identifies a person, replaced by placeholders: links, e-mail addresses, numbers, introduced names.
 
 Medical text is full of numbers that do not say who somebody is, so a number goes only where its form (an
 international prefix, a leading zero, nine digits on end) or a word before it ("جوال", "رقم الملف") marks
@@ -6,20 +6,22 @@ it. Doses, laboratory values, ranges, dates, times, ages and emergency numbers s
 them: a decimal number, a number with thousands separators, a date, a time or a fraction is no part of a
 match; and a number that a unit follows, or that ends in six zeros, is a quantity.
 
-Out of scope: names, postal addresses, @handles, bank cards and accounts, domain names without a path
-("example.com"), addresses in words ("name at gmail dot com"), numbers in words, and numbers of eight digits
-or less, or of groups without a leading zero, before which no word says what they are.
+Out of scope: names that nothing introduces (`names.py`), postal addresses, @handles, bank cards and
+accounts, domain names without a path ("example.com"), addresses in words ("name at gmail dot com"),
+numbers in words, and numbers of eight digits or less, or of groups without a leading zero, before which no
+word says what they are.
 """
 
 import re
 from collections.abc import Collection
 
+from pipeline.text.names import find_names
 from pipeline.text.privacy_numbers import Span, find_numbers
 from pipeline.text.privacy_words import PHONE
 
-KINDS = ("link", "email", "phone", "id")
-# Six characters each; no match is shorter, so scrubbing never makes a text longer.
-PLACEHOLDERS = {"link": "[رابط]", "email": "[بريد]", "phone": PHONE, "id": "[هوية]"}
+KINDS = ("link", "email", "phone", "id", "name")
+# Those of addresses and numbers have six characters, and no match is shorter; a name may be.
+PLACEHOLDERS = {"link": "[رابط]", "email": "[بريد]", "phone": PHONE, "id": "[هوية]", "name": "[اسم]"}
 _SHORTEST = 6
 
 _TLDS = "com|net|org|info|me|ly|gl|gle|be|ee|co|io|app|link"
@@ -28,7 +30,7 @@ _ARABIC_TLDS = (
     "السعودي[ةه]|[اإ]مارات|مصر|قطر|ال[اأ]ردن|المغرب|تونس|الجزا[ئي]ر|سوري[ةه]|عمان|فلسطين|العراق|اليمن|السودان|البحرين"
     "|الكويت|لبنان|ليبيا|موريتانيا|[اأ]بوظبي|شبك[ةه]|موقع|بازار|كوم|نت|عرب|[اإ]ختبار|اتصالات"
 )
-# Necessary, not sufficient, for any `Scrubber` to change a text: what a quicker filter must let through.
+# Necessary, not sufficient, for a `Scrubber` to change more than names: what a quicker filter lets through.
 CANDIDATE = re.compile(rf"[@＠]|://|www\.|\.(?:{_TLDS}|{_ARABIC_TLDS})/|(?:\d\D*+){{6}}", re.IGNORECASE)
 
 # Brackets end a link, so that a placeholder is never taken into one.
@@ -130,10 +132,11 @@ def _blanked(text: str, spans: list[Span]) -> str:
 class Scrubber:
     """Replaces what identifies a person by the placeholders of its kind.
 
-    Total on any string, idempotent, never lengthening, in time linear in the text. It changes no text that
-    `CANDIDATE` does not match, that is, none without "@", "://", "www.", a host and path such as "t.me/x"
-    or six digits. What is of a kind that is not asked for is found all the same and left: with "phone" off,
-    no phone number becomes an identity number.
+    Total on any string, idempotent, in time linear in the text. Only the placeholder of a short name is
+    longer than what it replaces. But for names it changes no text that `CANDIDATE` does not match, that is,
+    none without "@", "://", "www.", a host and path such as "t.me/x" or six digits. What is of a kind that
+    is not asked for is found all the same and left: with "phone" off, no phone number becomes an identity
+    number.
     """
 
     def __init__(self, kinds: Collection[str]) -> None:
@@ -156,12 +159,20 @@ class Scrubber:
             if scrubbed == text:
                 break
             text = scrubbed
-        return text
+        return self._without_names(text) if "name" in self._kinds else text
 
     def _once(self, text: str) -> str:
         links = _links(text)
         spans = sorted([*links, *_emails(text, links)])
-        spans = sorted([*spans, *find_numbers(text, spans)])
+        return self._replaced(text, sorted([*spans, *find_numbers(text, spans)]))
+
+    def _without_names(self, text: str) -> str:
+        # Last, so that no part of an address is taken for a name; nothing else depends on a name.
+        while spans := find_names(text):
+            text = self._replaced(text, [(start, end, "name") for start, end in spans])
+        return text
+
+    def _replaced(self, text: str, spans: list[Span]) -> str:
         parts = []
         done = 0
         for start, end, kind in spans:

@@ -265,8 +265,8 @@ def test_placeholders_of_kept_rows_are_counted_and_nothing_private_is_kept(proje
     write_raw([PAIRS[0], private], [*LABELLED[:1], [(private[0][0], "critical")]])
     normalise.run(setting())
     found = metrics()
-    assert found["pairs"]["placeholders"] == {"link": 1, "email": 1, "phone": 2, "id": 0}
-    assert found["labelled"]["placeholders"] == {"link": 0, "email": 1, "phone": 0, "id": 0}
+    assert found["pairs"]["placeholders"] == {"link": 1, "email": 1, "phone": 2, "id": 0, "name": 0}
+    assert found["labelled"]["placeholders"] == {"link": 0, "email": 1, "phone": 0, "id": 0, "name": 0}
     kept = read("pairs")
     everything = " ".join(kept[["question", "answer", "text"]].to_numpy().ravel())
     assert "@" not in everything
