@@ -32,6 +32,8 @@ def join(*schemas: pa.Schema) -> pa.Schema:
 
 SPLIT, SEVERITY = one_of("split", SPLITS), one_of("severity", SEVERITIES)
 SPECIALTY = pa.schema([("specialty", pa.string())])
+# What people labelled; null where they did not.
+SEVERITY_HUMAN = pa.schema([("severity_human", pa.string())])
 # Where a row came from.
 LINEAGE = pa.schema(
     [pa.field("source", pa.string(), nullable=False), pa.field("line", pa.int64(), nullable=False)]
@@ -43,7 +45,7 @@ LABELLED = join(texts("id", "text", "group"), SPLIT, SEVERITY, SPECIALTY)
 # data/scored/pairs.parquet: severities, what is trained on, and all that is shown.
 SCORED_SEVERITIES = join(SPLIT, SEVERITY, _PROBABILITIES)
 SCORED_PAIRS = join(texts("id", "question", "answer"), SCORED_SEVERITIES)
-SCORED = join(LINEAGE, SCORED_PAIRS, SPECIALTY)
+SCORED = join(LINEAGE, SCORED_PAIRS, SPECIALTY, SEVERITY_HUMAN)
 # data/normalised/rejected.parquet.
 REJECTED = join(one_of("dataset", ("pairs", "labelled")), LINEAGE, texts("reason", "row"))
 
