@@ -34,9 +34,7 @@ def main() -> None:
     found = np.array(label(posts))
     seconds = time.perf_counter() - start
     read = np.array([int(hashlib.sha256(post.encode()).hexdigest(), 16) % 2 == 0 for post in posts])
-    print(
-        "| posts | rows | critical | accuracy | macro F1 | kappa | precision | recall |"
-    )
+    print("| posts | rows | critical | accuracy | macro F1 | kappa | precision | recall |")
     print("|---|---|---|---|---|---|---|---|")
     for name, rows in (("read", read), ("not read", ~read), ("all", read | ~read)):
         print(f"| {name} | {rows.sum()} | {line(people[rows], found[rows])} |")
