@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config.data import LabelledSource, PairSource
-from pipeline.data.raw_tables import labelled_rows, open_labelled, open_pairs
+from pipeline.data.raw_tables import open_labelled, open_pairs, rows_of
 from pipeline.data.tables.fetching import Patience
 from pipeline.data.tables.sources import Limits
 from pipeline.errors import WaznError
@@ -53,18 +53,18 @@ VALUES = {
 }
 
 
-def rows_of(header):
+def cells_of(header):
     return [row[: len(header)] for row in ROWS]
 
 
 def objects(header, value=TEXT):
-    rows = [dict(zip(header, row, strict=True)) for row in rows_of(header)]
+    rows = [dict(zip(header, row, strict=True)) for row in cells_of(header)]
     return [*rows, {**rows[0], header[0]: value}]
 
 
 def delimited(header, separator=",", codec="utf-8"):
     text = io.StringIO(newline="")
-    csv.writer(text, delimiter=separator).writerows([header, *rows_of(header)])
+    csv.writer(text, delimiter=separator).writerows([header, *cells_of(header)])
     return text.getvalue().encode(codec, "replace")
 
 
@@ -92,7 +92,7 @@ def workbook(header, *titles):
     book = openpyxl.Workbook()
     for title in titles or ("Sheet",):
         sheet = book.create_sheet(title)
-        for row in [header, *rows_of(header), ["=A1", f'=CONCAT("{MARK}","{PHONE}")']]:
+        for row in [header, *cells_of(header), ["=A1", f'=CONCAT("{MARK}","{PHONE}")']]:
             sheet.append(row)
     del book["Sheet"]
     buffer = io.BytesIO()
@@ -115,7 +115,7 @@ def database(folder, header, *tables):
     columns = [f"{name} {n}" if lower[n] in lower[:n] else name for n, name in enumerate(header)]
     with contextlib.closing(sqlite3.connect(path)) as connection:
         for table in tables:
-            pd.DataFrame(rows_of(header), columns=columns).to_sql(table, connection, index=False)
+            pd.DataFrame(cells_of(header), columns=columns).to_sql(table, connection, index=False)
         cells = [TEXT.encode("cp1256"), *header[1:]]
         connection.execute(f"INSERT INTO [{tables[0]}] VALUES ({', '.join('?' * len(cells))})", cells)
         connection.execute("CREATE VIEW broken AS SELECT * FROM gone")
@@ -187,7 +187,7 @@ def outcome(labelled, keys):
     entry = entry(source="t", **keys)
     try:
         with opener("download.pairs.0", entry, Limits(Path(), 1, Patience(1, 0))) as source:
-            batches = labelled_rows("download.labelled.0", entry, source) if labelled else source.batches()
+            batches = rows_of("download.labelled.0", entry, source)
             rows = sum(len(batch) for batch in batches)
             return "", json.dumps(source.provenance(rows), ensure_ascii=False)
     except WaznError as error:
