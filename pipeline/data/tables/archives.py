@@ -109,5 +109,9 @@ def _readable(name: str) -> Iterator[None]:
                 f"{name}: could not be unpacked ({error.strerror}); is the disk full?"
             ) from None
         raise WaznError(f"{name}: damaged; fetch or save it again") from None
+    except NotImplementedError:
+        raise WaznError(
+            f"{name}: packed by a method that is not known here; unpack it and give the file itself"
+        ) from None
     except Exception as error:
         raise WaznError(f"{name}: damaged; fetch or save it again ({type(error).__name__})") from None

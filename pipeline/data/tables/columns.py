@@ -126,8 +126,9 @@ def find_columns(
 
 def _usual(columns: Sequence[str], ours: str, key: str, name: str) -> str | None:
     """The column with the first of the usual names that there is."""
-    for usual in USUAL_COLUMNS.get(ours, (ours,)):
-        found = [column for column in columns if folded(column) == folded(usual)]
+    keys = [folded(column) for column in columns]
+    for usual in map(folded, USUAL_COLUMNS.get(ours, (ours,))):
+        found = [column for column, key in zip(columns, keys, strict=True) if key == usual]
         if found:
             return _alone(found, columns, _named(key, ours), name)
     return None

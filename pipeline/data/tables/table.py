@@ -13,6 +13,7 @@ from pipeline.data.tables.records import LONGEST_CELL
 from pipeline.errors import WaznError
 
 BATCH = 20_000
+_MOST_COLUMNS = 1000
 _MOST_CHARACTERS = 1 << 25
 
 
@@ -49,10 +50,15 @@ class Table:
         """The names of its columns, each once; a column without a name is left out.
 
         Raises:
-            WaznError: two columns have one name, or none has one.
+            WaznError: two columns have one name, or none has one, or there are far too many.
         """
         with explained(self.name, self._kind):
             names = self._rows.columns
+        if len(names) > _MOST_COLUMNS:
+            raise WaznError(
+                f"{self.name}: {len(names):,} columns, expected {_MOST_COLUMNS:,} at most; if keys of JSON are "
+                "numbers of patients, make them values of a key"
+            )
         for number, column in enumerate(names, start=1):
             first = names.index(column) + 1
             if column and first < number:

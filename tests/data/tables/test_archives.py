@@ -125,6 +125,21 @@ def test_an_encrypted_member_is_named():
     assert "encrypted" in refused(Path("t.zip"), "zip")
 
 
+def test_a_method_of_packing_that_is_not_known_is_named():
+    data = bytearray(zipped({"t.csv": TABLE}).read_bytes())
+    for start, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        data[data.index(start) + offset] = 9
+    Path("t.zip").write_bytes(bytes(data))
+    assert "packed by a method that is not known here" in refused(Path("t.zip"), "zip")
+
+
+def test_names_of_members_that_hold_numbers_of_persons_are_not_shown():
+    names = ["a/2024-01-31.csv", "20240131 b.csv", "مريم 0501234567.csv", "x@y.csv", "ص " * 30]
+    text = refused(zipped(dict.fromkeys(names, TABLE)), "zip")
+    assert text.endswith("one of: a/2024-01-31.csv, 20240131 b.csv, file 3, file 4, file 5")
+    assert read(zipped({"مريم 0501234567.csv": TABLE}), "zip") == (TABLE, "file 1")
+
+
 @pytest.mark.parametrize("kind", ["gzip", "zip"])
 def test_damage_is_named(kind):
     whole = gzip.compress(TABLE * 99) if kind == "gzip" else zipped({"t.csv": TABLE * 99}).read_bytes()

@@ -96,6 +96,11 @@ def test_what_is_nested_is_no_text(path, cell, template):
     assert "row 2, column 2: expected a text, found a list or an object" in text
 
 
+def test_keys_that_are_values_are_refused(path):
+    rows = [json.dumps({f"05012{number:05}": "صداع"}) for number in range(1001)]
+    assert "1,001 columns" in message(written(path, "\n".join(rows)))
+
+
 def test_a_cell_that_holds_a_whole_file_is_refused(path):
     cell = json.dumps("ص" * 10_000_001)
     text = message(written(path, f'{{"answer": "a"}}\n{{"answer": {cell}}}\n'))
