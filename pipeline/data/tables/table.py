@@ -56,8 +56,8 @@ class Table:
             names = self._rows.columns
         if len(names) > _MOST_COLUMNS:
             raise WaznError(
-                f"{self.name}: {len(names):,} columns, expected {_MOST_COLUMNS:,} at most; if keys of JSON are "
-                "numbers of patients, make them values of a key"
+                f"{self.name}: {len(names):,} columns, expected {_MOST_COLUMNS:,} at most; if keys of "
+                "JSON are numbers of patients, make them values of a key"
             )
         for number, column in enumerate(names, start=1):
             first = names.index(column) + 1
