@@ -150,6 +150,7 @@ def scored_table():
                 "answer": [PAIRS[number % len(PAIRS)][1] for number in range(rows)],
                 "split": ["train"] * train + ["test"] * test,
                 "specialty": "",
+                "severity_human": None,
                 "severity": [SEVERITIES[index] for index in found.argmax(axis=1)],
                 **{name: found[:, column] for column, name in enumerate(PROBABILITIES)},
             }

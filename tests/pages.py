@@ -177,7 +177,7 @@ def differences(models, specialties=(), arms=ARMS):
     )
 
 
-def answers(models, rows, words=25, seed=1, arms=ARMS):
+def answers(models, rows, words=25, seed=1, arms=ARMS, labelled=0):
     """Test rows with answers, those that differ most first; one in ten is critical."""
     chance = random.Random(seed)
 
@@ -197,6 +197,7 @@ def answers(models, rows, words=25, seed=1, arms=ARMS):
                 "source": "own.csv",
                 "line": row + 2,
                 "severity": severity,
+                "by_people": row < labelled,
                 "specialty": chance.choice(["cardiology", "أمراض جلدية", None]),
                 "question": text(words),
                 "reference": text(words),

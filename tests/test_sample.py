@@ -138,8 +138,9 @@ def test_rows_of_a_specialty_stand_together_and_are_numbered_in_order(sample):
 
 def test_the_pipeline_takes_every_row_and_has_some_in_each_split(sample, tmp_path):
     normalise = load(ROOT / "params.yaml").normalise
-    none = dict.fromkeys(PROBABILITIES, pa.nulls(len(sample), pa.float32()))
+    none = dict.fromkeys(PROBABILITIES, pa.nulls(len(sample), pa.string()))
     columns = {name: list(sample[name]) for name in ("question", "answer", "specialty", "severity")}
+    columns |= {"source": ["sample"] * len(sample), "line": list(range(1, len(sample) + 1))}
     pairs = normalise_pairs(pa.table({**columns, **none}), normalise)
     assert set(pairs["reason"].to_pylist()) == {""}
     labelled = normalise_labelled(pa.table({**columns, "text": columns["question"]}), normalise)

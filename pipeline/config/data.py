@@ -98,7 +98,15 @@ class PairSource(TableSource):
 
     question: ColumnNames | None = None
     answer: Text | None = None
+    label: Text | None = None
+    labels: LabelNames | None = None
     probabilities: ProbabilityColumns | None = None
+
+    @model_validator(mode="after")
+    def _labels_are_of_a_column(self) -> Self:
+        if self.labels is not None and self.label is None:
+            raise ValueError("labels are those of a column; name it as label")
+        return self
 
     @model_validator(mode="after")
     def _has_answers(self) -> Self:

@@ -13,15 +13,38 @@ def severity_index(table: pa.Table) -> np.ndarray:
     """What the sources say of the severity of n rows: (n,), int8, index of `SEVERITIES` or `UNKNOWN`.
 
     Args:
-        table: has `severity`, or the columns `PROBABILITIES`, of which the largest counts.
+        table: labelled rows, with `severity`; or pairs, with `severity_human`, which may be null, and the
+            columns `PROBABILITIES`, of which the largest counts where there is no label.
     """
-    if "severity" in table.column_names:
-        index = {severity: number for number, severity in enumerate(SEVERITIES)}
-        labels = table["severity"].to_pylist()
-        return np.array([index.get(label, UNKNOWN) for label in labels], dtype=np.int8)
+    pairs = "severity_human" in table.column_names
+    index = {severity: number for number, severity in enumerate(SEVERITIES)}
+    labels = table["severity_human" if pairs else "severity"].to_pylist()
+    labelled = np.array([index.get(label, UNKNOWN) for label in labels], dtype=np.int8)
+    if not pairs:
+        return labelled
     given = np.column_stack([table[name].to_numpy(zero_copy_only=False) for name in PROBABILITIES])
-    known = np.isfinite(given).all(axis=1)
-    return np.where(known, np.where(known[:, None], given, 0).argmax(axis=1), UNKNOWN).astype(np.int8)
+    likely = (labelled == UNKNOWN) & np.isfinite(given).all(axis=1)
+    return np.where(likely, np.where(likely[:, None], given, 0).argmax(axis=1), labelled).astype(np.int8)
+
+
+def labels_of(complaints: np.ndarray, texts: np.ndarray, severity: np.ndarray) -> np.ndarray:
+    """The label that each of n complaints has among m labelled texts.
+
+    Args:
+        complaints: (n,), uint64.
+        texts: (m,), uint64, equal to a complaint where the text is the same.
+        severity: (m,), index of the label.
+
+    Returns:
+        (n,), int8; `UNKNOWN` where the complaint is not among them, or has different labels.
+    """
+    if not len(texts):
+        return np.full(len(complaints), UNKNOWN, dtype=np.int8)
+    known, first, members = np.unique(texts, return_index=True, return_inverse=True)
+    labels = severity[first].astype(np.int8)
+    labels[members[severity != labels[members]]] = UNKNOWN
+    place = np.minimum(np.searchsorted(known, complaints), len(known) - 1)
+    return np.where(known[place] == complaints, labels[place], UNKNOWN).astype(np.int8)
 
 
 def contradicted_labels(texts: np.ndarray, severity: np.ndarray, weak: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2_contingency
 
-from pipeline.data.label_conflicts import UNKNOWN
+from pipeline.data.label_conflicts import UNKNOWN, labels_of
 from pipeline.data.normalisation import CheckedRows
 from pipeline.data.splits import SPLITS, naive_split_leaks
 from pipeline.severities import SEVERITIES
@@ -81,12 +81,8 @@ def complaint_severity(pairs: CheckedRows, labelled: CheckedRows) -> np.ndarray:
     """
     # Of a complaint that was labelled several times, the label that stays.
     known = (labelled.severity != UNKNOWN) & (labelled.reason != labelled.number("duplicate"))
-    complaints, first = np.unique(labelled.complaint[known], return_index=True)
-    if not len(complaints):
-        return pairs.severity
-    labels = labelled.severity[known][first]
-    place = np.minimum(np.searchsorted(complaints, pairs.complaint), len(complaints) - 1)
-    return np.where(complaints[place] == pairs.complaint, labels[place], pairs.severity)
+    labels = labels_of(pairs.complaint, labelled.complaint[known], labelled.severity[known])
+    return np.where(labels == UNKNOWN, pairs.severity, labels)
 
 
 def rejections_by_severity(rows: CheckedRows, severity: np.ndarray) -> dict[str, Any]:

@@ -15,18 +15,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import paths
 from pipeline.data.duplicates import Sketches
-from pipeline.data.label_conflicts import contradicted_labels, severity_index
+from pipeline.data.label_conflicts import (
+    UNKNOWN,
+    contradicted_labels,
+    labels_of,
+    severity_index,
+)
 from pipeline.data.pairs import normalise_labelled, normalise_pairs, row_id
 from pipeline.data.raw_tables import LABELLED_SCHEMA, PAIRS_SCHEMA
 from pipeline.data.rejections import REJECTED_SCHEMA, rejected_rows
 from pipeline.data.splits import SPLITS
 from pipeline.files import parquet_writer
 from pipeline.parquet_inputs import read_batches
-from pipeline.severities import PROBABILITIES
+from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.text import privacy
 
 if TYPE_CHECKING:
@@ -47,6 +53,7 @@ _SCHEMAS = {
         [
             *_ROW,
             *((name, pa.string()) for name in ("id", "question", "answer", "text", "specialty")),
+            ("severity_human", pa.string()),
             *((name, pa.float32()) for name in PROBABILITIES),
         ]
     ),
@@ -66,8 +73,10 @@ class CheckedRows:
         reason: (n,), index of `reasons`; 0 for a row that is kept.
         usable: (n,), whether the row can be used by itself, before duplicates are looked at.
         complaint: (n,), uint64: equal where complaints are the same.
-        severity: (n,), int8, index of `SEVERITIES`: a labelled row's label, or what the source of a pair
-            finds most probable; `UNKNOWN` where it has neither.
+        severity: (n,), int8, index of `SEVERITIES`: the row's own label, or what the source of a pair finds
+            most probable; `UNKNOWN` where it has neither.
+        human: (n,), int8, index of `SEVERITIES` or `UNKNOWN`, of pairs: the label that people gave the same
+            complaint in the labelled data; set by `join_labels`.
         identity: (m,), uint64, of a usable row: equal where rows are the same.
         keys: (m,), uint64: a row's split depends on it.
         group: (m,), uint64, set by `reject_duplicates`: the identity of the first row of its group, which
@@ -77,7 +86,7 @@ class CheckedRows:
 
     def __init__(self) -> None:
         self.reasons = ["", "duplicate", "near_duplicate", "conflicting_label"]
-        self.reason = self.usable = self.complaint = self.severity = np.zeros(0)
+        self.reason = self.usable = self.complaint = self.severity = self.human = np.zeros(0)
         self.identity = self.keys = self.group = self.split = np.zeros(0)
 
     def number(self, reason: str) -> int:
@@ -161,9 +170,21 @@ def reject_duplicates(
         start = end
 
 
+def join_labels(checked: Mapping[str, CheckedRows], weak: np.ndarray) -> None:
+    """Give every pair the label that people gave the same complaint in the labelled data, if they did.
+
+    Args:
+        checked: as `reject_duplicates` left them.
+        weak: as of `reject_duplicates`.
+    """
+    pairs, labelled = checked["pairs"], checked["labelled"]
+    by_people = (labelled.reason == 0) & ~weak
+    pairs.human = labels_of(pairs.complaint, labelled.complaint[by_people], labelled.severity[by_people])
+
+
 def write_rows(
     checked: Mapping[str, CheckedRows], folder: Path, notes: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[str, Counter[str]], Counter[str]]:
+) -> tuple[dict[str, Counter[str]], dict[str, Counter[str]]]:
     """The second pass: write the rows that are kept and those that are rejected.
 
     Args:
@@ -172,10 +193,11 @@ def write_rows(
         notes: for each data set, what goes into the metadata of its table.
 
     Returns:
-        Placeholders by kind, for each data set; and kept labels by severity.
+        Of the rows that are kept, for each data set, placeholders by kind, and people's labels by severity
+        (of labelled data those of the lexicon too).
     """
     placeholders: dict[str, Counter[str]] = {dataset: Counter() for dataset in checked}
-    severities: Counter[str] = Counter()
+    severities: dict[str, Counter[str]] = {dataset: Counter() for dataset in checked}
     with ExitStack() as files:
         rejected = files.enter_context(parquet_writer(paths.REJECTED, REJECTED_SCHEMA))
         for dataset, rows in checked.items():
@@ -188,8 +210,8 @@ def write_rows(
                 for name in _TEXTS[dataset]:
                     for text in kept_rows[name].to_pylist():
                         placeholders[dataset].update(privacy.count(text))
-                if dataset == "labelled":
-                    severities.update(kept_rows["severity"].to_pylist())
+                column = "severity" if dataset == "labelled" else "severity_human"
+                severities[dataset].update(kept_rows[column].drop_null().to_pylist())
     return placeholders, severities
 
 
@@ -199,13 +221,15 @@ def _batches(
     """Some rows at a time: as they came, their reasons, and those that are kept, with group and split."""
     start = used = 0
     # Both files have the same batches: the second was written from those of the first.
-    for raw, table in zip(
+    for raw, normalised in zip(
         read_batches(RAW[dataset], _RAW_SCHEMAS[dataset], BATCH),
         _row_groups(folder / f"{dataset}.parquet"),
         strict=True,
     ):
         reason = rows.reason[start : start + len(raw)]
         usable = rows.usable[start : start + len(raw)]
+        human = rows.human[start : start + len(raw)]
+        table = _with_labels(normalised, human) if dataset == "pairs" else normalised
         part = slice(used, used + int(usable.sum()))
         start, used = start + len(raw), part.stop
         splits = [SPLITS[split] for split in rows.split[part].tolist()]
@@ -214,6 +238,14 @@ def _batches(
         added = [pa.array(values, pa.string()) for values in (splits, groups)]
         checked = pa.table([*table.filter(usable).columns, *added], schema=schema)
         yield raw, reason, checked.filter(reason[usable] == 0)
+
+
+def _with_labels(table: pa.Table, human: np.ndarray) -> pa.Table:
+    """Pairs with the label that people gave the complaint elsewhere, where they have none of their own."""
+    elsewhere = [None if label == UNKNOWN else SEVERITIES[label] for label in human.tolist()]
+    place = table.column_names.index("severity_human")
+    labels = pc.coalesce(table["severity_human"], pa.array(elsewhere, pa.string()))
+    return table.set_column(place, "severity_human", labels)
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:

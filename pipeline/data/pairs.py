@@ -27,7 +27,7 @@ def row_id(*keys: str) -> str:
 def why_rejected(raw: Sequence[str], texts: Sequence[str], min_arabic: float, max_chars: int) -> list[str]:
     """Why each of n texts cannot be used; empty where it can.
 
-    `empty`; `mojibake`, read in a wrong encoding some time; `arabizi`, Arabic in Latin letters;
+    `empty`, no letter or digit; `mojibake`, read in a wrong encoding some time; `arabizi`, Arabic in Latin letters;
     `not_arabic`; `other_language`, such as Persian; `too_long`. The first that holds counts.
 
     Args:
@@ -45,7 +45,7 @@ def why_rejected(raw: Sequence[str], texts: Sequence[str], min_arabic: float, ma
 
 
 def _why(raw: str, text: str, not_arabic: bool, max_chars: int) -> str:
-    if not text:
+    if not any(map(str.isalnum, text)):
         return "empty"
     if is_mojibake(raw):
         return "mojibake"
@@ -65,7 +65,8 @@ def normalise_pairs(raw: pa.Table, config: "NormaliseConfig") -> pa.Table:
 
     Returns:
         n rows: `source`, `line`, `id`, `question`, `answer`, `text` (the question as the classifier reads
-        it), `specialty`, the probabilities, and `reason`, empty where the row can be used.
+        it), `specialty`, `severity_human` (null where the source has no label that is known), the
+        probabilities, and `reason`, empty where the row can be used.
     """
     classifier = Normaliser(config.rules_off.classifier)
     model = Normaliser(config.rules_off.language_model)
@@ -91,6 +92,9 @@ def normalise_pairs(raw: pa.Table, config: "NormaliseConfig") -> pa.Table:
             "answer": answer,
             "text": text,
             "specialty": raw["specialty"],
+            "severity_human": pa.array(
+                [label or None for label in raw["severity"].to_pylist()], pa.string()
+            ),
             **probabilities,
             "reason": [next(filter(None, row), "") for row in zip(*reasons, strict=True)],
         }

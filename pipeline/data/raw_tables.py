@@ -23,7 +23,7 @@ PAIRS_SCHEMA = pa.schema(
     [
         *_ROW,
         *(pa.field(name, pa.string(), nullable=False) for name in ("question", "answer", "specialty")),
-        *(pa.field(name, pa.string()) for name in PROBABILITIES),
+        *(pa.field(name, pa.string()) for name in ("label", "severity", *PROBABILITIES)),
     ]
 )
 LABELLED_SCHEMA = pa.schema(
@@ -44,6 +44,8 @@ def open_pairs(key: str, entry: "PairSource", limits: Limits) -> AbstractContext
         "answer": entry.answer,
         "specialty": entry.specialty,
     }
+    if entry.label is not None:
+        asked["label"] = entry.label
     if entry.probabilities is not None:
         names = entry.probabilities.model_dump()
         asked |= {ours: names[name] for ours, name in zip(PROBABILITIES, SEVERITIES, strict=True)}
@@ -58,10 +60,11 @@ def open_labelled(key: str, entry: "LabelledSource", limits: Limits) -> Abstract
     return open_source(key, entry, asked, ["specialty"], limits)
 
 
-def labelled_rows(key: str, entry: "LabelledSource", source: Source) -> Iterator[pd.DataFrame]:
-    """The rows of a source of labelled complaints, in batches.
+def rows_of(key: str, entry: "PairSource | LabelledSource", source: Source) -> Iterator[pd.DataFrame]:
+    """The rows of a source, in batches.
 
-    `label` is as it came, and `severity` what it means: empty for an unknown label.
+    Where the source has labels, `label` is as it came, and `severity` what it means: empty for an unknown
+    label.
 
     Args:
         key: where the source stands in params.yaml, for messages.
@@ -69,6 +72,9 @@ def labelled_rows(key: str, entry: "LabelledSource", source: Source) -> Iterator
     Raises:
         WaznError: after the last row, see `Labels.check`.
     """
+    if "label" not in source.mapped:
+        yield from source.batches()
+        return
     names = entry.labels.model_dump() if entry.labels is not None else None
     labels = Labels(names, source.mapped["label"], key, source.table.name)
     for batch in source.batches():

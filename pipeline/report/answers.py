@@ -29,9 +29,10 @@ def answer_rows(
 
     Returns:
         For each complaint that a model answered: `id`, `source`, `line` (in the source), `severity`,
-        `specialty` (None where it has none), `question`, `reference`; `answers` and `nll` (of the reference, in nats per token), model to arm to
-        text and figure. Those come first whose NLL differs most between `weighting` and `uniform`, as the
-        mean over models of the absolute difference.
+        `by_people` (whether people gave it), `specialty` (None where it has none), `question`, `reference`;
+        `answers` and `nll` (of the reference, in nats per token), model to arm to text and figure. Those
+        come first whose NLL differs most between `weighting` and `uniform`, as the mean over models of the
+        absolute difference.
     """
     texts: dict[str, dict[str, dict[str, str]]] = {}
     nll: dict[str, dict[str, dict[str, float]]] = {}
@@ -55,6 +56,7 @@ def answer_rows(
             "source": complaint["source"],
             "line": complaint["line"],
             "severity": complaint["severity"],
+            "by_people": isinstance(complaint["severity_human"], str),
             "specialty": complaint.get("specialty") or None,
             "question": complaint["question"],
             "reference": complaint["answer"],

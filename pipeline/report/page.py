@@ -128,6 +128,7 @@ def _results(content: PageContent) -> dict[str, Any]:
         "severities": SEVERITIES,
         "test_rows": len(content.answers),
         "test_severities": content.test_severities,
+        "labelled_by_people": sum(row["by_people"] for row in content.answers),
         "bertscore_encoder": content.bertscore_encoder,
         "headline": findings.headline(critical),
         "effect_sentences": findings.effect_sentences(critical, titles),

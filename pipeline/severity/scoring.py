@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 import transformers
@@ -21,7 +22,7 @@ from pipeline.errors import WaznError
 from pipeline.files import parquet_writer, replacing
 from pipeline.hashes import digest
 from pipeline.parquet_inputs import conform, open_parquet, parquet_errors, parquet_note
-from pipeline.schemas import LINEAGE, SPECIALTY, SPLIT, join, texts
+from pipeline.schemas import LINEAGE, SEVERITY_HUMAN, SPECIALTY, SPLIT, join, texts
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.shapes import PairsNote
 
@@ -29,10 +30,17 @@ from pipeline.shapes import PairsNote
 SHARD_ROWS = 1_000
 Compute = Callable[[Sequence[str]], np.ndarray]
 
-_PAIR = ("source", "line", "id", "question", "answer", "split", "specialty")
+_PAIR = ("source", "line", "id", "question", "answer", "split", "specialty", "severity_human")
 _FLOATS = [(name, pa.float32()) for name in PROBABILITIES]
 # What is read of the normalised pairs; not every source gives probabilities.
-_NORMALISED = join(LINEAGE, texts("id", "question", "answer", "text"), SPLIT, SPECIALTY, pa.schema(_FLOATS))
+_NORMALISED = join(
+    LINEAGE,
+    texts("id", "question", "answer", "text"),
+    SPLIT,
+    SPECIALTY,
+    SEVERITY_HUMAN,
+    pa.schema(_FLOATS),
+)
 _SHARD = pa.schema([("id", pa.string()), *_FLOATS])
 _SCORED = pa.schema(
     [
@@ -157,6 +165,8 @@ def write_scored(
 ) -> dict[str, Any]:
     """Write the scored table: the pairs in their order, one row group a shard.
 
+    `severity` is the label that people gave the complaint (`severity_human`), else the most likely one.
+
     Args:
         path: written whole or not at all.
         shards: the normalised pairs.
@@ -179,7 +189,8 @@ def write_scored(
             )
             likely = probabilities.argmax(axis=1)
             table = shard.select(list(_PAIR))
-            table = table.append_column("severity", [[SEVERITIES[index] for index in likely]])
+            guessed = pa.array([SEVERITIES[index] for index in likely], pa.string())
+            table = table.append_column("severity", pc.coalesce(table["severity_human"], guessed))
             for name, column in zip(PROBABILITIES, probabilities.T, strict=True):
                 table = table.append_column(name, [column])
             writer.write_table(table.cast(schema), row_group_size=shards.rows)

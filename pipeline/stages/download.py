@@ -16,9 +16,9 @@ from pipeline import paths
 from pipeline.data.raw_tables import (
     LABELLED_SCHEMA,
     PAIRS_SCHEMA,
-    labelled_rows,
     open_labelled,
     open_pairs,
+    rows_of,
     write_rows,
 )
 from pipeline.data.tables.fetching import Patience
@@ -82,8 +82,9 @@ def _write_tables(download: "DownloadConfig", limits: Limits) -> dict[str, list[
         described: dict[str, list[dict[str, Any]]] = {"pairs": [], "labelled": []}
         pairs_path = stack.enter_context(replacing(paths.RAW_PAIRS))
         with pq.ParquetWriter(pairs_path, PAIRS_SCHEMA) as writer:
-            for source in pairs:
-                described["pairs"].append(source.provenance(write_rows(writer, source.batches())))
+            for number, (of_pairs, source) in enumerate(zip(download.pairs, pairs, strict=True)):
+                rows = write_rows(writer, rows_of(f"download.pairs.{number}", of_pairs, source))
+                described["pairs"].append(source.provenance(rows))
         labelled_path = stack.enter_context(replacing(paths.RAW_LABELLED))
         with pq.ParquetWriter(labelled_path, LABELLED_SCHEMA) as writer:
             for number, (entry, opened) in enumerate(zip(download.labelled, labelled, strict=True)):
@@ -92,7 +93,7 @@ def _write_tables(download: "DownloadConfig", limits: Limits) -> dict[str, list[
                     described["labelled"].append(_describe_lexicon(rows))
                 else:
                     key = f"download.labelled.{number}"
-                    rows = write_rows(writer, labelled_rows(key, entry, opened))
+                    rows = write_rows(writer, rows_of(key, entry, opened))
                     described["labelled"].append({**opened.provenance(rows), "labels": "human"})
     return described
 

@@ -60,7 +60,7 @@ def run(
     rows = _answered(pairs, model, arm, seed, evaluate, resolve(resources.batch_size, "questions"))
     answers, written = list(rows["generated"]), list(rows["answer"])
     scores = references.score(answers, rows.index.tolist())
-    table = rows[["source", "line", "id", "severity", "specialty", "generated"]].assign(
+    table = rows[["source", "line", "id", "severity", "severity_human", "specialty", "generated"]].assign(
         bertscore_precision=scores[:, 0],
         bertscore_recall=scores[:, 1],
         bertscore_f1=scores[:, 2],
@@ -79,6 +79,7 @@ def run(
         "decoding": evaluate.decoding,
         "rows": len(table),
         "rows_by_severity": table["severity"].value_counts().sort_index().to_dict(),
+        "rows_labelled_by_people": int(table["severity_human"].notna().sum()),
         **{column: float(table[column].mean()) for column in ("bertscore_f1", "chrf", "rouge_l")},
         **mean_nll(sums, counts, list(table["severity"])),
     }

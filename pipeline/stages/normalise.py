@@ -22,7 +22,7 @@ from pipeline.data.metrics import (
     rejections_by_severity,
     row_counts,
 )
-from pipeline.data.normalisation import RAW, check_rows, reject_duplicates, write_rows
+from pipeline.data.normalisation import RAW, check_rows, join_labels, reject_duplicates, write_rows
 from pipeline.data.splits import assign_splits, check_splits
 from pipeline.files import write_json
 from pipeline.inputs import damaged, read_json
@@ -59,6 +59,7 @@ def run(normalise: "NormaliseConfig") -> None:
             [source["rows"] for source in sources["labelled"]],
         )
         reject_duplicates(checked, sketches.groups(), splits, weak, normalise.conflicting_labels)
+        join_labels(checked, weak)
         metrics: dict[str, Any] = {
             dataset: row_counts(rows, sources[dataset]) for dataset, rows in checked.items()
         }
@@ -71,7 +72,8 @@ def run(normalise: "NormaliseConfig") -> None:
     for dataset in checked:
         metrics[dataset]["placeholders"] = {kind: placeholders[dataset][kind] for kind in KINDS}
     metrics["labelled"]["labels"] = labels
-    metrics["labelled"]["severity"] = {name: severities[name] for name in SEVERITIES}
+    metrics["pairs"]["severity_human"] = {name: severities["pairs"][name] for name in SEVERITIES}
+    metrics["labelled"]["severity"] = {name: severities["labelled"][name] for name in SEVERITIES}
     by_people = checked["labelled"].usable & ~weak
     metrics["labelled"]["contradictions"] = contradictions(
         checked["labelled"].complaint[by_people], checked["labelled"].severity[by_people]

@@ -49,6 +49,7 @@ def reasons_of(texts, min_arabic):
 def test_why_a_text_is_rejected():
     reasons = {
         "": "empty",
+        "؟! ...": "empty",
         "صدا\ufffd\ufffd\ufffd\ufffd": "mojibake",
         "3andi so2al": "arabizi",
         "سلام دکتر چند روز است سردرد دارم": "other_language",
@@ -210,6 +211,7 @@ def test_rows_have_the_documented_columns_and_texts():
         "answer",
         "text",
         "specialty",
+        "severity_human",
         *PROBABILITIES,
         "reason",
     ]
@@ -239,6 +241,7 @@ def test_no_row_gives_the_columns():
         "answer",
         "text",
         "specialty",
+        "severity_human",
         *PROBABILITIES,
         "reason",
     ]

@@ -37,6 +37,7 @@ def results(built, tmp_path_factory):
             "source": "own.csv",
             "line": 7,
             "specialty": "",
+            "severity_human": None,
             "split": "test",
             "severity": severities,
             **dict.fromkeys(PROBABILITIES, 1 / 3),

@@ -460,11 +460,25 @@ def test_weak_labels_are_marked_wherever_they_matter(plain, full):
     assert "weak labels" not in plain.lower()
 
 
+@pytest.mark.parametrize(
+    ("labelled", "by_whom"),
+    [
+        (0, "by the classifier"),
+        (12, "12 as people labelled them, 18 by the classifier"),
+        (30, "as people labelled them"),
+    ],
+)
+def test_it_is_told_whose_severities_they_are(labelled, by_whom):
+    text = words(page(answers=answers(["one"], 30, labelled=labelled)))
+    assert f"({by_whom}), with a reference answer each" in text
+    assert f"Severities {by_whom}." in text
+
+
 def test_probabilities_of_the_source_are_not_called_the_classifiers(plain):
     html = page(severity={"source": "provided", "labels": None})
     assert "are those that the source of the pairs provides" in words(html)
-    assert "Severity by the source." in words(html)
-    assert "Severity by the classifier." in words(plain)
+    assert "Severities by the source." in words(html)
+    assert "Severities by the classifier." in words(plain)
     assert "provides" not in plain
 
 

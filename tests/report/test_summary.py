@@ -54,6 +54,7 @@ def scored(**changes):
             {
                 "source": "own.csv",
                 "line": 7,
+                "severity_human": severity if name == "b" else None,
                 "id": name,
                 "split": "test",
                 "severity": severity,
@@ -284,6 +285,7 @@ def test_answers_come_by_how_far_the_losses_differ(results):
         "source": "own.csv",
         "line": 7,
         "severity": "neutral",
+        "by_people": True,
         "specialty": "skin",
         "question": "سؤال b",
         "reference": "توجه إلى الطوارئ فورا b",

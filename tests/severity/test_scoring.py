@@ -48,6 +48,7 @@ def table(pairs):
             "answer": [pairs[row % len(pairs)][1] for row in range(ROWS)],
             "text": texts,
             "specialty": ["قلب" if row % 2 else None for row in range(ROWS)],
+            "severity_human": pa.nulls(ROWS, pa.string()),
             **dict(zip(PROBABILITIES, own.T, strict=True)),
             "split": ["test" if row % 9 == 0 else "train" for row in range(ROWS)],
             "group": [f"{row:04x}" for row in range(ROWS)],
@@ -86,10 +87,24 @@ def test_shards_are_all_rows_in_order_whatever_the_row_groups(rows, normalised, 
     assert shards.rules == "abc"
 
 
+def test_a_label_that_people_gave_is_the_severity_and_changes_no_probability(score, table, normalised):
+    labels = [SEVERITIES[row % 3] if row % 2 else None for row in range(ROWS)]
+    place = table.column_names.index("severity_human")
+    before = pq.read_table(score()[0])
+    labelled = table.set_column(place, "severity_human", pa.array(labels, pa.string()))
+    pq.write_table(labelled, normalised)
+    after = pq.read_table(score()[0])
+    guessed = before["severity"].to_pylist()
+    expected = [label or guess for label, guess in zip(labels, guessed, strict=True)]
+    assert after["severity"].to_pylist() == expected != guessed
+    assert after["severity_human"].to_pylist() == labels
+    assert all(after[name].equals(before[name]) for name in PROBABILITIES)
+
+
 def test_scored_table_has_the_pairs_in_their_order_with_their_probabilities(score, table):
     path, _ = score()
     scored = pq.read_table(path)
-    columns = ["source", "line", "id", "question", "answer", "split", "specialty"]
+    columns = ["source", "line", "id", "question", "answer", "split", "specialty", "severity_human"]
     assert scored.column_names == [*columns, "severity", *PROBABILITIES]
     for name in columns:
         assert scored[name].to_pylist() == table[name].to_pylist()

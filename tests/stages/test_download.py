@@ -86,7 +86,7 @@ def downloaded(project):
 
 
 def test_tables_have_the_columns_and_types_that_others_rely_on(downloaded):
-    text = dict.fromkeys(("question", "answer", "specialty"), "string")
+    text = dict.fromkeys(("question", "answer", "specialty", "label", "severity"), "string")
     shares = dict.fromkeys(SHARES, "string")
     schema = pq.read_schema("data/raw/pairs.parquet")
     assert {f.name: str(f.type) for f in schema} == {"source": "string", "line": "int64", **text, **shares}
@@ -244,6 +244,30 @@ def test_a_severity_of_several_labels_is_named_by_a_list_and_numbers_are_labels(
     expected = ["critical"] * 2 + ["neutral"] + ["non_critical"] * 2 + [""]
     assert read("labelled")["severity"].tolist() == expected
     assert read("labelled")["label"].tolist() == ["1", "2.0", "٣", "4", "5", "6"]
+
+
+def test_pairs_may_have_labels_of_their_own(project):
+    table = pd.DataFrame({"q": COMPLAINTS[:6], "a": "راحة", "s": ["1", "2", "3", "3", "9", ""]})
+    table.to_csv("data/own/both.csv", index=False)
+    labels = {"critical": 1, "neutral": 2, "non_critical": 3}
+    source = {"source": "both.csv", "question": "q", "answer": "a", "label": "s", "labels": labels}
+    download.run(sources(pairs=[source, SECOND]))
+    expected = ["critical", "neutral", "non_critical", "non_critical", "", "", None, None]
+    found = pq.read_table("data/raw/pairs.parquet")
+    assert found["severity"].to_pylist() == expected
+    assert found["label"].to_pylist() == ["1", "2", "3", "3", "9", "", None, None]
+
+
+def test_labels_of_pairs_have_to_occur(project):
+    pd.DataFrame({"q": COMPLAINTS[:2], "a": "راحة", "s": ["1", "2"]}).to_csv("data/own/both.csv", index=False)
+    labels = {"critical": 1, "neutral": 7, "non_critical": 2}
+    source = {"source": "both.csv", "question": "q", "answer": "a", "label": "s", "labels": labels}
+    assert "has no row with a label of download.pairs.0.labels.neutral" in refused(pairs=[source])
+
+
+def test_labels_of_pairs_are_those_of_a_column():
+    with pytest.raises(ValueError, match="name it as label"):
+        sources(pairs=[{**SECOND, "labels": ARABIC}])
 
 
 def test_a_severity_that_never_occurs_is_named(project):

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from raw import GOOD, TEXTS, made_up, metrics, read, setting, write_raw
@@ -11,6 +12,7 @@ from pipeline.data.pairs import row_id
 from pipeline.errors import WaznError
 from pipeline.files import write_json
 from pipeline.parquet_inputs import parquet_note
+from pipeline.paths import RAW_PAIRS
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.stages import normalise
 
@@ -63,7 +65,7 @@ def test_tables_have_the_columns_and_types_that_others_rely_on(normalised):
     expected = {
         "pairs": [
             *origin,
-            *dict.fromkeys(strings, "string").items(),
+            *dict.fromkeys((*strings, "severity_human"), "string").items(),
             *((name, "float") for name in PROBABILITIES),
         ],
     }
@@ -93,7 +95,7 @@ def test_rejected_rows_have_source_line_reason_and_the_row_as_it_came(normalised
     assert rejected["line"].tolist() == [*range(2, 9), 2, 3]
     assert rejected["reason"].tolist() == [reason for _, reason in BAD_PAIRS + BAD_LABELLED]
     rows = [json.loads(row) for row in rejected["row"]]
-    assert set(rows[0]) == {"question", "answer", "specialty", *PROBABILITIES}
+    assert set(rows[0]) == {"question", "answer", "specialty", "label", "severity", *PROBABILITIES}
     assert [(row["question"], row["answer"]) for row in rows[:7]] == [row[:2] for row, _ in BAD_PAIRS]
     assert [row["p_neutral"] for row in rows[:4]] == [None] * 4
     assert [row["p_neutral"] for row in rows[4:6]] == ["0.9", "20%"]
@@ -190,6 +192,29 @@ def test_labels_of_people_win_over_those_of_the_lexicon(project, order):
     reasons = read("rejected").query("dataset == 'labelled'")["reason"].value_counts().to_dict()
     assert reasons == {"duplicate": 60, "conflicting_label": 2}
     assert metrics()["labelled"]["labels"] == "lexicon"
+
+
+def test_pairs_have_the_label_that_people_gave_the_same_complaint(project):
+    """Their own first, then that of the labelled data; none of the lexicon's, none that is contradicted."""
+    own = [
+        (TEXTS[0], GOOD),
+        (TEXTS[1], GOOD),
+        (TEXTS[5] + "ـ", GOOD),
+        ("صداع خفيف", GOOD),
+        (TEXTS[7], GOOD),
+    ]
+    human = [(TEXTS[0], "neutral"), (TEXTS[5], "critical"), *[(TEXTS[7], s) for s in SEVERITIES]]
+    others = [(text, "neutral") for text in made_up(60, seed=9)]
+    write_raw([own], [[*human, *others], [("صداع خفيف", "critical")]], lexicon=True)
+    table = pq.read_table("data/raw/pairs.parquet")
+    labels = pa.array(["critical", "", None, None, None], pa.string())
+    pq.write_table(table.set_column(table.column_names.index("severity"), "severity", labels), RAW_PAIRS)
+    everything = {"train": 1.0, "valid": 0.0, "test": 0.0}
+    for conflicting in ("reject", "soft"):
+        normalise.run(setting(split=everything, conflicting_labels=conflicting))
+        found = pq.read_table("data/normalised/pairs.parquet")["severity_human"].to_pylist()
+        assert found == ["critical", None, "critical", None, None]
+        assert metrics()["pairs"]["severity_human"] == {"non_critical": 0, "neutral": 0, "critical": 2}
 
 
 def test_a_text_with_different_labels_is_rejected_or_kept_as_a_soft_label(project):

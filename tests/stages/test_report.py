@@ -41,6 +41,7 @@ def lay_out(params):
             "id": [f"row-{number}" for number in range(2 * ROWS)],
             "question": "سؤال",
             "answer": "توجه إلى الطوارئ فورا",
+            "severity_human": None,
             "split": ["test"] * ROWS + ["train"] * ROWS,
             "severity": [*severities, *severities],
             **pd.DataFrame(random.dirichlet([1] * 3, 2 * ROWS), columns=list(PROBABILITIES)),

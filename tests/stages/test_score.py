@@ -86,6 +86,7 @@ def write_pairs(texts, own=None, rules='{"rules": "abc"}'):
             "id": [f"row-{row}" for row in range(rows)],
             **columns,
             "specialty": pa.nulls(rows, pa.string()),
+            "severity_human": pa.nulls(rows, pa.string()),
             **dict.fromkeys(PROBABILITIES, own),
             "split": ["train"] * rows,
         }
