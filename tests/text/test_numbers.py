@@ -69,7 +69,7 @@ ENTITIES = {
 }
 TOKEN = re.compile(
     rf"(?P<number>{PLACEHOLDER.pattern}|\d+(?:[.,،]\d+)*)|(?P<sign>[<>≤≥≠±%‰°½¼¾⅓²³٭]|=+)"
-    r"|(?P<join>(?<=\d)\s*(?:\.{2,}|…+|(?:[-–—~]\s*)+|(?:[/÷×*:^]\s*)+|،{2,}|,{2,}|\+)\s*(?=[\d\[]))|(?P<minus>(?<![\w\]])-+\s*(?=\d))"
+    r"|(?P<join>(?<=\d)\s*(?:\.{2,}|…+|(?:[-–—~]\s*)+|(?:[/÷×*:^]\s*)+|،{2,}|,{2,}|\+)\s*(?=[\d\[]))|(?P<minus>-+\s*(?=\d))"
     rf"|(?P<word>{LETTER}+)"
 )
 
@@ -113,6 +113,8 @@ def meaning(text, html=True):
             after_number = number is not None and re.fullmatch(r"[\s-]*", text[number : match.start()])
             if word in NEGATIONS or (after_number and word in UNITS):
                 found.append(word)
+        elif kind == "minus" and re.search(r"[\w\]]\s*\Z", text[: match.start()]):
+            continue  # a dash after a word
         elif kind == "number":
             found.append("#" if PLACEHOLDER.fullmatch(token) else token)
             number = match.end()
@@ -251,6 +253,7 @@ RIGHT = [
     ("12\u00ad5 و 5\u200b0 و 1\x002", "12 5 و 5 0 و 1 2"),
     ("10<sup>9</sup>/L و 2<br>3", "10^9 /L و 2 3"),
     ("مش\u200cقادر، ما\u200bعندي، لا\u00adيوجد، بدون\u200fحرارة", "مش قادر، ما عندي، لا يوجد، بدون حرارة"),
+    ("درجة -5 و --3 و 7-", "درجة -5 و --3 و 7-"),
     ("½ حبة و ¼ كوب و 10² و ⅓", "½ حبة و ¼ كوب و 10² و ⅓"),
     ("5''×3' و 2–3 و 2—3 و 2~3 و 6÷2", "5''×3' و 2–3 و 2—3 و 2~3 و 6÷2"),
 ]
