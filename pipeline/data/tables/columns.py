@@ -29,9 +29,10 @@ class Columns:
 
     def mapped(self, asked: Asked) -> dict[str, str]:
         """For provenance: wazn's columns, in the order of `asked`, and what each is made of."""
-        columns = {ours: " + ".join(parts) for ours, parts in self.parts.items()}
+        columns = {ours: " + ".join(shown_columns(parts, parts)) for ours, parts in self.parts.items()}
         if self.messages is not None:
-            columns |= {ours: self.messages for ours in asked if ours in _OF_DIALOGUES}
+            [messages] = shown_columns([self.messages], [self.messages])
+            columns |= {ours: messages for ours in asked if ours in _OF_DIALOGUES}
         return {ours: columns[ours] for ours in asked if ours in columns}
 
 

@@ -90,8 +90,8 @@ class JsonList:
 def json_lists(path: Path, name: str, encoding: str) -> dict[str, list[object]]:
     """The lists in a JSON file that have objects in them, by their keys; "" for the whole file.
 
-    A file of one list or of several objects one after the other is one list, and so is an object that is
-    a dialogue.
+    A file of one list or of several objects one after the other is one list, and so is the only object
+    where it is a row: it has a dialogue, or neither lists nor objects.
 
     Raises:
         WaznError: the file is not valid JSON, or has no such list.
@@ -110,7 +110,9 @@ def json_lists(path: Path, name: str, encoding: str) -> dict[str, list[object]]:
     elif isinstance(values[0], list):
         lists = {"": values[0]}
     elif isinstance(values[0], dict):
-        lists = {"": values} if any(map(is_dialogue, values[0].values())) else values[0]
+        parts = values[0].values()
+        row = any(map(is_dialogue, parts)) or not any(isinstance(part, list | dict) for part in parts)
+        lists = {"": values} if row else values[0]
     found = {
         key: rows
         for key, rows in lists.items()

@@ -64,8 +64,8 @@ _LONGEST, _MOST_WORDS, _MOST_DIGITS = 60, 4, 8
 
 def folded(name: str) -> str:
     """The name without what differs between spellings: case, hamza, marks, and what joins words."""
-    text = unicodedata.normalize("NFKC", name).casefold().translate(_ALIKE)
-    letters = "".join(each for each in text if unicodedata.category(each) not in ("Mn", "Cf"))
+    text = unicodedata.normalize("NFKC", _visible(name)).casefold().translate(_ALIKE)
+    letters = "".join(each for each in text if unicodedata.category(each) != "Mn")
     return " ".join(re.findall(r"[^\W_]+", letters.replace("\N{ARABIC TATWEEL}", "")))
 
 
@@ -85,7 +85,7 @@ def shown_columns(columns: Sequence[str], given: Iterable[str] = ()) -> list[str
     """
     known = _KNOWN | {folded(name) for name in given}
     return [
-        " ".join(column.split()) if folded(column) in known else f"column {number}"
+        _visible(column) if folded(column) in known else f"column {number}"
         for number, column in enumerate(columns, start=1)
     ]
 
@@ -106,6 +106,12 @@ def listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
     return (", ".join(names[:_MOST_SHOWN]) or "none") + more
+
+
+def _visible(name: str) -> str:
+    """The name in one line, without direction marks and whatever else is not seen."""
+    seen = (each for each in name if each.isspace() or unicodedata.category(each)[0] != "C")
+    return " ".join("".join(seen).split())
 
 
 def looks_like_a_name(name: str) -> bool:

@@ -150,7 +150,9 @@ def batched(
     characters = 0
 
     def frame() -> pd.DataFrame:
-        return pd.DataFrame(batch, index=pd.Index(lines, dtype="int64"), columns=list(columns), dtype="str")
+        # Names as objects: those of JSON may hold half of a surrogate pair.
+        names = pd.Index(list(columns), dtype="object")
+        return pd.DataFrame(batch, index=pd.Index(lines, dtype="int64"), columns=names, dtype="str")
 
     for line, cells in rows:
         lines.append(line)

@@ -89,6 +89,11 @@ def test_objects_that_follow_each_other_over_several_lines_are_rows(path, betwee
     assert read(written(path, between.join(objects)))["q"].tolist() == ["صداع", "حمى"]
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_object_without_lists_is_a_row(path, indent):
+    assert read(written(path, json.dumps({"q": "صداع", "n": 1}, indent=indent)))["q"].tolist() == ["صداع"]
+
+
 @pytest.mark.parametrize("cell", ['["حمى", 1]', '{"text": "حمى"}'])
 @pytest.mark.parametrize("template", ["{0}\n{1}\n", "[{0}, {1}]"])
 def test_what_is_nested_is_no_text(path, cell, template):

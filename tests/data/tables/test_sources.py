@@ -204,6 +204,15 @@ def test_columns_that_may_be_texts_are_noted_by_their_places(folder):
     assert provenance["columns"] == ["column 1", "column 2", "سؤال", "كلام"]
 
 
+def test_a_name_that_cannot_be_written_is_noted_without_what_cannot(folder):
+    row = '{"question\\ud83d": "صداع", "Answer\\u200f\\n": "راحة"}'
+    (folder / "t.jsonl").write_text(f"{row}\n{row}\n", encoding="utf-8")
+    rows, provenance = read("t.jsonl", UNNAMED)
+    assert rows["answer"].tolist() == ["راحة"] * 2
+    assert provenance["columns"] == ["question", "Answer"]
+    assert provenance["mapped"] == {"question": "question", "answer": "Answer"}
+
+
 def test_an_unreadable_file_is_named_without_its_text(folder):
     (folder / "bad.jsonl").write_text('{"q": 1}\n{"q": "صداع"\n', encoding="utf-8")
     assert "bad.jsonl, line 2" in refused("bad.jsonl")
