@@ -130,14 +130,13 @@ def _patiently(attempt: Callable[[], T], url: str, patience: Patience) -> T:
         except requests.RequestException as error:
             reason, passing = _explained(error, patience)
             if not passing:
-                raise WaznError(f"{_shown(url)}: {reason}; check the source in params.yaml") from error
-            last = error
+                raise WaznError(f"{_shown(url)}: {reason}; check the source in params.yaml") from None
         if number < patience.retries:
             time.sleep(min(PAUSE_S * 2**number, _LONGEST_PAUSE_S))
     raise WaznError(
         f"{_shown(url)}: {reason}, tried {patience.retries + 1} times; check the network and the address, "
         "or raise download.retries or download.timeout_s, and run the stage again"
-    ) from last
+    )
 
 
 def _explained(error: requests.RequestException, patience: Patience) -> tuple[str, bool]:

@@ -125,8 +125,8 @@ def _kind_of_zip(path: Path, name: str) -> Kind:
             if "mimetype" in members:
                 with archive.open("mimetype") as stream:
                     opendocument = stream.read(_HEAD).startswith(b"application/vnd.oasis")
-    except Exception as error:  # a damaged zip raises what zlib, struct or zipfile raise
-        raise WaznError(f"{name}: a damaged zip file; fetch or save it again") from error
+    except Exception:  # a damaged zip raises what zlib, struct or zipfile raise
+        raise WaznError(f"{name}: a damaged zip file; fetch or save it again") from None
     if opendocument:
         raise WaznError(f"{name}: an OpenDocument file; {_EXCEL}")
     if "[Content_Types].xml" not in members:
