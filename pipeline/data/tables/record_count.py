@@ -18,35 +18,53 @@ _BLANK = re.compile(rb"\n[ \r\x1a]*(?=\n)")
 
 def count_records(path: Path, encoding: str, dialect: Dialect) -> int:
     """The number of records, the header included; a line of spaces, or the end of a DOS file, is none."""
-    mark = re.escape(dialect.separator).encode()
-    opening = rb'"(?<![^\r\n' + mark + rb']")'
-    quotation, opening_mark = re.compile(opening + rb'(?:[^"]++|"")*+"'), re.compile(opening)
-    spaces = re.compile(rb"(?:^|(?<=[\r\n" + mark + rb'])) +(?=")')
-
-    def plain(text: bytes) -> bytes:
-        """The text with a plain character in place of every quotation and escape."""
-        if dialect.backslash and b"\\" in text:
-            text = _ESCAPED.sub(b"_", text)
-        if b'"' not in text:
-            return text
-        return quotation.sub(b"_", spaces.sub(b"", text) if dialect.spaces else text)
-
-    count, rest = -dialect.preamble, b""
+    outside, count, rest = _Outside(dialect), -dialect.preamble, b""
     for block in _blocks(path, encoding):
         text = rest + block
         whole = text.rfind(b"\n") + 1
-        text, rest = plain(text[:whole]), text[whole:]
-        opened = opening_mark.search(text) if b'"' in text else None
-        if opened:
-            # The quotation goes on in the next block.
-            text, rest = text[: opened.start()], text[opened.start() :] + rest
-        # An escaped line end is none, so the last line may go on.
-        whole = text.rfind(b"\n") + 1
-        text, rest = text[:whole], text[whole:] + rest
+        rest = text[whole:]
+        text, opened = outside(text[:whole])
+        if not opened:
+            # An escaped line end is none, so the last line may go on.
+            whole = text.rfind(b"\n") + 1
+            text, opened = text[:whole], text[whole:]
+        rest = opened + rest
         count += _lines(text)
         if len(rest) > LONGEST_LINE:
             break
-    return count + _lines(plain(rest) + b"\n") if rest else count
+    return count + _lines(b"".join(outside(rest)) + b"\n") if rest else count
+
+
+class _Outside:
+    """What of a text stands outside of quotations."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        mark = re.escape(dialect.separator).encode()
+        opening = rb'"(?<![^\r\n' + mark + rb']")'
+        self._opening, self._quotation = re.compile(opening), re.compile(opening + rb'(?:[^"]++|"")*+"')
+        # A mark beside something else than a separator, a line end or a mark.
+        self._within = re.compile(rb'"(?:(?<=[^\r\n"' + mark + rb']")|(?=[^\r\n"' + mark + rb"]))")
+        self._spaces = re.compile(rb"(?:^|(?<=[\r\n" + mark + rb'])) +(?=")')
+
+    def __call__(self, text: bytes) -> tuple[bytes, bytes]:
+        """The text with a plain character for every quotation and escape, and what a last mark opens."""
+        if self._dialect.backslash and b"\\" in text:
+            text = _ESCAPED.sub(b"_", text)
+        if b'"' not in text:
+            return text, b""
+        if self._dialect.spaces:
+            text = self._spaces.sub(b"", text)
+        parts = text.split(b'"')
+        # After an odd number of marks the last part is within a quotation.
+        opened = parts.pop() if len(parts) % 2 == 0 else None
+        kept = b'"'.join(parts[::2]) + (b"" if opened is None else b'"')
+        if not self._within.search(kept):
+            # All marks are those of quotations, so every other part is outside.
+            return kept.replace(b'"', b"_"), b"" if opened is None else b'"' + opened
+        text = self._quotation.sub(b"_", text)
+        last = self._opening.search(text)
+        return (text[: last.start()], text[last.start() :]) if last else (text, b"")
 
 
 def _blocks(path: Path, encoding: str) -> Iterator[bytes]:
@@ -67,6 +85,7 @@ def _blocks(path: Path, encoding: str) -> Iterator[bytes]:
 def _lines(text: bytes) -> int:
     """The lines in a text that are not blank."""
     blank = len(_BLANK.findall(text))
-    if text and not text[: text.find(b"\n")].strip(b" \r\x1a"):
+    first = text.find(b"\n")
+    if first >= 0 and not text[:first].strip(b" \r\x1a"):
         blank += 1
     return text.count(b"\n") - blank
