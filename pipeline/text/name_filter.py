@@ -8,8 +8,11 @@ from pipeline.text.codes import UNICODE, Codes
 from pipeline.text.names import LETTERS, folded, triggers
 
 _BITS = 20
-# Odd numbers that spread what a word is told by over the table: letters 1, 2, 3, the last one, the length.
-_SPREAD = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1], dtype=np.uint64)
+# Odd numbers that spread over the table what a word is told by: its first four letters, its last two, its
+# length.
+_FIRST = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F)
+_LAST = (0x165667B1, 0xD3A2646D)
+_LENGTH = 0xFD7046C5
 
 
 def may_have_names(codes: Codes) -> np.ndarray:
@@ -35,18 +38,15 @@ def may_have_names(codes: Codes) -> np.ndarray:
 
 def _key(kinds: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """A number below 2^20 for each of n words, (n,), of its ends (inclusive) and some letters."""
-    parts = (
-        kinds[starts],
-        kinds[np.minimum(starts + 1, ends)],
-        kinds[np.minimum(starts + 2, ends)],
-        kinds[ends],
-    )
-    key = (ends - starts).astype(np.uint64) * _SPREAD[4]
-    for part, factor in zip(parts, _SPREAD, strict=False):
-        key ^= part.astype(np.uint64) * factor
-    key &= np.uint64(0xFFFFFFFF)
-    place: np.ndarray = (key * _SPREAD[0] & np.uint64(0xFFFFFFFF)) >> np.uint64(32 - _BITS)
-    return place
+    key: np.ndarray = (ends - starts).astype(np.uint32) * np.uint32(_LENGTH)
+    for place, factor in enumerate(_FIRST):
+        key ^= kinds[np.minimum(starts + place, ends)] * np.uint32(factor)
+    for place, factor in enumerate(_LAST):
+        key ^= kinds[np.maximum(ends - place, starts)] * np.uint32(factor)
+    key ^= key >> np.uint32(15)
+    key *= np.uint32(_FIRST[0])
+    key >>= np.uint32(32 - _BITS)
+    return key
 
 
 @cache

@@ -6,6 +6,7 @@ name is" and the like, and only where what follows ends the announcement.
 """
 
 import re
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -59,14 +60,13 @@ _BEGUN = re.compile(r"(?:\A|[^\w\s\]]\s*|\n)\Z")
 _LINKS = frozenset(["بن", "ابن", "بنت", "ال"])
 _PARENTS = frozenset(["ام", "ابو", "ابا", "ابي"])
 _MOST_WORDS = 7
+_NEAR = 60  # characters between an introduction and a trigger of the name
 
 
 def find_names(text: str) -> list[tuple[int, int]]:
     """The start and end of every personal name, from left to right."""
     spans: list[tuple[int, int]] = []
-    if triggers().isdisjoint(map(folded, LETTERS.findall(text))):
-        return spans
-    for match in _INTRODUCTION.finditer(text):
+    for match in _introductions(text):
         kind = "named" if match["relative"] else match.lastgroup or "parent"
         start = match.end()
         if kind != "parent":
@@ -87,6 +87,19 @@ def find_names(text: str) -> list[tuple[int, int]]:
         if end and (kind != "parent" or _ENDED.match(text, end)):
             spans.append((start, end))
     return spans
+
+
+def _introductions(text: str) -> Iterator[re.Match[str]]:
+    """Every introduction that stands not too far before a trigger, or is one."""
+    done = 0
+    for word in LETTERS.finditer(text):
+        if folded(word[0]) in triggers():
+            since, until = max(word.start() - _NEAR, done), word.end() + _NEAR
+            for match in _INTRODUCTION.finditer(text, since, until):
+                # At the limit a word may be cut.
+                if match.end() < until or until >= len(text):
+                    yield match
+                    done = match.end()
 
 
 class _Words:
