@@ -4,9 +4,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-QUESTION_ROLES = frozenset({"user", "human", "patient", "prompter", "customer", "مريض", "المريض", "مستخدم"})
+from pipeline.data.tables.names import folded
+
+QUESTION_ROLES = frozenset(
+    {
+        *("user", "human", "patient", "prompter", "client", "customer"),
+        *map(folded, ("مريض", "المريض", "مستخدم", "المستخدم", "السائل")),
+    }
+)
 ANSWER_ROLES = frozenset(
-    {"assistant", "gpt", "bot", "model", "chatgpt", "doctor", "طبيب", "الطبيب", "مساعد"}
+    {
+        *("assistant", "gpt", "bot", "model", "ai", "chatgpt", "doctor", "physician"),
+        *map(folded, ("طبيب", "الطبيب", "دكتور", "الدكتور", "مساعد", "المساعد")),
+    }
 )
 OTHER_ROLES = frozenset({"system", "developer", "tool", "function", "observation", "context"})
 _KEYS = (("role", "content"), ("from", "value"), ("role", "text"), ("speaker", "text"), ("role", "value"))
@@ -50,7 +60,7 @@ def exchanges(value: object) -> list[tuple[str, str]]:
 
 
 def _turns(value: object) -> list[tuple[str, str]]:
-    """Each turn's role, in lower case, and its text."""
+    """Each turn's role, folded, and its text."""
     if isinstance(value, str):
         try:
             value = json.loads(value, parse_float=str, parse_int=str) if value.strip() else None
@@ -68,7 +78,7 @@ def _turns(value: object) -> list[tuple[str, str]]:
         if keys is None:
             raise ValueError("no turn with a role and a text")
         role, content = (turn[key] for key in keys)
-        turns.append((str(role).strip().casefold(), _text(content)))
+        turns.append((folded(str(role)), _text(content)))
     return turns
 
 

@@ -25,7 +25,7 @@ class JsonLines:
     def records(self) -> int:
         """The number of lines that are not blank."""
         with self._path.open(encoding=self._encoding) as file:
-            return sum(1 for line in file if not line.isspace() and line != "\ufeff\n")
+            return sum(_BLANK.fullmatch(line) is None for line in file)
 
     def rows(self, indices: Sequence[int]) -> Iterator[tuple[int, list[object]]]:
         """Each row's line in the file, and its values of the keys at `indices`.

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.config.data import LabelledSource, PairSource
 from pipeline.data.raw_tables import open_labelled, open_pairs
@@ -114,6 +116,7 @@ def roles(*names):
         (roles("user", "assistant", "user"), [("u0", "a1"), ("u2", "")]),
         (roles("user", "tool", "assistant"), [("u0", "a2")]),
         (roles("User", " ASSISTANT "), [("U0", " 1")]),
+        (roles("Patient:", "الطَبيب\u200f"), [("P0", "ا1")]),
         (roles("system"), [("", "")]),
         ([], [("", "")]),
         (None, [("", "")]),
@@ -125,6 +128,24 @@ def roles(*names):
 )
 def test_turns_become_exchanges(dialogue, expected):
     assert exchanges(dialogue) == expected
+
+
+SAID = st.tuples(st.sampled_from(["user", "assistant"]), st.text("اب ج", min_size=1).filter(str.strip))
+
+
+@settings(deadline=None)
+@given(st.lists(SAID))
+def test_nothing_that_is_said_is_lost_and_the_order_stays(said):
+    pairs = exchanges([{"from": role, "value": text} for role, text in said])
+    found = [
+        (role, text)
+        for pair in pairs
+        for role, texts in zip(("user", "assistant"), pair, strict=True)
+        for text in texts.split("\n\n")
+        if text
+    ]
+    assert found == said
+    assert len(pairs) == 1 or all(question for question, _ in pairs[1:])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_jsonl_counts_blank_lines_and_takes_rows_with_different_keys(path):
 
 
 def test_jsonl_files_that_were_put_one_after_the_other_are_read_whatever_marks_they_have(path):
-    lines = '\ufeff{"q": 1}\n\ufeff{"q": 2}\n\ufeff\n'
+    lines = '\ufeff{"q": 1}\n\ufeff{"q": 2}\n\ufeff\n \ufeff'
     assert read(written(path, lines))["q"].tolist() == ["1", "2"]
 
 
