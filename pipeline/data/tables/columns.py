@@ -120,7 +120,7 @@ def find_columns(
                 f"no column '{given}' ({_named(key, ours)})" if given else f"no column known as {ours}"
             )
             advice = "" if given else f"; name it in {_named(key, ours)}"
-            there = listed(shown_columns(columns))
+            there = listed(shown_columns(columns, filter(None, asked.values())))
             raise WaznError(f"{name}: {missing}{advice}; the columns are: {there}")
     return mapped
 

@@ -64,6 +64,10 @@ def test_a_column_of_no_usual_name_has_to_be_named():
     assert text.endswith("the columns are: رقم, column 2")
 
 
+def test_columns_that_params_name_are_shown_as_they_are():
+    assert refused(["كلام", "قول", "x"], question="كلام", answer="رأي").endswith("كلام, column 2, column 3")
+
+
 def test_of_many_columns_thirty_are_listed():
     text = refused([f"c{number}" for number in range(40)], question="q")
     assert text.endswith("column 29, column 30 and 10 more")
