@@ -1,8 +1,10 @@
 """Tables as text: fields between commas, semicolons, bars or tabs."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data.tables.dialects import possible_dialects
@@ -86,15 +88,18 @@ class _Table:
         if faults:
             raise min(faults, key=lambda fault: fault.line)
 
-    def survey(self) -> tuple[float, int]:
-        """The line of the first fault, infinity for none, and a hash of all cells, escapes resolved."""
-        digest = 0
+    def survey(self) -> "_Survey":
+        """Read the file to its end."""
+        digest, escapes = 0, False
+        # A text between tabs, which MySQL writes, has no quotations that could hold a line end or a tab.
+        signs = ('\\"', "\\n", "\\t") if self.records.dialect.separator == "\t" else ('\\"',)
         try:
             for _, cells in self.rows(range(len(self.columns))):
                 digest = hash((digest, *self.resolved(cells)))
+                escapes |= any(cell == "\\N" or any(sign in cell for sign in signs) for cell in cells)
         except LineError as error:
-            return error.line, 0
-        return float("inf"), digest
+            return _Survey(error.line, 0, False)
+        return _Survey(math.inf, digest, escapes)
 
     def resolved(self, cells: Sequence[str]) -> Sequence[str]:
         """The cells with their backslashes resolved, also where the dialect takes them for text."""
@@ -107,6 +112,21 @@ class _Table:
             for _, record, lines in itertools.islice(self.records, _SAMPLE):
                 sample.append((record, "".join(lines)))
         return Quotations(self.records.dialect, width, sample)
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What reading a file in one dialect gives.
+
+    Attributes:
+        fault: the line of the first fault, infinity for none.
+        digest: a hash of all cells, backslashes resolved.
+        escapes: whether backslashes are in the cells where they usually mean something.
+    """
+
+    fault: float
+    digest: int
+    escapes: bool
 
 
 class _Widths:
@@ -164,16 +184,16 @@ class _Widths:
 def _fitting(tables: Sequence[_Table], name: str) -> _Table:
     """The table whose dialect fits the file, or whose first fault comes last."""
     surveys = [table.survey() for table in tables]
-    best = max(range(len(tables)), key=lambda number: (surveys[number][0], -number))
-    if surveys[best][0] < float("inf"):
-        return tables[best]
+    best = max(range(len(tables)), key=lambda number: (surveys[number].fault, -number))
+    spaces = tables[best].records.dialect.spaces
     fitting = [
         number
         for number, table in enumerate(tables)
-        if table.records.dialect.spaces == tables[best].records.dialect.spaces
-        and surveys[number][0] == float("inf")
+        if table.records.dialect.spaces == spaces and surveys[number].fault == math.inf
     ]
-    if len({surveys[number][1] for number in fitting}) > 1:
+    if len(fitting) < 2:
+        return tables[best]
+    if len({surveys[number].digest for number in fitting}) > 1:
         one, other = (tables[number] for number in fitting)
         pairs = zip(one.records, other.records, strict=False)
         line = next((a[0] for a, b in pairs if one.resolved(a[1]) != other.resolved(b[1])), 1)
@@ -184,5 +204,4 @@ def _fitting(tables: Sequence[_Table], name: str) -> _Table:
             "read both as if it had a meaning there and as if not; save it with doubled quotation marks "
             "and no backslashes",
         )
-    # With the backslashes resolved if that fits too.
-    return tables[fitting[-1]]
+    return tables[fitting[1 if surveys[fitting[0]].escapes else 0]]

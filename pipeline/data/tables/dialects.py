@@ -31,9 +31,10 @@ def possible_dialects(path: Path, encoding: str) -> list[Dialect]:
     separator = declared[1] if declared else _separator(lines)
     mark = re.escape(separator)
     spaced = any(re.search(f'{mark} +"', line) for line in lines)
-    backslash = _found(
-        path, encoding, re.compile(rf'\\["\r\n{mark}]|(?:^|[\r\n{mark}])\\N(?:$|[\r\n{mark}])')
-    )
+    meaning = rf'\\["\r\n{mark}]|(?:^|[\r\n{mark}])\\N(?:$|[\r\n{mark}])'
+    if separator == "\t":
+        meaning += r"|\\[nt]"
+    backslash = _found(path, encoding, re.compile(meaning))
     return [
         Dialect(separator, escapes, spaces, int(declared is not None))
         for spaces in ((True, False) if spaced else (False,))

@@ -125,10 +125,22 @@ def test_mysql_writes_backslashes_instead_of_quotation_marks(table):
 
 @pytest.mark.parametrize(
     "text",
-    ['q,a\n"C:\\","ماء"\nحمى,ماء\n', "q,a\nC:\\,ماء\nحمى,ماء\\\n", 'q,a\n"x\\",b\n"y\\",c\n'],
+    [
+        'q,a\n"حمى\\, سعال",ماء\nC:\\n,ماء\n',
+        'q,a\n"C:\\","ماء"\nحمى,ماء\n',
+        "q,a\nC:\\,ماء\nحمى,ماء\\\n",
+        'q,a\n"x\\",b\n"y\\",c\n',
+    ],
 )
 def test_backslashes_without_a_meaning_stay(table, text):
     assert sum(cell.count("\\") for row in table(text)[1] for cell in row) == text.count("\\")
+
+
+def test_a_missing_value_or_an_escaped_mark_makes_backslashes_meaningful(table):
+    assert table("q,a\nحمى\\nوسعال,ماء\nسعال,\\N\n")[1] == [["حمى\nوسعال", "ماء"], ["سعال", ""]]
+    assert table("q\ta\nحمى\\nوسعال\tماء\\\\\\tنوم\n")[1] == [["حمى\nوسعال", "ماء\\\tنوم"]]
+    assert table('q,a\nقال \\"نعم\\",ماء\n')[1] == [['قال "نعم"', "ماء"]]
+    assert table("q,a\nحمى\\nوسعال,ماء\nسعال,N\n")[1] == [["حمى\\nوسعال", "ماء"], ["سعال", "N"]]
 
 
 def test_a_file_that_can_be_read_in_two_ways_is_refused(fault):
