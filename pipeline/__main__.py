@@ -13,9 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
-if __name__ == "__main__":
-    # While modules are imported Ctrl-C would show where; until `main` it ends the process at once.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # A library that is being imported may swallow Ctrl-C, or show where it came; so until a stage begins it
+    # ends the process at once.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 from pipeline import environment, exits, paths
 from pipeline.config.models import ModelEntry
@@ -50,11 +52,15 @@ def _run(stage: str, *arguments: Any, item: Sequence[str | int | None] = (), **o
     """
     names = [paths.BASE if name is None else str(name) for name in item]
     with run_lock(paths.CHECKPOINTS.joinpath(stage, *names), " ".join([stage, *names])):
-        importlib.import_module(f"pipeline.stages.{stage}").run(*arguments, **options)
+        module = importlib.import_module(f"pipeline.stages.{stage}")
+        exits.interruptible()
+        module.run(*arguments, **options)
 
 
 def _command(name: str) -> Any:
-    return importlib.import_module(f"pipeline.commands.{name}")
+    module = importlib.import_module(f"pipeline.commands.{name}")
+    exits.interruptible()
+    return module
 
 
 def _entry(params: Params, model: str) -> ModelEntry:

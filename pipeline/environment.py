@@ -1,6 +1,7 @@
 """What must be in a process's environment before Python, its allocator or a library starts."""
 
 import os
+import signal
 import sys
 
 SETTINGS = {
@@ -30,4 +31,6 @@ def establish() -> None:
     """Start `python -m pipeline` anew with the settings in its environment, if they are not."""
     if more := lacking():
         os.environ.update(more)
+        # Ctrl-C waits until the new Python is ready for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.execv(sys.executable, [sys.executable, "-m", "pipeline", *sys.argv[1:]])

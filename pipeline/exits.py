@@ -21,8 +21,6 @@ def run(command: Callable[[], object]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that has no Arabic gets escapes.
             stream.reconfigure(errors="backslashreplace")
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         try:
             command()
@@ -42,6 +40,12 @@ def run(command: Callable[[], object]) -> None:
         _end(str(refused(system.filename or "a file", "read or written", system)))
     except MemoryError:
         _end("there is not enough memory; close other programs, or lower what `resources` allows at once")
+
+
+def interruptible() -> None:
+    """From here on Ctrl-C raises KeyboardInterrupt, unless it is ignored: what is open gets closed."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(sentence: str) -> NoReturn:

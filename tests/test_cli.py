@@ -3,15 +3,20 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import commands
 import pytest
 from commands import TEST, TRAIN, VALID, lay_out, start
 from safetensors.torch import load_file
 
+from pipeline import exits
 from pipeline.config.params import load
+from pipeline.errors import WaznError
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = [
@@ -277,3 +282,100 @@ def test_where_shows_page_and_summary(folder):
     assert done.returncode == 0
     assert (folder / "report" / "index.html").resolve().as_uri() in done.stdout
     assert "metrics/summary.json" in done.stdout
+
+
+@pytest.fixture
+def results(folder):
+    """A folder with a summary, so that there is much for `table` to print."""
+    (folder / "metrics").mkdir()
+    (folder / "metrics/summary.json").write_text("{}", encoding="utf-8")
+    return folder
+
+
+def test_reader_of_the_output_that_has_gone_ends_it_without_a_word(results):
+    for unbuffered in ({}, {"PYTHONUNBUFFERED": "1"}):
+        process = commands.start(results, sys.executable, "-m", "pipeline", "table", **unbuffered)
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 1
+        process.stderr.close()
+
+
+@pytest.mark.parametrize("after", [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.6])
+@pytest.mark.slow
+def test_ctrl_c_ends_it_without_a_traceback_whenever_it_comes(after, folder):
+    (folder / "data/raw").mkdir(parents=True)
+    os.mkfifo(folder / "data/raw/sources.json")
+    process = commands.start(folder, sys.executable, "-m", "pipeline", "normalise")
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    if "init_import_site" not in err:  # Python itself had not started yet.
+        assert (out, err) == ("", "")
+        assert process.returncode == 130
+
+
+def test_ctrl_c_within_a_stage_has_the_exit_code_of_the_shell(folder):
+    """The stage waits for a writer of the named pipe."""
+    (folder / "data/raw").mkdir(parents=True)
+    os.mkfifo(folder / "data/raw/sources.json")
+    process = commands.fork(folder, "normalise")
+    lock = folder / ".checkpoints/normalise/lock"
+    deadline = time.monotonic() + 60
+    while not lock.is_file() or not lock.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGINT)
+    ended = commands.wait(process)
+    assert (ended.code, ended.out, ended.err) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            PermissionError(13, "Permission denied", "a/b"),
+            "a/b: could not be read or written (Permission denied)",
+        ),
+        (
+            OSError(28, "No space left on device"),
+            "a file: could not be read or written (No space left on device)",
+        ),
+        (
+            FileNotFoundError(2, "No such file or directory", "x"),
+            "x: could not be read or written (No such file",
+        ),
+        (MemoryError(), "there is not enough memory"),
+        (WaznError("what is wrong"), "what is wrong"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_system_refuses_is_one_line(error, expected, capsys):
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        exits.run(command)
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"wazn: {expected}")
+    assert err.count("\n") == 1
+
+
+def test_mistake_in_the_program_keeps_its_traceback():
+    def command():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        exits.run(command)
+
+
+def test_terminal_without_arabic_gets_escapes(folder):
+    (folder / "params.yaml").write_text("صداع: 1\n", encoding="utf-8")
+    text = refused("where", folder=folder, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert "\\u0635" in text
+
+
+def test_sample_that_is_not_there_is_one_line(folder):
+    assert "data/sample/complaints.jsonl: could not be read" in refused("download", folder=folder)
