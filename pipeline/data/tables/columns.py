@@ -120,8 +120,10 @@ def find_columns(
                 f"no column '{given}' ({_named(key, ours)})" if given else f"no column known as {ours}"
             )
             advice = "" if given else f"; name it in {_named(key, ours)}"
-            there = listed(shown_columns(columns, filter(None, asked.values())))
-            raise WaznError(f"{name}: {missing}{advice}; the columns are: {there}")
+            there = shown_columns(columns, filter(None, asked.values()))
+            unknown = all(shown.startswith("column ") for shown in there)
+            header = "; if the first row is no header, add one" if unknown else ""
+            raise WaznError(f"{name}: {missing}{advice}{header}; the columns are: {listed(there)}")
     return mapped
 
 

@@ -70,6 +70,7 @@ def test_columns_that_params_name_are_shown_as_they_are():
 
 def test_of_many_columns_thirty_are_listed():
     text = refused([f"c{number}" for number in range(40)], question="q")
+    assert "if the first row is no header, add one" in text
     assert text.endswith("column 29, column 30 and 10 more")
 
 
