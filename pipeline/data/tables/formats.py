@@ -35,7 +35,13 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"ORC", "an ORC file; save it as Parquet"),
     (b"Obj\x01", "an Avro file; save it as Parquet"),
     (b"\x89HDF", "an HDF5 file; save the table as Parquet or CSV"),
-    (b"\x80\x04\x95", "a Python pickle, which could run code; save the table as Parquet or CSV"),
+    *(
+        (
+            b"\x80" + bytes([version]),
+            "a Python pickle, which could run code; save the table as Parquet or CSV",
+        )
+        for version in (2, 3, 4, 5)
+    ),
     (b"$FL2", "an SPSS file; save it as CSV"),
     (b"<stata_dta>", "a Stata file; save it as CSV"),
     (b"\x00\x01\x00\x00Standard", "an Access database; save the table as CSV"),

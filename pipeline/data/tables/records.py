@@ -10,8 +10,8 @@ from typing import TextIO
 
 from pipeline.errors import WaznError
 
-LONGEST_CELL = 10_000_000
-"""Characters; a longer cell is taken for a quotation mark that is never closed."""
+LONGEST_CELL = 4_000_000
+"""Characters, in Arabic 8 MB; a longer cell is taken for a quotation mark that is never closed."""
 
 ASCII_BYTES = ("utf-8", "utf-8-sig", "cp1256", "iso8859_6", "cp720")
 """Encodings in which a byte of ASCII is that character, and no other byte stands for it."""
