@@ -23,6 +23,8 @@ from pipeline.errors import WaznError
 
 # The arm that the others are compared with, and the one that `-S weighting.alpha=…` sets.
 UNIFORM, WEIGHTING = "uniform", "weighting"
+# Characters of what is said of one mistake.
+MAX_SENTENCE = 400
 
 
 class Params(Section):
@@ -139,8 +141,9 @@ def check(values: dict[str, Any], name: str) -> Params:
         # unknown one says more.
         problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        # A key may have a line break.
+        # A key may have a line break, or thousands of letters.
         said = " ".join(sentence(problems[0], Params).split())
+        said = said if len(said) <= MAX_SENTENCE else f"{said[:MAX_SENTENCE]}…"
         raise WaznError(f"{name}: {said}{more}") from error
 
 

@@ -1,4 +1,6 @@
 import copy
+import datetime
+import itertools
 from pathlib import Path
 
 import pytest
@@ -56,7 +58,7 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path):
 
 def test_what_is_nested_too_deeply_ends_in_a_sentence(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text("a: " + "[" * 5000 + "]" * 5000, encoding="utf-8")
+    path.write_text("a: " + "[" * 1500 + "]" * 1500, encoding="utf-8")
     refused(path)
 
 
@@ -465,6 +467,81 @@ def test_what_is_no_table_of_keys_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
     refused(path)
+
+
+WITHIN_ITSELF = []
+WITHIN_ITSELF.append(WITHIN_ITSELF)
+STRANGE = [
+    *(
+        None,
+        [],
+        {},
+        "",
+        "x",
+        "a\nb",
+        "\ud800",
+        "x" * 100_000,
+        b"x",
+        0,
+        -1,
+        1.5,
+        True,
+        2**70,
+        10**5000,
+        1e308,
+    ),
+    *(
+        float("nan"),
+        float("-inf"),
+        datetime.date(2001, 1, 1),
+        ("a",),
+        {1: 2},
+        {None: 1},
+        [[[1]]],
+        {"alpha": 1},
+    ),
+    WITHIN_ITSELF,
+]
+
+
+def every_place(value, path=()):
+    """The way to every value of a parameter file."""
+    children = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, child in children:
+        yield (*path, key)
+        yield from every_place(child, (*path, key))
+
+
+def test_no_value_anywhere_is_more_than_one_sentence():
+    strange = itertools.cycle(STRANGE)
+    for place in every_place(VALUES):
+        for value in itertools.islice(strange, 4):
+            values = copy.deepcopy(VALUES)
+            at(*place, to=value)(values)
+            one_sentence(values)
+
+
+@pytest.mark.parametrize(
+    "key", [1, None, True, ("a", "b"), 1.5, "", "a\nb", "\ud800", "x" * 10_000], ids=ascii
+)
+def test_no_key_anywhere_is_more_than_one_sentence(key):
+    for place in ((), ("registry",), ("weighting",), ("download", "pairs", 0), ("finetune", "lora")):
+        for value in (1, None, {"alpha": 1}, VALUES["mild"]):
+            values = copy.deepcopy(VALUES)
+            at(*place, key, to=value)(values)
+            one_sentence(values)
+
+
+def one_sentence(values):
+    """Some strange values are allowed: a text is a text."""
+    try:
+        check(values, "params.yaml")
+    except WaznError as error:
+        assert str(error).startswith("params.yaml: ")
+        assert "\n" not in str(error)
+        assert len(str(error)) < 500
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):

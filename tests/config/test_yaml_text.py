@@ -232,10 +232,10 @@ def test_whatever_stands_there_is_what_dvc_reads(tmp_path_factory, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "a: " + "[" * 5000 + "]" * 5000,
-        "a: " + "{a: " * 5000,
+        "a: " + "[" * 1500 + "]" * 1500,
+        "a: " + "{a: " * 1500,
         "".join(" " * depth + "a:\n" for depth in range(2000)),
-        "- " * 5000,
+        "- " * 1500,
     ],
     ids=["lists", "mappings", "keys", "items"],
 )
