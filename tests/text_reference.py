@@ -25,6 +25,11 @@ ATTRIBUTES = rf"((\s{{1,9}}[A-Za-z_:@-][A-Za-z0-9_:.-]{{0,50}}\s?=\s?{VALUE}){{0
 TAG = re.compile(rf"<!--[^<>]{{0,1000}}-->|<(/?)([a-zA-Z][a-zA-Z0-9]{{0,15}}){ATTRIBUTES}\s{{0,9}}/?>")
 # Those of the scraps below; and some, to be no such.
 ELEMENTS = "a|b|br|p|i|sup|sub|div|span|font|li|td|strong|em|u|h1|h2".split("|")  # noqa: SIM905
+DOUBLED = re.compile(
+    "[وفبلك]?(ال|لل)?(ضرر|متضرر|تضرر|[ميت]?سبب|تسبب|خلل|ملل|شلل|بلل|علل|[مت]?عدد|متعدد|قصص|حصص|تسمم|تحسس|[مت]?تخصص"
+    "|[مت]?تردد|[ميت]?تكرر|تشقق|[مت]?تمدد|محدد|مشدد|[مت]?تجدد|تحلل|مخفف|مهدد|مبرر|مقرر|مخطط|[مت]?تفتت|[مت]?تشتت)"
+    "(ا|ه|ة|ها|ي|ين|ات)?"
+)
 FOLDS = {
     "lookalikes": ["کڪ ك", "یۍێېے ي", "ہھەۀۂ ه", "ۃ ة", "ۇۆۈۋۏ و"],
     "alef": ["أإآٱٲٳٵ ا"],
@@ -169,11 +174,10 @@ def stretched(run):
     openings = {
         "م": "|و|ف|ب|ل|ال|وال|بال|فال",
         "ل": "|و|ف|[وفبكهي]?[اأإآٱ]",
-        "ت": "[وف]?[سلبهك]?",
+        "ت": "[وف]?[سلبه]?",
     }
-    if not after or letter not in openings or not re.fullmatch(openings[letter], before):
-        return letter
-    alef = before[-1:] in tuple("اأإآٱ")
-    if not alef and len(after) == 1 and letter + after in ("لا", "لم", "لن", "ما", "مش", "مو", "مب"):
-        return letter
-    return letter * (3 if letter == "ت" and length == 3 else 2)
+    negation = re.fullmatch("[وف]?(لا|لم|لن|ما|مش|مو|مب)", before + letter + after)
+    if after and not negation and letter in openings and re.fullmatch(openings[letter], before):
+        return letter * (3 if letter == "ت" and length == 3 else 2)
+    doubled = DOUBLED.fullmatch(before + letter * 2 + after) and letter not in "اويى"
+    return letter * (2 if doubled else 1)

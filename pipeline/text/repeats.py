@@ -1,5 +1,6 @@
 """Runs of one character: what is repeated for emphasis goes, what spells a word or a number stays."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,18 +24,26 @@ _SIGNS = np.zeros(UNICODE, dtype=np.uint8)
 _SIGNS[SIGNS_BEFORE_DIGITS] |= _BEFORE_DIGITS
 _SIGNS[SIGNS_AFTER_DIGITS] |= _AFTER_DIGITS
 _SPACES_PASSED = 8  # between a mark and a number
-# Letters with which words truly begin twice (ممكن, للعلاج; الله after its alef) or three times (تتتابع).
-_MIM, _LAM, _TA = map(ord, "ملت")
-_ALEFS = frozenset("اأإآٱ")
-# What may stand before them, at the start of a word.
+# Letters with which words truly begin twice (ممكن, للعلاج; الله after its alef) or three times (تتتابع),
+# and what may stand before them at the start of a word.
+_ALEFS = "اأإآٱ"
 _BEFORE = {
-    _MIM: frozenset(["و", "ف", "ب", "ل", "ال", "وال", "بال", "فال"]),
-    _LAM: frozenset(f"{joined}{alef}" for joined in ("", *"وفبكهي") for alef in _ALEFS) | {"و", "ف"},
-    _TA: frozenset(f"{joined}{particle}" for joined in ("", *"وف") for particle in ("", *"سلبهك")),
+    "م": frozenset(["", "و", "ف", "ب", "ل", "ال", "وال", "بال", "فال"]),
+    "ل": frozenset(["", "و", "ف", *(f"{joined}{alef}" for joined in ("", *"وفبكهي") for alef in _ALEFS)]),
+    "ت": frozenset(f"{joined}{particle}" for joined in ("", *"وف") for particle in ("", *"سلبه")),
 }
-_LONGEST_BEFORE = 3
+# Words that have a letter twice elsewhere.
+_DOUBLED = re.compile(
+    "[وفبلك]?(?:ال|لل)?(?:ضرر|متضرر|تضرر|[ميت]?سبب|تسبب|خلل|ملل|شلل|بلل|علل|[مت]?عدد|متعدد|قصص|حصص|تسمم|تحسس"
+    "|[مت]?تخصص|[مت]?تردد|[ميت]?تكرر|تشقق|[مت]?تمدد|محدد|مشدد|[مت]?تجدد|تحلل|مخفف|مهدد|مبرر|مقرر|مخطط"
+    "|[مت]?تفتت|[مت]?تشتت)(?:ا|ه|ة|ها|ي|ين|ات)?"
+)
+_LONGEST_WORD = 12
+_VOWELS = list(map(ord, "اويى"))
 # These never begin with the letter twice: they are the negations, stressed.
-_ONCE = frozenset(["لا", "لم", "لن", "ما", "مش", "مو", "مب"])
+_ONCE = frozenset(
+    f"{joined}{word}" for joined in ("", *"وف") for word in ("لا", "لم", "لن", "ما", "مش", "مو", "مب")
+)
 
 
 class Shortener:
@@ -56,7 +65,7 @@ class Shortener:
         - Spaces: to one.
         - Marks: to one; but to two before a number, as 2..3 is no 2.3, and quotation marks after one.
         - Letters: three or more to one; to two where the run is the whole word (laughter), and where a word
-          may truly begin with two: ممكن, الله, للعلاج. ت may stand there three times: تتتابع.
+          truly has two: ممكن, الله, للعلاج, ضرر. ت may stand at its start three times: تتتابع.
         """
         if self._kinds is None:
             return codes
@@ -145,21 +154,26 @@ class _Runs:
         after = KINDS[self._code(self.starts + self.lengths)] & word
         kept: np.ndarray = 1 + ((before == 0) & (after == 0)).astype(np.int64)
         letters = self.values[self.starts]
-        inside = (after > 0) & ((letters == _MIM) | (letters == _LAM) | (letters == _TA))
-        for run in np.flatnonzero(inside).tolist():
+        for run in np.flatnonzero((kept == 1) & ~np.isin(letters, _VOWELS)).tolist():
             kept[run] = self._kept_in_word(run)
         return kept
 
     def _kept_in_word(self, run: int) -> int:
-        start, letter = int(self.starts[run]), int(self.values[self.starts[run]])
+        start, letter = int(self.starts[run]), chr(self.values[self.starts[run]])
         before = self._before(start, int(self.first[run]))
-        if before and before not in _BEFORE[letter]:
-            return 1
-        end = start + int(self.lengths[run])
-        following = "".join(map(chr, self.values[end : min(end + 2, int(self.end[run]))].tolist()))
-        if following[1:].isalpha() or chr(letter) + following[:1] not in _ONCE or before[-1:] in _ALEFS:
-            return 3 if letter == _TA and self.lengths[run] == 3 else 2
-        return 1
+        after = self._after(start + int(self.lengths[run]), int(self.end[run]))
+        if after and before in _BEFORE.get(letter, ()) and before + letter + after not in _ONCE:
+            return 3 if letter == "ت" and self.lengths[run] == 3 else 2
+        return 2 if _DOUBLED.fullmatch(before + 2 * letter + after) else 1
+
+    def _after(self, start: int, end: int) -> str:
+        """What stands after a run in its word, as much as is of interest."""
+        found = ""
+        for code in self.values[start : min(start + _LONGEST_WORD, end)].tolist():
+            if not KINDS[code] & (LETTER | COMPOSING):
+                break
+            found += chr(code)
+        return found
 
     def _before(self, end: int, first: int) -> str:
         """What stands before `end` in its word, of stretched letters one, and as much as is of interest."""
@@ -171,7 +185,7 @@ class _Runs:
             while stretch > first and self.values[stretch - 1] == self.values[at]:
                 stretch -= 1
             found = letter * (1 if at - stretch >= 2 else at - stretch + 1) + found
-            if len(found) > _LONGEST_BEFORE:
+            if len(found) > _LONGEST_WORD:
                 break
             at = stretch - 1
         return found
