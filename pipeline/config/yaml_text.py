@@ -1,5 +1,6 @@
 """YAML that people write, read as DVC reads it."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from pipeline.os_errors import refused, system_error
 
 # Values that a file may have once its anchors are written out; params.yaml has some five hundred.
 MAX_VALUES = 100_000
+# Brackets within brackets.
+MAX_BRACKETS = 200
 
 
 def read_text(path: Path) -> str:
@@ -41,6 +44,8 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
             each other without end; names the line.
     """
     try:
+        if _brackets(text) > MAX_BRACKETS:
+            raise RecursionError
         with warnings.catch_warnings():
             # An anchor may be set anew.
             warnings.simplefilter("ignore")
@@ -66,6 +71,18 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
         found = "nothing" if values is None else f"a value of the type {type(values).__name__}"
         raise WaznError(f"{name}: expected keys and values, found {found}")
     return values
+
+
+def _brackets(text: str) -> int:
+    """Most brackets that are open at once, also where they are in a text or a comment.
+
+    The time that the parser takes grows with their square.
+    """
+    depth = most = 0
+    for bracket in re.findall(r"[\[{\]}]", text):
+        depth += 1 if bracket in "[{" else -1
+        most = max(most, depth)
+    return most
 
 
 def _size(node: Node, known: dict[int, float]) -> float:

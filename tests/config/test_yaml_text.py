@@ -232,8 +232,8 @@ def test_whatever_stands_there_is_what_dvc_reads(tmp_path_factory, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "a: " + "[" * 1500 + "]" * 1500,
-        "a: " + "{a: " * 1500,
+        "a: " + "[" * 100_000 + "]" * 100_000,
+        "a: " + "{a: " * 100_000,
         "".join(" " * depth + "a:\n" for depth in range(2000)),
         "- " * 1500,
     ],
