@@ -234,6 +234,13 @@ class ClassifierSettings(Shape):
     labels: Labels
 
 
+class FoldOfGroups(Shape):
+    """models/classifier/folds.json: how many folds there are, and that of each group of like complaints."""
+
+    count: Count
+    fold_of: dict[str, Count]
+
+
 class TrainedNote(Shape):
     """epoch.json of a classifier that is trained, while its stage runs."""
 

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.config.training import AdapterConfig
 from pipeline.models.lora import add_lora, save_trained
 from pipeline.models.runtime import load_decoder
+from pipeline.severity import cross_fitting
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.ngrams import NgramModel
 
@@ -33,6 +34,7 @@ READERS = {
     f"{CLASSIFIER}/model.safetensors": (("score",), CLASSIFIER),
     f"{CLASSIFIER}/severity.json": (("score",), f"{CLASSIFIER}/severity.json"),
     f"{CLASSIFIER}/ngrams.safetensors": (("score",), f"{CLASSIFIER}/ngrams.safetensors"),
+    f"{CLASSIFIER}/folds.json": (("score",), f"{CLASSIFIER}/folds.json"),
 }
 DEEP = b'{"a": ' + b"[" * 100_000
 RUINS = {
@@ -61,7 +63,7 @@ def whole(tmp_path_factory, built, scored_table):
         ["صداع خفيف", "حمى", "نزيف"], ["non_critical", "neutral", "critical"]
     )
     classifier.ngram_weight, classifier.max_length = 0.5, 64
-    classifier.save(folder / CLASSIFIER)
+    cross_fitting.save(folder / CLASSIFIER, classifier, [], {})
     scored = scored_table(TRAIN, TEST)
     (folder / "data/normalised").mkdir()
     normalised = scored.assign(text=scored["question"]).drop(columns="severity")

@@ -20,7 +20,8 @@ class ClassifierConfig(Section):
         word_dropout: share of a training text's tokens that are masked, drawn anew at every pass.
         ngrams: blend in a linear model of character n-grams; a small encoder needs it.
         max_length: tokens of a text at most; the rest is cut off.
-        folds: folds of a cross-validation beside the fixed test split; None for none.
+        folds: folds of the training and validation complaints, each scored by a classifier that was trained
+            on the others; None for none.
         seed: of head, order and dropout.
     """
 

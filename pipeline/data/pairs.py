@@ -27,8 +27,8 @@ def row_id(*keys: str) -> str:
 def why_rejected(raw: Sequence[str], texts: Sequence[str], min_arabic: float, max_chars: int) -> list[str]:
     """Why each of n texts cannot be used; empty where it can.
 
-    `empty`, no letter or digit; `mojibake`, read in a wrong encoding some time; `arabizi`, Arabic in Latin letters;
-    `not_arabic`; `other_language`, such as Persian; `too_long`. The first that holds counts.
+    `empty`, no letter or digit; `mojibake`, read in a wrong encoding some time; `arabizi`, Arabic in Latin
+    letters; `not_arabic`; `other_language`, such as Persian; `too_long`. The first that holds counts.
 
     Args:
         raw: the texts as they came.

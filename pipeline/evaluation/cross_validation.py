@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,37 +96,58 @@ def reference_probabilities(parts: Mapping[str, pd.DataFrame], texts: list[str])
     )
 
 
-def cross_validate(
-    labelled: pd.DataFrame, encoder: Path, config: "ClassifierConfig"
-) -> dict[str, Any] | None:
-    """Figures over all labelled rows, each judged by models that were trained without its fold.
+@dataclass(frozen=True)
+class CrossFit:
+    """A classifier for each fold of labelled complaints, trained on the others.
 
-    Near duplicates share a fold. The linear reference is trained and calibrated on the rows on which the
-    classifier is. The encoder is the same for all folds: it has read the unlabelled text of the training
-    split, some of which a fold tests on.
+    Attributes:
+        models: that of fold 0, 1, …; none without folds.
+        fold_of: group of like complaints to its fold.
+        figures: `k`, `rows`, and the figures of the classifiers and of the linear reference, each row
+            judged by a model that did not see its fold; None without folds.
+    """
 
-    Returns:
-        `k`, `rows`, and the figures of both; None where `config.folds` is None.
+    models: list[Classifier]
+    fold_of: dict[str, int]
+    figures: dict[str, Any] | None
+
+
+def cross_fit(labelled: pd.DataFrame, encoder: Path, config: "ClassifierConfig") -> CrossFit:
+    """Train a classifier for each of `config.folds` folds, on the rows of the others.
+
+    Near duplicates share a fold. Of the rows on which a fold is trained, an eighth validates the training.
+    The linear reference is trained and calibrated on the same rows. The encoder is the same for all folds:
+    it has read the unlabelled text of the training split, some of which a fold judges.
+
+    Args:
+        labelled: rows that the final classifier was trained or calibrated on.
+
+    Raises:
+        WaznError: there are fewer groups than folds, or a fold's training rows lack a severity.
     """
     k, seed = config.folds, config.seed
     if k is None:
-        return None
-    fold = folds(list(labelled["group"]), k, seed)
+        return CrossFit([], {}, None)
+    groups = list(labelled["group"])
+    fold = folds(groups, k, seed)
+    models = []
     classified, linear = np.empty((2, len(labelled), len(SEVERITIES)))
     for number in range(k):
-        rest, test = labelled[fold != number], labelled[fold == number]
+        rest, judged = labelled[fold != number], labelled[fold == number]
         inner = folds(list(rest["group"]), INNER_FOLDS, seed)
         parts = {"train": rest[inner > 0], "valid": rest[inner == 0]}
         print(f"fold {number + 1} of {k}")
-        classifier, _ = train_classifier(encoder, parts, config)
-        texts = list(test["text"])
-        classified[fold == number] = classifier.probabilities(texts, TOKENS)
+        model, _ = train_classifier(encoder, parts, config)
+        texts = list(judged["text"])
+        classified[fold == number] = model.probabilities(texts, TOKENS)
         linear[fold == number] = reference_probabilities(parts, texts)
+        models.append(model)
     truth = list(labelled["severity"])
-    return {
+    measured = {
         "k": k,
         "rows": len(truth),
         "classifier": figures(truth, classified, seed),
         "linear": figures(truth, linear, seed),
         "log_loss_minus_linear": paired_difference(truth, classified, linear, seed),
     }
+    return CrossFit(models, dict(zip(groups, fold.tolist(), strict=True)), measured)

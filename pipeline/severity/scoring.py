@@ -24,18 +24,21 @@ from pipeline.hashes import digest
 from pipeline.parquet_inputs import conform, open_parquet, parquet_errors, parquet_note
 from pipeline.schemas import LINEAGE, SEVERITY_HUMAN, SPECIALTY, SPLIT, join, texts
 from pipeline.severities import PROBABILITIES, SEVERITIES
+from pipeline.severity.cross_fitting import FINAL
+from pipeline.severity.spread import SpreadBySplit
 from pipeline.shapes import PairsNote
 
 # Pairs in memory at once; several processes take shards in turns.
 SHARD_ROWS = 1_000
-Compute = Callable[[Sequence[str]], np.ndarray]
+Compute = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+FoldOf = Callable[[Sequence[str]], np.ndarray]
 
 _PAIR = ("source", "line", "id", "question", "answer", "split", "specialty", "severity_human")
 _FLOATS = [(name, pa.float32()) for name in PROBABILITIES]
 # What is read of the normalised pairs; not every source gives probabilities.
 _NORMALISED = join(
     LINEAGE,
-    texts("id", "question", "answer", "text"),
+    texts("id", "question", "answer", "text", "group"),
     SPLIT,
     SPECIALTY,
     SEVERITY_HUMAN,
@@ -46,6 +49,7 @@ _SCORED = pa.schema(
     [
         *((name, pa.int64() if name == "line" else pa.string()) for name in (*_PAIR, "severity")),
         *_FLOATS,
+        ("fold", pa.int8()),
     ]
 )
 
@@ -103,14 +107,17 @@ class Checkpoint:
     """The probabilities of each shard that is complete, in a folder that no other result shares."""
 
     def __init__(self, folder: Path, compute: Compute) -> None:
-        """Keep in `folder` what `compute` returns: of n texts the probabilities, (n, 3) float32."""
+        """Keep in `folder` what `compute` returns: of n texts and their groups the probabilities.
+
+        Those are (n, 3), float32.
+        """
         self._folder, self._compute = folder, compute
 
     def __contains__(self, number: int) -> bool:
         return self._path(number).is_file()
 
     def probabilities(self, number: int, shard: pa.Table) -> np.ndarray:
-        """Of shard `number`, with columns `id` and `text`: as kept, or computed and then kept.
+        """Of shard `number`, with columns `id`, `text` and `group`: as kept, or computed and then kept.
 
         Returns:
             (rows, 3), float32.
@@ -121,7 +128,7 @@ class Checkpoint:
         kept = self._load(number, shard)
         if kept is not None:
             return kept
-        computed = self._compute(shard["text"].to_pylist())
+        computed = self._compute(shard["text"].to_pylist(), shard["group"].to_pylist())
         broken = ~np.isfinite(computed).all(axis=1)
         if broken.any():
             raise WaznError(
@@ -155,13 +162,17 @@ def fill(shards: Shards, checkpoint: Checkpoint, rank: int, processes: int) -> N
     Raises:
         WaznError: see `Shards` and `Checkpoint.probabilities`.
     """
-    for number, shard in enumerate(shards(["id", "text"])):
+    for number, shard in enumerate(shards(["id", "text", "group"])):
         if number % processes == rank:
             checkpoint.probabilities(number, shard)
 
 
 def write_scored(
-    path: Path, shards: Shards, checkpoint: Checkpoint | None, provenance: Mapping[str, Any]
+    path: Path,
+    shards: Shards,
+    checkpoint: Checkpoint | None,
+    fold_of: FoldOf | None,
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write the scored table: the pairs in their order, one row group a shard.
 
@@ -171,16 +182,19 @@ def write_scored(
         path: written whole or not at all.
         shards: the normalised pairs.
         checkpoint: gives their probabilities; None to use those that the pairs came with.
+        fold_of: the fold of each group, whose model scored it; None where the pairs came with theirs.
         provenance: goes into the file's metadata as JSON, under the key `wazn`.
 
     Returns:
-        Rows, their share by most likely severity, mean probabilities and mean confidence.
+        Rows, their share by most likely severity, mean probabilities, mean confidence; and for each split
+        what `SpreadBySplit` gives.
 
     Raises:
         WaznError: see `Shards`, `Checkpoint.probabilities` and `provided`; or the disk refuses the file.
     """
     counts, sums, confidence = np.zeros(len(SEVERITIES), int), np.zeros(len(SEVERITIES)), 0.0
-    columns = [*_PAIR, *(["text"] if checkpoint else PROBABILITIES)]
+    columns = [*_PAIR, "group", *(["text"] if checkpoint else PROBABILITIES)]
+    spread = SpreadBySplit()
     schema = _SCORED.with_metadata({"wazn": json.dumps(provenance)})
     with parquet_writer(path, schema) as writer:
         for number, shard in enumerate(shards(columns)):
@@ -193,6 +207,9 @@ def write_scored(
             table = table.append_column("severity", pc.coalesce(table["severity_human"], guessed))
             for name, column in zip(PROBABILITIES, probabilities.T, strict=True):
                 table = table.append_column(name, [column])
+            folds = fold_of(shard["group"].to_pylist()) if fold_of else np.full(len(shard), FINAL)
+            table = table.append_column("fold", pa.array(folds, pa.int8(), mask=folds == FINAL))
+            spread.add(table, probabilities)
             writer.write_table(table.cast(schema), row_group_size=shards.rows)
             counts += np.bincount(likely, minlength=len(SEVERITIES))
             sums += probabilities.sum(axis=0, dtype=np.float64)
@@ -203,6 +220,7 @@ def write_scored(
         "share": dict(zip(SEVERITIES, (counts / rows).tolist(), strict=True)),
         "mean_probability": dict(zip(SEVERITIES, np.round(sums / rows, 6).tolist(), strict=True)),
         "mean_confidence": round(float(confidence / rows), 6),
+        "splits": spread.figures(),
     }
 
 

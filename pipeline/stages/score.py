@@ -5,7 +5,8 @@ Over several GPUs, or CPUs: WAZN_LAUNCH="accelerate launch --multi_gpu --num_pro
 """
 
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
 
@@ -17,7 +18,7 @@ from pipeline.inputs import damaged
 from pipeline.models.distributed import barrier, join_processes
 from pipeline.models.microbatches import resolve
 from pipeline.models.runtime import deterministic, device, torch_dtype
-from pipeline.severity.classifier import Classifier
+from pipeline.severity.cross_fitting import CrossFitted
 from pipeline.severity.scoring import Checkpoint, Shards, fill, fingerprint, write_scored
 
 if TYPE_CHECKING:
@@ -54,16 +55,16 @@ def _score_in_main_process(
     processes: PartialState,
 ) -> None:
     """Compute this process's part of the shards, and write the outputs."""
-    checkpoint, labels = None, None
+    checkpoint, fold_of, labels = None, None, None
     provenance: dict[str, object] = {"classifier": None, "temperature": None}
     if severity.source == "provided":
         shards = Shards(paths.NORMALISED_PAIRS)
     else:
         shards, classifier, checkpoint = _prepared(score, resources)
-        labels = classifier.labels
+        labels, fold_of = classifier.final.labels, classifier.folds
         provenance = {
             "classifier": folder_digest(paths.CLASSIFIER),
-            "temperature": classifier.temperature,
+            "temperature": classifier.final.temperature,
         }
         done = sum(number in checkpoint for number in range(shards.count))
         if done:
@@ -78,17 +79,30 @@ def _score_in_main_process(
         barrier(processes)
     source = {"source": severity.source, "labels": labels}
     provenance |= {"rules": shards.rules, **source}
-    write_json(paths.SEVERITY_METRICS, write_scored(paths.SCORED, shards, checkpoint, provenance) | source)
+    measured = write_scored(paths.SCORED, shards, checkpoint, fold_of, provenance)
+    write_json(paths.SEVERITY_METRICS, measured | source)
+    _print_spread(measured["splits"])
     for folder in WORK.glob("*/"):
         shutil.rmtree(folder)
 
 
-def _prepared(score: "ScoreConfig", resources: "ScoreResources") -> tuple[Shards, Classifier, Checkpoint]:
+def _print_spread(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print how the probabilities spread in each split, and how well they agree with people's labels."""
+    for split, figures in splits.items():
+        spread = f"standard deviation of p_critical - p_non_critical {figures['contrast_std']:.3f}"
+        print(f"{split}: {figures['rows']} pairs, {spread}")
+        if figures["labelled"]:
+            critical = f"mean p_critical {figures['p_critical']:.3f}, critical {figures['critical']:.3f}"
+            of_them = f"{figures['labelled']} of them labelled by people"
+            print(f"  {of_them}: log-loss {figures['log_loss']:.3f}, {critical}")
+
+
+def _prepared(score: "ScoreConfig", resources: "ScoreResources") -> tuple[Shards, CrossFitted, Checkpoint]:
     shards = Shards(paths.NORMALISED_PAIRS)
-    classifier = Classifier(paths.CLASSIFIER, score.dtype)
-    if not (paths.CLASSIFIER / "severity.json").is_file():
+    if (paths.CLASSIFIER / "config.json").is_file() and not (paths.CLASSIFIER / "severity.json").is_file():
         # An encoder without a head would be given a random one.
         raise damaged(paths.CLASSIFIER, "not a trained classifier (no severity.json)")
+    classifier = CrossFitted(paths.CLASSIFIER, score.dtype)
     name = fingerprint(
         paths.NORMALISED_PAIRS,
         code_hash("score"),
@@ -100,5 +114,5 @@ def _prepared(score: "ScoreConfig", resources: "ScoreResources") -> tuple[Shards
     return (
         shards,
         classifier,
-        Checkpoint(WORK / name, lambda texts: classifier.probabilities(texts, tokens)),
+        Checkpoint(WORK / name, lambda texts, groups: classifier.probabilities(texts, groups, tokens)),
     )

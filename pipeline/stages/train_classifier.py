@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.evaluation import cross_validation
-from pipeline.evaluation.cross_validation import TOKENS, cross_validate, reference_probabilities
+from pipeline.evaluation.cross_validation import TOKENS, cross_fit, reference_probabilities
 from pipeline.evaluation.severity_quality import (
     Interval,
     figures,
@@ -27,6 +27,7 @@ from pipeline.files import replacing_folder, write_csv, write_json
 from pipeline.parquet_inputs import parquet_note, read_parquet
 from pipeline.schemas import LABELLED, SPLITS
 from pipeline.severities import SEVERITIES
+from pipeline.severity import cross_fitting
 from pipeline.severity.calibration import fit_temperature, softmax
 from pipeline.shapes import LabelledNote
 
@@ -74,6 +75,7 @@ def run(train_classifier: "ClassifierConfig") -> None:
         "majority": figures(truth, shares, seed),
     }
     difference = paired_difference(truth, probabilities, linear, seed)
+    fitted = cross_fit(pd.concat([parts["train"], parts["valid"]]), encoder, config)
     metrics = {
         "encoder": config.encoder,
         "labels": classifier.labels,
@@ -86,13 +88,13 @@ def run(train_classifier: "ClassifierConfig") -> None:
         "log_loss_minus_linear": difference,
         "per_class": per_class(truth, probabilities),
         "per_specialty": per_specialty(truth, probabilities, list(parts["test"]["specialty"])),
-        "folds": cross_validate(labelled, encoder, config),
+        "folds": fitted.figures,
     }
     guesses = [SEVERITIES[index] for index in probabilities.argmax(axis=1)]
     confusion = pd.DataFrame({"actual": truth, "predicted": guesses})
     # All outputs at the end, so that none is of another run than the others.
     with replacing_folder(paths.CLASSIFIER) as folder:
-        classifier.save(folder)
+        cross_fitting.save(folder, classifier, fitted.models, fitted.fold_of)
     write_csv(paths.PLOTS / "confusion.csv", confusion)
     write_csv(paths.PLOTS / "reliability.csv", reliability(truth, probabilities))
     write_json(paths.CLASSIFIER_METRICS, metrics)

@@ -439,7 +439,7 @@ def test_folds_are_shown_where_they_were_asked_for(plain, full):
     rows = [row for row in Page(full).rows if row[0] == "TF-IDF + logistic regression"]
     assert [row[1] for row in rows] == ["0.500 0.450–0.550", "0.800 0.750–0.850"]
     assert "each of 520 labelled complaints" in words(full)
-    assert "over 5 folds of all labelled complaints it is 0.031 nats lower" in words(full)
+    assert "over 5 folds of the training and validation complaints it is 0.031 nats lower" in words(full)
     assert "Cross-validated" not in plain
 
 

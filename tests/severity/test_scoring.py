@@ -27,7 +27,7 @@ ROWS = 103
 PROVENANCE = {"source": "classifier", "rules": "abc"}
 
 
-def by_length(texts):
+def by_length(texts, groups=None):
     """Probabilities that differ with the text, without a model."""
     logits = np.array([[len(text) % 7, len(text) % 5, len(text) % 3] for text in texts], dtype=float)
     found = np.exp(logits)
@@ -64,6 +64,11 @@ def normalised(table, tmp_path):
     return path
 
 
+def fold_of(groups):
+    """One group in three is in no fold."""
+    return np.array([int(group, 16) % 3 - 1 for group in groups])
+
+
 @pytest.fixture
 def score(normalised, tmp_path):
     """Score in shards of `rows`; how a call of it ends is on disk only."""
@@ -71,7 +76,7 @@ def score(normalised, tmp_path):
     def run(rows=10, compute=by_length, folder="kept", name="scored.parquet"):
         shards, checkpoint = Shards(normalised, rows), Checkpoint(tmp_path / folder, compute)
         fill(shards, checkpoint, 0, 1)
-        summary = write_scored(tmp_path / name, shards, checkpoint, PROVENANCE)
+        summary = write_scored(tmp_path / name, shards, checkpoint, fold_of, PROVENANCE)
         return tmp_path / name, summary
 
     return run
@@ -101,11 +106,38 @@ def test_a_label_that_people_gave_is_the_severity_and_changes_no_probability(sco
     assert all(after[name].equals(before[name]) for name in PROBABILITIES)
 
 
+def test_the_fold_whose_model_scored_a_pair_stands_beside_it(score, table):
+    found = pq.read_table(score()[0])["fold"].to_pylist()
+    assert found == [None if row % 3 == 0 else row % 3 - 1 for row in range(ROWS)]
+
+
+def test_spread_and_agreement_are_told_by_split(score, table, normalised):
+    labels = [SEVERITIES[row % 3] if row % 2 else None for row in range(ROWS)]
+    place = table.column_names.index("severity_human")
+    pq.write_table(table.set_column(place, "severity_human", pa.array(labels, pa.string())), normalised)
+    path, summary = score()
+    scored = pq.read_table(path).to_pandas()
+    assert list(summary["splits"]) == ["test", "train"]
+    for split, figures in summary["splits"].items():
+        rows = scored[scored["split"] == split]
+        known = rows[rows["severity_human"].notna()]
+        own = [row[f"p_{row['severity_human']}"] for _, row in known.iterrows()]
+        expected = {
+            "rows": len(rows),
+            "contrast_std": (rows["p_critical"] - rows["p_non_critical"]).std(ddof=0),
+            "labelled": len(known),
+            "log_loss": -np.log(own).mean(),
+            "p_critical": known["p_critical"].mean(),
+            "critical": (known["severity_human"] == "critical").mean(),
+        }
+        assert figures == pytest.approx(expected, abs=2e-6)
+
+
 def test_scored_table_has_the_pairs_in_their_order_with_their_probabilities(score, table):
     path, _ = score()
     scored = pq.read_table(path)
     columns = ["source", "line", "id", "question", "answer", "split", "specialty", "severity_human"]
-    assert scored.column_names == [*columns, "severity", *PROBABILITIES]
+    assert scored.column_names == [*columns, "severity", *PROBABILITIES, "fold"]
     for name in columns:
         assert scored[name].to_pylist() == table[name].to_pylist()
     expected = by_length(table["text"].to_pylist())
@@ -137,7 +169,9 @@ def test_processes_share_the_shards_and_give_the_same_file(normalised, tmp_path,
     seen = []
     for rank in (2, 0, 1):
         calls = []
-        checkpoint = Checkpoint(tmp_path / "shared", lambda texts, calls=calls: _noted(calls, texts))
+        checkpoint = Checkpoint(
+            tmp_path / "shared", lambda texts, groups, calls=calls: _noted(calls, texts)
+        )
         fill(Shards(normalised, 10), checkpoint, rank, 3)
         seen.append(len(calls))
     assert seen == [3, 4, 4]
@@ -150,7 +184,7 @@ def _noted(calls, texts):
     return by_length(texts)
 
 
-def _never(texts):
+def _never(texts, groups):
     raise AssertionError("computed again")
 
 
@@ -168,7 +202,7 @@ def test_damaged_shard_alone_is_computed_again(damage, score, tmp_path):
     shard = tmp_path / "kept/000003.parquet"
     shard.write_bytes(damage(shard.read_bytes()))
     calls = []
-    assert score(compute=lambda texts: _noted(calls, texts))[0].read_bytes() == expected
+    assert score(compute=lambda texts, _: _noted(calls, texts))[0].read_bytes() == expected
     assert calls == [10]
 
 
@@ -182,7 +216,7 @@ def test_shard_of_other_rows_is_computed_again(score, tmp_path):
 def test_killed_at_random_points_it_ends_with_the_same_bytes(score, tmp_path):
     expected = score(folder="uninterrupted", name="expected.parquet")[0].read_bytes()
 
-    def slowly(texts):
+    def slowly(texts, groups):
         time.sleep(0.01)
         return by_length(texts)
 
@@ -205,7 +239,7 @@ def test_killed_at_random_points_it_ends_with_the_same_bytes(score, tmp_path):
 
 
 def test_output_that_is_not_finite_is_an_error_that_names_the_row(score):
-    def diverged(texts):
+    def diverged(texts, groups):
         found = by_length(texts)
         found[4] = np.nan
         return found
@@ -216,7 +250,7 @@ def test_output_that_is_not_finite_is_an_error_that_names_the_row(score):
 
 def test_provided_probabilities_are_used_divided_by_their_sum(normalised, table, tmp_path):
     path = tmp_path / "scored.parquet"
-    write_scored(path, Shards(normalised, 10), None, PROVENANCE)
+    write_scored(path, Shards(normalised, 10), None, None, PROVENANCE)
     scored = pq.read_table(path)
     own, found = (
         np.column_stack([source[name].to_numpy() for name in PROBABILITIES]) for source in (table, scored)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def save_settings(folder, max_length):
     """What the stage before says of the classifier."""
     said = {"temperature": TEMPERATURE, "ngram_weight": 0.0, "max_length": max_length, "labels": "lexicon"}
     (folder / "severity.json").write_text(json.dumps(said), encoding="utf-8")
+    (folder / "folds.json").write_text(json.dumps({"count": 0, "fold_of": {}}), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,7 @@ def write_pairs(texts, own=None, rules='{"rules": "abc"}'):
             "severity_human": pa.nulls(rows, pa.string()),
             **dict.fromkeys(PROBABILITIES, own),
             "split": ["train"] * rows,
+            "group": [f"{row:04x}" for row in range(rows)],
         }
     )
     paths.NORMALISED_PAIRS.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +138,25 @@ def test_size_of_a_shard_does_not_change_the_probabilities(rows, project, monkey
     expected = found()
     monkeypatch.setattr(scoring, "SHARD_ROWS", rows)
     stage.run(**settings())
-    np.testing.assert_allclose(found(), expected, atol=1e-6)
+    np.testing.assert_allclose(found(), expected, atol=5e-6)
+
+
+def test_a_pair_is_scored_by_the_model_of_its_fold_and_the_rest_by_the_final_one(project, bert):
+    """The model of fold 1 has another temperature; that of fold 0 is the final one."""
+    stage.run(**settings())
+    final = found()
+    for fold, temperature in enumerate((TEMPERATURE, 5.0)):
+        folder = paths.CLASSIFIER / "folds" / str(fold)
+        shutil.copytree(bert, folder)
+        said = json.loads((folder / "severity.json").read_text(encoding="utf-8"))
+        (folder / "severity.json").write_text(json.dumps({**said, "temperature": temperature}))
+    fold_of = {f"{row:04x}": row % 2 for row in range(0, ROWS, 3)}
+    (paths.CLASSIFIER / "folds.json").write_text(json.dumps({"count": 2, "fold_of": fold_of}))
+    stage.run(**settings())
+    folds = pq.read_table(paths.SCORED)["fold"].to_pylist()
+    assert folds == [fold_of.get(f"{row:04x}") for row in range(ROWS)]
+    changed = np.abs(found() - final).max(axis=1) > 1e-5
+    assert changed.tolist() == [fold == 1 for fold in folds]
 
 
 def test_metadata_and_metrics_say_where_the_probabilities_come_from(project):

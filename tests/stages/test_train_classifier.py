@@ -24,6 +24,7 @@ from pipeline.evaluation.severity_quality import figures, majority, paired_diffe
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_temperature, softmax
 from pipeline.severity.classifier import Classifier
+from pipeline.severity.cross_fitting import FINAL, CrossFitted
 from pipeline.severity.ngrams import linear_reference
 from pipeline.stages import train_classifier as stage
 
@@ -285,7 +286,8 @@ def folded(built, labelled, tmp_path_factory):
 def test_every_row_is_judged_once_by_a_model_that_saw_nothing_of_its_group(folded, labelled):
     _, trainings, references = folded
     group = dict(zip(labelled["id"], labelled["group"], strict=True))
-    assert sorted(row for given in trainings for row in given["judged"]) == sorted(labelled["id"])
+    learnt = labelled[labelled["split"] != "test"]
+    assert sorted(row for given in trainings for row in given["judged"]) == sorted(learnt["id"])
     assert len(trainings) == len(references) == 3
     for given, linear in zip(trainings, references, strict=True):
         apart = [{group[row] for row in given[name]} for name in ("train", "valid", "judged")]
@@ -294,10 +296,39 @@ def test_every_row_is_judged_once_by_a_model_that_saw_nothing_of_its_group(folde
         assert linear == {name: set(given[name]) for name in linear}, "the reference learns from the same"
 
 
+def test_pairs_whose_complaint_was_learnt_are_scored_by_the_model_of_their_fold(fresh, labelled):
+    """What is saved gives the probabilities by which the folds were judged."""
+    measured = run(folds=3, **QUICK)
+    fitted = CrossFitted(paths.CLASSIFIER)
+    learnt = labelled[labelled["split"] != "test"]
+    groups = list(labelled["group"])
+    folds = fitted.folds(groups)
+    assert set(folds[labelled["split"] == "test"]) <= {FINAL} | set(fitted.folds(list(learnt["group"])))
+    assert set(fitted.folds(list(learnt["group"])).tolist()) == {0, 1, 2}
+    assert fitted.folds(["another"]).tolist() == [FINAL]
+    found = fitted.probabilities(list(learnt["text"]), list(learnt["group"]), 512)
+    expected = figures(list(learnt["severity"]), found, SETTINGS.seed)
+    for name in FIGURES:
+        assert measured["folds"]["classifier"][name]["value"] == pytest.approx(
+            expected[name]["value"], abs=1e-5
+        )
+    final = fitted.probabilities(list(learnt["text"]), ["another"] * len(learnt), 512)
+    np.testing.assert_allclose(
+        final, Classifier(paths.CLASSIFIER).probabilities(list(learnt["text"]), 512), atol=1e-6
+    )
+    assert np.abs(final - found).max() > 0.01, "models of their own"
+
+
+def test_without_folds_there_is_the_final_model_only(fresh, labelled):
+    run(**QUICK)
+    fitted = CrossFitted(paths.CLASSIFIER)
+    assert set(fitted.folds(list(labelled["group"])).tolist()) == {FINAL}
+
+
 def test_figures_over_folds_stand_beside_those_of_the_test_split(folded, measured, labelled):
     found, _, _ = folded
     assert list(found["folds"]) == ["k", "rows", "classifier", "linear", "log_loss_minus_linear"]
-    assert (found["folds"]["k"], found["folds"]["rows"]) == (3, len(labelled))
+    assert (found["folds"]["k"], found["folds"]["rows"]) == (3, ROWS["train"] + ROWS["valid"])
     for name in ("classifier", "linear"):
         assert list(found["folds"][name]) == FIGURES
         assert found["folds"][name]["accuracy"]["value"] > 0.5, "rows and probabilities are in one order"
