@@ -8,15 +8,23 @@ seldom have: the separator would have to stand in each of them equally often.
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 from pipeline.data.tables.records import Dialect, LineError
 
 _MANY = 6
 _MOST = 0.9
-# Up to which share of the records a space after the separator, or an empty field, is not the custom. Cells
-# often begin with a space by mistake, but after a comma within a text one stands nearly always.
-_FEW_SPACED, _FEW_GAPS = 0.3, 0.02
+# What lines of a text have where the separator is a comma, and up to which share of the file's records
+# have it by mistake: a space after the separator, an empty field, a comma between digits.
+_ODDITIES: Mapping[str, tuple[float, Callable[[Sequence[str]], bool]]] = {
+    "spaced": (0.3, lambda cells: any(cell.startswith(" ") for cell in cells[1:])),
+    "gap": (0.02, lambda cells: not all(map(str.strip, cells))),
+    "decimal": (
+        0.02,
+        lambda cells: any(one[-1:].isdecimal() and two[:1].isdecimal() for one, two in pairwise(cells)),
+    ),
+}
 
 
 class Quotations:
@@ -31,9 +39,11 @@ class Quotations:
     def __init__(self, dialect: Dialect, width: int, sample: Sequence[tuple[list[str], str]]) -> None:
         self._dialect, self._width = dialect, width
         rows = [record[:width] for record, _ in sample[1:]]
-        spaced = sum(any(cell.startswith(" ") for cell in row[1:]) for row in rows)
-        gaps = sum(not all(map(str.strip, row)) for row in rows)
-        self._spaced, self._gaps = spaced > _FEW_SPACED * len(rows), gaps > _FEW_GAPS * len(rows)
+        self._odd = {
+            name: is_odd
+            for name, (most, is_odd) in _ODDITIES.items()
+            if sum(map(is_odd, rows)) <= most * len(rows)
+        }
         self._all_quoted = bool(sample) and all(_quoted(text) for _, text in sample)
         self._texts: Counter[int] = Counter()
         self._lines = self._like = 0
@@ -52,7 +62,7 @@ class Quotations:
             filled += marks > 0 or not line.isspace()
             if marks >= least:
                 wide += 1
-                like += marks == least and (self._spaced or spaced not in line)
+                like += marks == least and ("spaced" not in self._odd or spaced not in line)
         if _nearly_all(wide, filled) and self._row_like(lines, first):
             return
         self._texts[filled] += 1
@@ -104,10 +114,8 @@ class Quotations:
         return len(row) >= self._width and not any(row[self._width :])
 
     def _usual(self, row: Sequence[str]) -> bool:
-        """Whether a row has neither a gap nor a space after the separator, unless the file's rows do."""
-        cells = row[: self._width]
-        spaced = any(cell.startswith(" ") for cell in cells[1:])
-        return (self._spaced or not spaced) and (self._gaps or all(map(str.strip, cells)))
+        """Whether a row has nothing of what texts have and the file's rows have not."""
+        return not any(is_odd(row[: self._width]) for is_odd in self._odd.values())
 
 
 def _nearly_all(part: int, whole: int) -> bool:
