@@ -96,7 +96,9 @@ class _Table:
         try:
             for _, cells in self.rows(range(len(self.columns))):
                 digest = hash((digest, *self.resolved(cells)))
-                escapes |= any(cell == "\\N" or any(sign in cell for sign in signs) for cell in cells)
+                for cell in cells:
+                    if "\\" in cell:
+                        escapes = escapes or cell == "\\N" or any(sign in cell for sign in signs)
         except LineError as error:
             return _Survey(error.line, 0, False)
         return _Survey(math.inf, digest, escapes)
@@ -104,7 +106,9 @@ class _Table:
     def resolved(self, cells: Sequence[str]) -> Sequence[str]:
         """The cells with their backslashes resolved, also where the dialect takes them for text."""
         dialect = self.records.dialect
-        return cells if dialect.backslash else [dialect.unescape(dialect.escape(cell)) for cell in cells]
+        if dialect.backslash:
+            return cells
+        return [dialect.unescape(dialect.escape(cell)) if "\\" in cell else cell for cell in cells]
 
     def _quotations(self, width: int) -> Quotations:
         sample: list[tuple[list[str], str]] = []
