@@ -116,6 +116,8 @@ def tag(match):
             return match[0]
     elif name == "sup" and not slash and before.isalnum() and re.match(r"[-−+]|\d", after):
         return "^"
+    elif name == "sub" and not slash and re.match("[A-Za-z]", before) and after.isalnum():
+        return ""
     return " "
 
 

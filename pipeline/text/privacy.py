@@ -45,7 +45,7 @@ _NO_ARABIC_HOST = re.compile(rf"[^A-Za-z0-9{_ARABIC}.-]")
 _ARABIC_LETTER = re.compile(f"[{_ARABIC}]")
 
 _ADDRESS = re.compile(
-    rf"@(?:(?:[a-z0-9][a-z0-9-]*\.)+(?:[a-z]{{2,}}|xn--?[a-z0-9-]{{2,}}|(?:{_ARABIC_TLDS})(?![{_ARABIC}]))"
+    rf"@(?:(?:[a-z0-9][a-z0-9-]*\.)+(?:xn--?[a-z0-9-]{{2,}}|[a-z]{{2,}}|(?:{_ARABIC_TLDS})(?![{_ARABIC}]))"
     rf"|(?:[a-z0-9][a-z0-9-]*\.)*[{_ARABIC}][{_ARABIC}0-9-]*(?:\.[{_ARABIC}][{_ARABIC}0-9-]*)*"
     rf"\.(?:[{_ARABIC}]{{2,}}|[a-z]{{2,}}))",
     re.IGNORECASE,

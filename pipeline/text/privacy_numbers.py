@@ -12,12 +12,12 @@ from pipeline.text.privacy_forms import (
     PHONE_AFTER_WORD,
     QUANTITY,
     after_loose_plus,
-    barcode,
     bare_mobile,
     double_zero,
     emirates_id,
     international,
     local,
+    nobodys,
     protected,
     split_groups,
     spread_mobile,
@@ -124,7 +124,7 @@ class _Numbers:
         if group.digits == "784":
             count = self._longest(index, emirates_id)
         elif 9 <= len(group.digits) <= 16 and not QUANTITY.fullmatch(group.digits):
-            spared = self._glued(index) or self._unit(index) or barcode(group.digits)
+            spared = self._glued(index) or self._unit(index) or nobodys(group.digits)
             count = 0 if spared else 1
         return self._take(index, count, "id", group.start)
 

@@ -53,6 +53,7 @@ EMAILS = [
     ("فلان@مستشفى.السعودية", E),
     ("someone@موقع.امارات", E),
     ("someone＠example.com", E),
+    ("a.b@xn--mgbh0fb.xn--kgbechtv", E),
 ]
 PHONES = [
     # International, with and without separators, from both directions.
@@ -344,6 +345,9 @@ UNTOUCHED = [
     "drug code 1234567890",
     "كود 1234567890",
     "EXP 05 2026 LOT 1234567",
+    "1️⃣2️⃣3️⃣4️⃣5️⃣6️⃣7️⃣8️⃣9️⃣",
+    "12345678910",
+    "IMG_20210512_123456",
     "PMID 31234567 doi 10.1000/182",
     "05 - 06 - 07 - 08 - 09 - 10",
     "0 1 2 3 4 5 6 7 8 9",
