@@ -33,8 +33,8 @@ def without_markup(text: str) -> str:
 
     Only names of HTML elements are tags: in "Na <low> K" nothing is. An opening tag of one letter between
     two words without spaces is a comparison ("a<b>c") if nothing closes it. `<sup>` between a number or a
-    word and a number is a power: "10<sup>9</sup>" becomes "10^9 ". `<sub>` after a Latin letter goes without
-    a space: "B<sub>12</sub>" becomes "B12 ".
+    word and a number is a power: "10<sup>9</sup>" becomes "10^9 ". `<sub>` after a Latin letter leaves
+    no space: "B<sub>12</sub>" becomes "B12 ".
     """
     text = _ENTITY.sub(_character, _AMPERSANDS.sub("&", text))
     return _TAG.sub(_space, text) if "<" in text else text
