@@ -61,16 +61,16 @@ class Normaliser:
 
     - html: entities become their character, tags a space
     - presentation: positional forms and ligatures (U+FB50–FDFF, U+FE70–FEFE) become their letters
-    - invisible: control, zero-width and bidirectional characters go
+    - invisible: control, zero-width and bidirectional characters go, or part words (`removal.py`)
     - diacritics: harakat, tanwin, shadda, sukun and Quranic marks go
-    - tatweel: the stretching character ـ goes
+    - tatweel: the stretching character ـ goes; where it stretches no letter it is a dash
     - lookalikes: Persian, Urdu and Kurdish letters become the Arabic letter they stand for (ک to ك, ی to ي)
     - alef: أ إ آ ٱ become ا
     - ya: ى becomes ي
     - ta_marbuta: ة becomes ه
     - digits: Arabic-Indic and Persian digits become 0–9, ٫ a point, ٬ a comma, ٪ a percent sign
-    - punctuation: a mark written several times becomes one (؟؟؟ to ؟)
-    - elongation: a letter written three or more times becomes one (كتييير to كتير)
+    - punctuation: a mark written several times becomes one (؟؟؟ to ؟), two before a number (`repeats.py`)
+    - elongation: a letter written three or more times becomes one (كتييير to كتير), or two (ممممكن to ممكن)
     - whitespace: any run of white space becomes one space, none at either end
     - links, emails, phones, ids, names: become placeholders (`pipeline/text/privacy.py`), which no rule
       changes
