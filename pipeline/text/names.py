@@ -25,6 +25,7 @@ _RELATIVES = (
 _SELVES = "انا|معك|معكم|معكي|معاك|معاكم|معاكي|اخوكم|اختكم|اخوك|اختك|ابنكم|ابنتكم|تحياتي|يا"
 _TITLES = (
     "دكتوره?|دكتر|بروفيسور|بروفسور|طبيبه?|استاذه?|مهندسه?|شيخه?|سيده?|حاجه?|اخ|اخت|انسه|مدام|ممرضه?|كابتن"
+    "|طفله?|مريضه?|مدعو"
 )
 _ENDINGS = "و?عمري|من|و?سني|و?عمرها?|و?ابلغ|متزوجه?|و?عندي"
 _LETTERS = "\u0621-\u063a\u0641-\u064a\u066e-\u06d3"
@@ -57,6 +58,7 @@ _GAPS = {
 _WORD = re.compile(rf"([{_LETTERS}]+)(?:\s{{1,3}}(?=[{_LETTERS}]))?")
 _ENDED = re.compile(rf"\s*(?:[^\w\s]|\Z|{_spelled(f'(?:{_ENDINGS})')}{_END})")
 _BEGUN = re.compile(r"(?:\A|[^\w\s\]]\s*|\n)\Z")
+_VITAMIN = re.compile(r"فيتامين\sد\Z")
 _LINKS = frozenset(["بن", "ابن", "بنت", "ال"])
 _PARENTS = frozenset(["ام", "ابو", "ابا", "ابي"])
 _MOST_WORDS = 7
@@ -76,7 +78,8 @@ def find_names(text: str) -> list[tuple[int, int]]:
             start = gap.end()
         elif not _BEGUN.search(text, max(start - 4, 0), start):
             continue
-        if spans and start < spans[-1][1]:
+        vitamin = kind == "title" and _VITAMIN.search(text, max(match.start() - 10, 0), match.end())
+        if vitamin or (spans and start < spans[-1][1]):
             continue
         announced = 0 if kind in ("self", "title", "parent") else 1
         if match["relative"] or (
@@ -168,7 +171,10 @@ class _Words:
         return len(self._at(index)) > 2 and not self._in("not_names", index)
 
     def _last(self, index: int) -> bool:
-        return self._ended(index) or self._given(index + 1) > 0 or self._surname(index + 1)
+        follows = index + 1
+        name = self._given(follows) > 0 or self._surname(follows)
+        word = self._in("ambiguous", follows) or self._in("second", follows)
+        return self._ended(index) or name or (word and self._last(follows))
 
     def _ended(self, index: int) -> bool:
         return index < len(self._ends) and _ENDED.match(self._text, self._ends[index]) is not None

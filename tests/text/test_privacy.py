@@ -497,12 +497,12 @@ def test_no_text_of_100_000_characters_takes_quadratic_time(text):
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the released posts are not here")
-def test_of_the_released_posts_two_links_a_phone_number_and_eight_names_go():
-    """Every match was read: the eight are names of persons."""
+def test_of_the_released_posts_two_links_a_phone_number_and_six_names_go():
+    """Every match was read: the six are names of persons."""
     posts = pd.read_excel(SHARED / "severity_posts.xlsx")
     pairs = pd.read_csv(SHARED / "maqa_sample.csv")
     texts = pd.concat([posts["Post"], posts["Plan"], pairs["q_body"], pairs["a_body"]]).dropna().astype(str)
     changed = {text: SCRUB(text) for text in texts if SCRUB(text) != text}
     counted = count("".join(changed.values()))
-    assert counted == {"link": 2, "email": 0, "phone": 1, "id": 0, "name": 8}
+    assert counted == {"link": 2, "email": 0, "phone": 1, "id": 0, "name": 6}
     assert not any(re.search(r"facebook|0\d{10}", text) for text in changed.values())
