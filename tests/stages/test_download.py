@@ -259,7 +259,9 @@ def test_pairs_may_have_labels_of_their_own(project):
 
 
 def test_labels_of_pairs_have_to_occur(project):
-    pd.DataFrame({"q": COMPLAINTS[:2], "a": "راحة", "s": ["1", "2"]}).to_csv("data/own/both.csv", index=False)
+    pd.DataFrame({"q": COMPLAINTS[:2], "a": "راحة", "s": ["1", "2"]}).to_csv(
+        "data/own/both.csv", index=False
+    )
     labels = {"critical": 1, "neutral": 7, "non_critical": 2}
     source = {"source": "both.csv", "question": "q", "answer": "a", "label": "s", "labels": labels}
     assert "has no row with a label of download.pairs.0.labels.neutral" in refused(pairs=[source])
