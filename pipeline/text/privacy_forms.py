@@ -255,8 +255,18 @@ def emirates_id(parts: list[str], gaps: list[str]) -> bool:
 
 
 def nobodys(digits: str) -> bool:
-    """An article number of 13 digits (EAN) with its check digit, or digits in the order of counting."""
+    """An article number (EAN, UPC) with its check digit, or digits in the order of counting."""
+    if len(digits) == 12 and digits[0] == "0":
+        digits = f"0{digits}"
     if len(digits) != 13:
         return digits in "012345678910"
     weighted = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
     return weighted % 10 == 0
+
+
+def drug_code(groups: list[Group]) -> bool:
+    """Whether three groups that no dash follows are a National Drug Code: 0093-7180-01."""
+    lengths = [len(group.digits) for group in groups[:3]]
+    dashes = [group.gap == "-" for group in groups[:3]] == [True, True, False]
+    mobile = LOCAL_MOBILE.fullmatch("".join(group.digits for group in groups[:3]))
+    return dashes and lengths in ([4, 4, 2], [5, 4, 2], [5, 3, 2]) and not mobile

@@ -14,6 +14,7 @@ from pipeline.text.privacy_forms import (
     after_loose_plus,
     bare_mobile,
     double_zero,
+    drug_code,
     emirates_id,
     international,
     local,
@@ -78,7 +79,7 @@ class _Numbers:
             return self._take(index, self._longest(index, form, dates=True), "phone", prefix.start())
         letter = _LATIN.search(self._text, max(group.start - 3, floor), group.start)
         context = self._context(letter.start() if letter else group.start)
-        if context.product:
+        if context.product or (drug_code(self._groups[index : index + 3]) and not context.phone):
             return self._skip(index)
         if context.identity:
             count = self._longest(index, ID_AFTER_WORD, units=False)
