@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.config.data import Rule
 from pipeline.config.params import load
-from pipeline.text.normalise import RULES, Normaliser, arabic_shares
+from pipeline.text.normalise import RULES, Normaliser
 from pipeline.text.privacy import PLACEHOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,14 +279,6 @@ def test_a_placeholder_survives_every_preset_any_number_of_times(placeholder):
         assert normalised(rules, f"رقم {placeholder}،{placeholder}") == [f"رقم {placeholder}،{placeholder}"]
 
 
-def test_a_lone_surrogate_becomes_the_replacement_character():
-    assert normalised(NONE, "ألم\ud83d", "\ude00", "\ud83d\ude00😀") == [
-        "ألم\ufffd",
-        "\ufffd",
-        "\ufffd\ufffd😀",
-    ]
-
-
 def test_no_texts_give_none():
     assert normalised(ALL) == []
 
@@ -303,20 +295,3 @@ def test_all_rules_apply_but_those_that_are_off():
 
 def test_params_yaml_may_name_exactly_these_rules():
     assert sorted(get_args(Rule)) == sorted(RULES)
-
-
-@pytest.mark.parametrize(
-    ("text", "share"),
-    [
-        ("صداع", 1.0),
-        ("fever", 0.0),
-        ("حمى abc", 0.5),
-        ("38.5!؟", 0.0),
-        ("", 0.0),
-        ("درجة 40 ", 1.0),
-        ("\ufefb", 1.0),
-        ("ع\U00030000", 0.5),
-    ],
-)
-def test_the_arabic_share_counts_letters_only(text, share):
-    assert arabic_shares([text]).tolist() == [share]

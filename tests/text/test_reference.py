@@ -123,6 +123,14 @@ def test_latin_letters_and_short_numbers_are_never_changed(text, rules):
         assert normalised(rules, text) == [wanted]
 
 
+def test_a_lone_surrogate_becomes_the_replacement_character():
+    assert normalised(NONE, "ألم\ud83d", "\ude00", "\ud83d\ude00😀") == [
+        "ألم\ufffd",
+        "\ufffd",
+        "\ufffd\ufffd😀",
+    ]
+
+
 def test_many_texts_are_cut_into_pieces_without_a_trace():
     texts = [f"أَلَم{'ـ' * (n % 50)} {'ا' * (n % 7)} {n % 10}" for n in range(5000)]
     assert sum(map(len, texts)) > 2 * 60_000
@@ -152,3 +160,20 @@ def test_arabic_shares_are_those_of_a_count_by_character(texts):
         ]
         wanted.append(len(arabic) / len(letters) if letters else 0.0)
     np.testing.assert_array_equal(arabic_shares(texts), wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("صداع", 1.0),
+        ("fever", 0.0),
+        ("حمى abc", 0.5),
+        ("38.5!؟", 0.0),
+        ("", 0.0),
+        ("درجة 40 ", 1.0),
+        ("\ufefb", 1.0),
+        ("ع\U00030000", 0.5),
+    ],
+)
+def test_the_arabic_share_counts_letters_only(text, share):
+    assert arabic_shares([text]).tolist() == [share]
