@@ -51,9 +51,21 @@ class BySeverity(Shape):
 
 
 class CountedSource(Source):
-    """What metrics/data.json says of one source."""
+    """What metrics/data.json says of one source: a file has a hash, a data set of the Hub a commit."""
 
     kept: Count
+    sha256: str | None = None
+    commit: str | None = None
+
+
+class Placeholders(Shape):
+    """Personal details that were replaced, by kind."""
+
+    link: Count
+    email: Count
+    phone: Count
+    id: Count
+    name: Count
 
 
 class BySeverityOrUnknown(BySeverity):
@@ -98,7 +110,7 @@ class DatasetCounts(Shape):
     rejected: dict[str, Count]
     sources: list[CountedSource]
     splits: BySplit
-    placeholders: dict[str, Count]
+    placeholders: Placeholders
     rejected_by_severity: RejectedBySeverity
 
 

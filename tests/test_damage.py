@@ -317,3 +317,16 @@ def test_sources_that_do_not_count_the_rows_of_the_tables(project):
         content["pairs"][0]["rows"] = rows
         write_json(project / "data/raw/sources.json", content)
         assert "data/raw/pairs.parquet" in refused(project, ("normalise",), "data/raw/sources.json")
+
+
+def test_source_on_the_hub_has_a_commit_in_place_of_a_hash(project):
+    """And a source of an older version may have neither."""
+    path = project / "metrics/data.json"
+    for pin in ({"commit": "ab" * 20}, {}):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        [source] = content["pairs"]["sources"]
+        content["pairs"]["sources"] = [{key: source[key] for key in ("source", "rows", "kept")} | pin]
+        write_json(path, content)
+        assert commands.run(project, "report").code == 0
+        page = (project / "report/index.html").read_text(encoding="utf-8")
+        assert all(commit in page for commit in pin.values())
