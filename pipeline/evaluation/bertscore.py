@@ -50,16 +50,19 @@ class Encoder:
             batch_size: texts encoded at once.
 
         Raises:
-            WaznError: there is no encoder, or it has fewer layers.
+            WaznError: there is no encoder, it cannot be loaded, or it has fewer layers.
         """
         require_model(folder)
         try:
+            self._tokenizer = get_tokenizer(str(folder))
             self._model = get_model(str(folder), layer).float().to(device())
         except AssertionError as error:
             raise WaznError(
                 f"embed_references.layer: {folder} has fewer than {layer} layers; name one that it has"
             ) from error
-        self._tokenizer = get_tokenizer(str(folder))
+        except Exception as error:
+            # A damaged file meets several libraries, each with errors of its own kinds.
+            raise damaged(folder, f"bert-score cannot load it ({type(error).__name__})") from error
         # bert-score cuts texts where the tokenizer says so, and not every tokenizer does.
         limit = self._model.config.max_position_embeddings
         self._tokenizer.model_max_length = min(self._tokenizer.model_max_length, limit)

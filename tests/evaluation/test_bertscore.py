@@ -183,6 +183,26 @@ def test_missing_or_damaged_file_is_named(file, folder, tmp_path):
         References(tmp_path, Encoder(folder, 2, 4), IDS, TEXTS)
 
 
+def test_states_of_another_shape_are_refused(folder, tmp_path):
+    stored(folder, tmp_path)
+    states = np.load(tmp_path / "states.npy")
+    for other in (states[:-1], states.ravel(), np.zeros((0, 2)), np.float32(1)):
+        np.save(tmp_path / "states.npy", other)
+        with pytest.raises(
+            WaznError, match=r"states.npy: its shape .* not that of the references; run `dvc repro"
+        ):
+            References(tmp_path, Encoder(folder, 2, 4), IDS, TEXTS)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_damaged_encoder_is_named(file, folder, tmp_path):
+    for content in (b"", b"[]", b"{}"):
+        other = shutil.copytree(folder, tmp_path / "encoder", dirs_exist_ok=True)
+        (other / file).write_bytes(content)
+        with pytest.raises(WaznError, match=r"encoder: bert-score cannot load it .* run `dvc repro`"):
+            Encoder(other, 2, 4)
+
+
 def test_missing_encoder_is_named_and_not_looked_for_elsewhere(tmp_path):
     with pytest.raises(WaznError, match=r"mbert: no model there; run `dvc repro`"):
         Encoder(tmp_path / "mbert", 2, 4)
