@@ -141,3 +141,30 @@ def test_lists_values_and_new_sections_are_taken_over(project, overlay, expected
         assert values[key]["rules_off"]["classifier"] == ["html"]
         value = values[key]
     assert values == {**default, key: value}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "finetune: {epochs: 5}\n",
+        "'finetune':\n  epochs: 5\n",
+        "finetune: &a\n  epochs: 5\nbase_model:\n  seed: 3\n  tiny: {steps: 1}\n",
+        "? report\n: examples: 3\n",
+        "report: {examples: 3}  # all of it\nfinetune: {\n  epochs: 5\n}\n",
+    ],
+    ids=["braces", "quotes", "anchor", "question mark", "braces over lines"],
+)
+def test_profile_in_another_style_is_merged_right_or_refused(text, project):
+    """Never is what it says lost in silence."""
+    (project / "profiles/mine.yaml").write_text(text, encoding="utf-8")
+    try:
+        path = written(project, "mine")
+    except WaznError as error:
+        assert str(error).startswith("profiles/mine.yaml: write it as profiles/default.yaml is")
+        assert not (project / "params.yaml").exists()
+    else:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert values == merged(
+            yaml.safe_load((project / "profiles/default.yaml").read_text(encoding="utf-8")),
+            yaml.safe_load(text),
+        )
