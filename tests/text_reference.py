@@ -18,7 +18,7 @@ MARK, INVISIBLE = re.compile(f"[{CLASSES['diacritics']}]"), re.compile(f"[{CLASS
 SEPARATING = re.compile(r"[\x00-\x1f\x7f-\x9f\u180e\u200b\u200c\u2066-\u2069]")
 ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\ufb50-\ufefc]")
 NEGATIONS = "لا|ما|مش|مو|مب|موب|ليس|ليست|لست|لم|لن|غير|بدون|بلا|دون|مافي|مافيه|مافيش|مفيش|ماكو"
-AFTER_NEGATION = re.compile(rf"(?<![\u0621-\u064a])[وف]?({NEGATIONS})$")
+AFTER_NEGATION = re.compile(rf"(?<![^\W\d_])[وف]?({NEGATIONS})$")
 ENTITY = re.compile("&(?:#[xX][0-9a-fA-F]{1,8};?|#[0-9]{1,10};?|[A-Za-z]{2,31}[0-9]{0,3};?)")
 VALUE = r"""("[^"<>]{0,1000}"|'[^'<>]{0,1000}'|[^\s"'=<>`]{1,1000})"""
 ATTRIBUTES = rf"((\s{{1,9}}[A-Za-z_:@-][A-Za-z0-9_:.-]{{0,50}}\s?=\s?{VALUE}){{0,20}})"
@@ -127,7 +127,7 @@ def numeric(character):
 
 def instead(run, gone, done):
     after = run.string[run.end() :][:1]
-    left = re.sub(f"[{CLASSES['diacritics']}]{{0,8}}$", "", run.string[: run.start()])
+    left = re.sub(f"[{CLASSES['diacritics']}{CLASSES['invisible']}]{{0,8}}$", "", run.string[: run.start()])
     before, second = left[-1:], left[-2:-1]
     before, second = ("", "") if gone.match(before) else (before, "" if gone.match(second) else second)
     arabic_before, arabic_after = (bool(ARABIC.match(c)) and c.isalpha() for c in (before, after))

@@ -116,13 +116,13 @@ class _Runs:
         self._part_before, self._part_after = _PARTS[self._letter], _PARTS[after]
 
     def _two_before(self) -> tuple[np.ndarray, np.ndarray]:
-        """The last code point before each run that is no mark, and the one before it.
+        """The last code point before each run that is neither mark nor invisible, and the one before it.
 
         `_NOTHING` beyond the text or another run.
         """
         at, outside = np.maximum(self.starts - 1, 0), self._limits[self.starts]
         for _ in range(_MOST_MARKS):
-            marks = ~outside & (_PARTS[self._values[at]] & _MARK > 0)
+            marks = ~outside & (_PARTS[self._values[at]] & (_MARK | _INVISIBLE) > 0)
             if not marks.any():
                 break
             outside |= marks & self._limits[at]
@@ -186,7 +186,7 @@ class _Runs:
                 at = int(self.starts[run])
             elif _PARTS[code] & (_MARK | _TATWEEL):
                 continue
-            elif KINDS[code] & ARABIC:
+            elif KINDS[code] & LETTER:
                 word = chr(code) + word
             else:
                 break
