@@ -146,6 +146,7 @@ def test_what_is_no_arm_is_not_trained(arm, folder):
     assert f"'{arm}'" in refused("finetune", MODEL, arm, folder=folder)
 
 
+@pytest.mark.slow
 def test_an_arm_that_a_user_adds_is_known(folder):
     path = folder / "params.yaml"
     mine = "\nmine:\n  alpha: 0.0\n  beta: 1.0\n  gamma: 3.0\n  renormalise: false\n"
@@ -218,6 +219,7 @@ def test_dry_run_needs_neither_model_nor_arm(folder):
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_stage_goes_through_the_launcher_with_its_own_arguments(folder):
     command = ("finetune", MODEL, "uniform", "--params", "params.yaml")
     done = wazn(*command, folder=folder, WAZN_LAUNCH="echo accelerate 'launch  it'")

@@ -60,12 +60,18 @@ def test_every_stage_but_code_has_a_hash(package):
     [
         ("errors.py", "class WaznError", "# A comment.\nclass WaznError"),
         ("errors.py", "Bad input:", "Bad input, that is:"),
-        ("errors.py", "class WaznError(Exception):\n", "class WaznError(\n    Exception\n):\n"),
-        ("severities.py", '"""The three severities', '"""Our three severities'),
-        (
+        pytest.param(
+            *("errors.py", "class WaznError(Exception):\n", "class WaznError(\n    Exception\n):\n"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("severities.py", '"""The three severities', '"""Our three severities'), marks=pytest.mark.slow
+        ),
+        pytest.param(
             "config/base.py",
             "Positive = Annotated[int, Field(gt=0, lt=2**63)]",
             "Positive = Annotated[int, Field(gt=1)]",
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["comment", "docstring", "layout", "docstring of a module", "schema"],
@@ -92,10 +98,10 @@ def test_a_line_of_the_loss_changes_finetune_and_evaluate_alone(package):
     ("name", "stages"),
     [
         ("report/page.css", {"report"}),
-        ("report/page.html", {"report"}),
-        ("report/plots/bars.json", {"report"}),
-        ("evaluation/urgency.yaml", {"report"}),
-        ("severity/lexicon.yaml", {"download"}),
+        pytest.param("report/page.html", {"report"}, marks=pytest.mark.slow),
+        pytest.param("report/plots/bars.json", {"report"}, marks=pytest.mark.slow),
+        pytest.param("evaluation/urgency.yaml", {"report"}, marks=pytest.mark.slow),
+        pytest.param("severity/lexicon.yaml", {"download"}, marks=pytest.mark.slow),
         ("data/formulas.yaml", {"normalise"}),
     ],
 )

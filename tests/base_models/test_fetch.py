@@ -361,6 +361,7 @@ def test_name_that_no_repository_can_have_is_one_sentence(hub):
     assert "\n" not in sentence
 
 
+@pytest.mark.slow
 def test_hub_that_is_down_is_one_sentence(hub, tmp_path):
     closed = hub[2]
     [sentence] = fetch_elsewhere(["hub:wazn/good@main"], tmp_path, closed)

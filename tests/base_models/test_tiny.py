@@ -54,6 +54,7 @@ def test_same_seed_gives_the_same_bytes(architecture, texts, shape, tmp_path):
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_another_seed_gives_other_weights(architecture, texts, shape, tmp_path):
     for seed in (17, 18):

@@ -62,7 +62,7 @@ def seconds(shown):
     ],
     ids=["lora", "full", "few"],
 )
-@pytest.mark.parametrize("model", ["tiny_gpt2", "tiny_qwen2"])
+@pytest.mark.parametrize("model", ["tiny_gpt2", pytest.param("tiny_qwen2", marks=pytest.mark.slow)])
 def test_plan_is_what_a_run_then_does(model, changes, project, table, capsys, monkeypatch):
     change(project, **changes)
     params = load(Path("params.yaml"))

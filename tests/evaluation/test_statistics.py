@@ -180,6 +180,7 @@ def test_what_makes_a_row_hard_for_both_does_not_widen_the_interval():
     assert alone.loc["chrf", "high"] - alone.loc["chrf", "low"] > 1
 
 
+@pytest.mark.slow
 def test_intervals_of_a_known_difference_hold_it_19_times_in_20():
     held = 0
     for draw in range(200):

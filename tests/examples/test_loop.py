@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 LOOP = ROOT / "examples" / "loop.py"
 
 
-@pytest.mark.parametrize("arm", ["weighting", pytest.param("uniform", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["weighting", "uniform"])
 def test_the_flat_loop_gives_the_adapter_of_the_trainer(arm, built, scored_table, tmp_path):
     folder = lay_out(tmp_path / "project", built, scored_table(TRAIN + VALID, TEST))
     change(folder, lora={"dropout": 0.0}, learning_rate=0.002)

@@ -402,7 +402,9 @@ def cut_off(folder):
     path.write_bytes(path.read_bytes()[:100])
 
 
-@pytest.mark.parametrize("fate", [lose, unmark, damage, cut_off])
+@pytest.mark.parametrize(
+    "fate", [damage, *(pytest.param(fate, marks=pytest.mark.slow) for fate in (lose, unmark, cut_off))]
+)
 def test_a_training_goes_on_after_the_last_whole_epoch_and_ends_with_the_same_weights(
     fate, interrupted, tmp_path
 ):

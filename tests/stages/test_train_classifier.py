@@ -191,6 +191,7 @@ def test_plots_count_every_test_row(project, saved, labelled):
     assert reliability["rows"].sum() == ROWS["test"]
 
 
+@pytest.mark.slow
 def test_running_again_writes_the_same_bytes(fresh, project):
     np.random.seed(1)  # a random state that somebody else sets is no part of the result
     run()
@@ -364,6 +365,7 @@ def test_a_fold_without_a_severity_is_one_sentence(fresh, labelled):
     refused("has no critical complaint", folds=2, **QUICK)
 
 
+@pytest.mark.slow
 def test_more_folds_than_groups_are_refused(fresh):
     refused(r"^train_classifier.folds: 99 folds need", folds=99, **QUICK)
 
