@@ -67,8 +67,8 @@ def read_csv(path: Path, columns: Mapping[str, type], separator: str = ",") -> p
     try:
         with reading(path):
             table = pd.read_csv(path, sep=separator, encoding="utf-8", keep_default_na=False, dtype=str)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise damaged(path, "not readable as CSV") from error
+    except (ValueError, pd.errors.ParserError):
+        raise damaged(path, "not readable as CSV") from None
     if lacking := [name for name in columns if name not in table]:
         raise damaged(path, f"it has no column '{lacking[0]}'")
     if table.empty:
@@ -76,8 +76,8 @@ def read_csv(path: Path, columns: Mapping[str, type], separator: str = ",") -> p
     for name, kind in columns.items():
         try:
             table[name] = table[name].map(kind)
-        except ValueError as error:
-            raise damaged(path, f"column '{name}' has a value that is no number") from error
+        except ValueError:
+            raise damaged(path, f"column '{name}' has a value that is no number") from None
         if kind is float and not table[name].map(math.isfinite).all():
             raise damaged(path, f"column '{name}' has a value that is not finite")
     return table[list(columns)]

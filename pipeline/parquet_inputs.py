@@ -100,8 +100,8 @@ def conform(path: Path, table: pa.Table, schema: pa.Schema, start: int = 0) -> p
         try:
             column = table[field.name].cast(field.type)
             column.validate(full=True)
-        except (pa.ArrowException, ValueError) as error:
-            raise damaged(path, f"column '{field.name}' has a value that is no {field.type}") from error
+        except (pa.ArrowException, ValueError):
+            raise damaged(path, f"column '{field.name}' has a value that is no {field.type}") from None
         if not field.nullable:
             good = pc.is_valid(column)
             if pa.types.is_floating(field.type):
