@@ -40,14 +40,18 @@ def sign(effect: Effect) -> int:
     return -1 if effect["value"] < 0 else 1
 
 
-def headline(effects: Sequence[Effect]) -> str:
+def headline(effects: Sequence[Effect], seeds: int) -> str:
     """One sentence on whether weighting helps.
 
     Args:
         effects: NLL of critical rows, `weighting` less `uniform`, one effect for each model.
+        seeds: trainings of each arm. The intervals cover the choice of test rows; what another training
+            would give, one training cannot tell.
     """
     if not effects:
         return "No critical test complaint, so whether weighting helps them cannot be told."
+    if seeds < 2:
+        return "One training of each arm cannot tell whether severity weighting helps."
     signs = [sign(effect) for effect in effects]
     lower, higher, models = signs.count(-1), signs.count(1), len(signs)
     if not lower and not higher:

@@ -130,7 +130,7 @@ def _results(content: PageContent) -> dict[str, Any]:
         "test_severities": content.test_severities,
         "labelled_by_people": sum(row["by_people"] for row in content.answers),
         "bertscore_encoder": content.bertscore_encoder,
-        "headline": findings.headline(critical),
+        "headline": findings.headline(critical, seeds),
         "effect_sentences": findings.effect_sentences(critical, titles),
         "overview": {
             arm: findings.overview(nll_effects(f"{arm}-{UNIFORM}", "critical")) for arm in weighted

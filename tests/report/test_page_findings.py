@@ -58,7 +58,12 @@ def test_a_difference_is_shown_only_if_interval_and_p_agree(one, expected):
     ],
 )
 def test_the_headline_claims_no_more_than_is_shown(effects, expected):
-    assert headline(effects) == expected
+    assert headline(effects, 3) == expected
+
+
+@pytest.mark.parametrize("effects", [[DOWN], [UP, UP], [UNCLEAR]])
+def test_one_training_tells_nothing(effects):
+    assert headline(effects, 1) == "One training of each arm cannot tell whether severity weighting helps."
 
 
 def test_few_models_are_told_one_by_one():
