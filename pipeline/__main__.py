@@ -3,21 +3,22 @@
 Modules are imported when their command runs, so that `--help` and small stages are quick.
 """
 
-import importlib
 import os
 import signal
-import warnings
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # A library that is being imported may swallow Ctrl-C, or show where it came; so until a stage begins it
     # ends the process at once.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+import importlib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from pipeline import environment, exits, paths
 from pipeline.config.models import ModelEntry

@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import traceback
@@ -77,6 +78,8 @@ def start(folder, *command, **variables):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell that runs the tests in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
 
 
@@ -98,6 +101,7 @@ def fork(folder, *arguments, before=lambda: None, most_bytes=None):
         return SimpleNamespace(pid=pid, pipes=[open(end, encoding="utf-8") for end, _ in pipes])  # noqa: PTH123
     code = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         for number, (_, end) in enumerate(pipes, start=1):
             os.dup2(end, number)

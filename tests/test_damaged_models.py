@@ -66,7 +66,7 @@ def whole(tmp_path_factory, built, scored_table):
     cross_fitting.save(folder / CLASSIFIER, classifier, [], {})
     scored = scored_table(TRAIN, TEST)
     (folder / "data/normalised").mkdir()
-    normalised = scored.assign(text=scored["question"]).drop(columns="severity")
+    normalised = scored.assign(text=scored["question"], group=scored["id"]).drop(columns="severity")
     normalised.to_parquet(folder / "data/normalised/pairs.parquet", index=False)
     return folder
 

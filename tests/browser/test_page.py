@@ -24,7 +24,10 @@ def row(place, severity="neutral", weighting=2.5, **changes):
     nll = {"base": 3.0, "uniform": 2.5, "weighting": weighting}
     return {
         "id": f"row-{place}",
+        "source": "own.csv",
+        "line": place + 2,
         "severity": severity,
+        "by_people": False,
         "specialty": "cardiology",
         "question": f"سؤال رقم {place}",
         "reference": f"جواب رقم {place}",
