@@ -12,8 +12,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 from pipeline.config.params import load
 from pipeline.data.duplicates import Sketches
 from pipeline.data.pairs import normalise_labelled, normalise_pairs
-from pipeline.data.splits import SPLITS, assign_splits
+from pipeline.data.splits import assign_splits
 from pipeline.data.tables.readers import open_table
+from pipeline.schemas import SPLITS
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.text.normalise import Normaliser, arabic_shares
 

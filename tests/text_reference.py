@@ -4,8 +4,21 @@ import html
 import re
 import unicodedata
 
-from pipeline.text.normalise import PRIVACY
+from root import ROOT
+
+from pipeline.config.params import load
+from pipeline.text.normalise import PRIVACY, RULES
 from pipeline.text.privacy import PLACEHOLDERS, Scrubber
+
+POSTS = ROOT / "../shared/data/severity_posts.xlsx"
+
+# Switches for every rule: all on, all off, and as the embedded default has them for each reader.
+ALL = dict.fromkeys(RULES, True)
+NONE = dict.fromkeys(RULES, False)
+PRESETS = {
+    reader: {rule: rule not in off for rule in RULES}
+    for reader, off in load(ROOT / "params.yaml").normalise.rules_off.model_dump().items()
+}
 
 CLASSES = {
     "invisible": r"\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e"

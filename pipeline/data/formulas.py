@@ -9,11 +9,12 @@ from string import ascii_lowercase, ascii_uppercase
 import yaml
 
 from pipeline.errors import WaznError
+from pipeline.text.spellings import SPELLINGS
 
 DATA_FILES = ("formulas.yaml",)
 
 # One character for one, so that places stay.
-_SPELLINGS = str.maketrans("أإآٱىیېئؤةۀہھەک" + ascii_uppercase, "ااااييييوهههههك" + ascii_lowercase)
+_SPELLINGS = {**SPELLINGS, **str.maketrans(ascii_uppercase, ascii_lowercase)}
 # Harakat, Quranic marks and tatweel, which may be left in where their rules are switched off.
 _MARKS = re.compile("[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]")
 _WORD = re.compile(r"\w+")

@@ -40,9 +40,9 @@ def labels_of(complaints: np.ndarray, texts: np.ndarray, severity: np.ndarray) -
     """
     if not len(texts):
         return np.full(len(complaints), UNKNOWN, dtype=np.int8)
-    known, first, members = np.unique(texts, return_index=True, return_inverse=True)
-    labels = severity[first].astype(np.int8)
-    labels[members[severity != labels[members]]] = UNKNOWN
+    known, members = np.unique(texts, return_inverse=True)
+    counts = _label_counts(members, severity)
+    labels = np.where((counts > 0).sum(axis=1) == 1, counts.argmax(axis=1), UNKNOWN)
     place = np.minimum(np.searchsorted(known, complaints), len(known) - 1)
     return np.where(known[place] == complaints, labels[place], UNKNOWN).astype(np.int8)
 
@@ -55,10 +55,11 @@ def contradicted_labels(texts: np.ndarray, severity: np.ndarray, weak: np.ndarra
         severity: (m,), index of the label.
         weak: (m,), bool, whether the lexicon gave the label: those contradict nobody.
     """
-    groups, members = np.unique(texts, return_inverse=True)
-    seen = np.zeros((len(groups), len(SEVERITIES)), dtype=bool)
-    seen[members[~weak], severity[~weak]] = True
-    return np.asarray((seen.sum(axis=1) > 1)[members] & ~weak)
+    contradicted = np.zeros(len(texts), dtype=bool)
+    members = np.unique(texts[~weak], return_inverse=True)[1]
+    different = (_label_counts(members, severity[~weak]) > 0).sum(axis=1) > 1
+    contradicted[~weak] = different[members]
+    return contradicted
 
 
 def contradictions(texts: np.ndarray, severity: np.ndarray) -> dict[str, float | int | None]:
@@ -73,9 +74,7 @@ def contradictions(texts: np.ndarray, severity: np.ndarray) -> dict[str, float |
         (`contradicted`), and `best_accuracy`: the share of their rows that have the most frequent label of
         their text, which is the accuracy of the best possible classifier on them; None without such texts.
     """
-    groups, members = np.unique(texts, return_inverse=True)
-    counts = np.zeros((len(groups), len(SEVERITIES)), dtype=np.int64)
-    np.add.at(counts, (members, severity), 1)
+    counts = _label_counts(np.unique(texts, return_inverse=True)[1], severity)
     counts = counts[counts.sum(axis=1) > 1]
     rows = int(counts.sum())
     return {
@@ -84,3 +83,15 @@ def contradictions(texts: np.ndarray, severity: np.ndarray) -> dict[str, float |
         "contradicted": int(((counts > 0).sum(axis=1) > 1).sum()),
         "best_accuracy": round(float(counts.max(axis=1).sum() / rows), 6) if rows else None,
     }
+
+
+def _label_counts(members: np.ndarray, severity: np.ndarray) -> np.ndarray:
+    """How often each of g texts has each label, (g, 3), int64.
+
+    Args:
+        members: (m,), the number of the text of each labelled row, from 0 to g - 1.
+        severity: (m,), index of the label.
+    """
+    counts = np.zeros((members.max(initial=-1) + 1, len(SEVERITIES)), dtype=np.int64)
+    np.add.at(counts, (members, severity), 1)
+    return counts

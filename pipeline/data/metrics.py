@@ -12,7 +12,8 @@ from scipy.stats import chi2_contingency
 
 from pipeline.data.label_conflicts import UNKNOWN, labels_of
 from pipeline.data.normalisation import CheckedRows
-from pipeline.data.splits import SPLITS, naive_split_leaks
+from pipeline.data.splits import naive_split_leaks
+from pipeline.schemas import SPLITS
 from pipeline.severities import SEVERITIES
 
 # A reason meets the severities unequally if chance would do so this rarely, over all reasons together.

@@ -29,9 +29,9 @@ from pipeline.data.label_conflicts import (
 from pipeline.data.pairs import normalise_labelled, normalise_pairs, row_id
 from pipeline.data.raw_tables import LABELLED_SCHEMA, PAIRS_SCHEMA
 from pipeline.data.rejections import REJECTED_SCHEMA, rejected_rows
-from pipeline.data.splits import SPLITS
 from pipeline.files import parquet_writer
 from pipeline.parquet_inputs import read_batches
+from pipeline.schemas import SPLITS
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.text import privacy
 
@@ -152,20 +152,16 @@ def reject_duplicates(
         rows.group, rows.split = group_identity[start:end], splits[start:end]
         usable = np.flatnonzero(rows.usable)
         last = weak[usable] if dataset == "labelled" else np.zeros(len(usable), dtype=bool)
-        # The first of each identity, people's labels first.
-        order = np.lexsort((usable, last, rows.identity))
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = rows.identity[order[1:]] != rows.identity[order[:-1]]
+        # All but the first of each identity, people's labels first.
+        order = np.argsort(last, kind="stable")
         repeated = np.ones(len(order), dtype=bool)
-        repeated[order[first]] = False
+        repeated[order[np.unique(rows.identity[order], return_index=True)[1]]] = False
         rows.reason[usable[other_split[start:end]]] = rows.number("near_duplicate")
         if dataset == "labelled":
             contradicted = contradicted_labels(rows.identity, rows.severity[usable], last)
-            if conflicting == "soft":
-                repeated[contradicted] = False
-            else:
+            repeated[contradicted] = False
+            if conflicting == "reject":
                 rows.reason[usable[contradicted]] = rows.number("conflicting_label")
-                repeated[contradicted] = False
         rows.reason[usable[repeated]] = rows.number("duplicate")
         start = end
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import WaznError
-
-SPLITS = ("train", "valid", "test")
+from pipeline.schemas import SPLITS
 
 
 def assign_splits(keys: np.ndarray, fractions: Mapping[str, float], seed: int) -> np.ndarray:

@@ -6,6 +6,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from pipeline.text.spellings import SPELLINGS
+
 # Folding here is coarser than in pipeline.text.normalise, as its result is only matched and never kept. It
 # does not depend on the rules that a user switches off: a complaint gets the same label under every
 # setting.
@@ -13,7 +15,7 @@ _FOLD: Mapping[int, str | int] = {
     # Diacritics, tatweel, soft hyphen, zero-width and bidirectional characters go.
     **dict.fromkeys([*range(0x610, 0x61B), *range(0x64B, 0x660), 0x670, *range(0x6D6, 0x6EE)], ""),
     **dict.fromkeys([0x640, 0xAD, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0xFEFF], ""),
-    **str.maketrans("أإآٱىیېئؤةۀہھەک", "ااااييييوهههههك"),
+    **SPELLINGS,
     # Letters that dialects swap in writing: ضهر for ظهر, تقل for ثقل, دراع for ذراع; Iraqi گ is ق, چ is ك.
     **str.maketrans("ظثذگچپڤ", "ضتدقكبف"),
     **str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٫٬٪", "01234567890123456789.,%"),

@@ -10,12 +10,18 @@ from raw import setting
 from pipeline.data.pairs import normalise_labelled, normalise_pairs, row_id, why_rejected
 from pipeline.data.probabilities import parse_probability
 from pipeline.data.raw_tables import LABELLED_SCHEMA, PAIRS_SCHEMA
-from pipeline.data.splits import SPLITS, assign_splits
+from pipeline.data.splits import assign_splits
+from pipeline.schemas import SPLITS
 from pipeline.severities import PROBABILITIES
 
 CONFIG = setting(max_chars=50)
 FRACTIONS = {"train": 0.7, "valid": 0.1, "test": 0.2}
 GOOD = "راجع الطبيب"
+COLUMNS = [
+    *("source", "line", "id", "question", "answer", "text", "specialty", "severity_human"),
+    *PROBABILITIES,
+    "reason",
+]
 
 
 def pairs(rows, specialty="", shares=(None, None, None), config=CONFIG):
@@ -203,18 +209,7 @@ def test_length_is_measured_after_normalisation():
 
 def test_rows_have_the_documented_columns_and_texts():
     found = pairs([("مُستشفى\u200f ٣", "الرّاحــة ٣")], specialty="باطنية").to_pylist()[0]
-    assert list(found) == [
-        "source",
-        "line",
-        "id",
-        "question",
-        "answer",
-        "text",
-        "specialty",
-        "severity_human",
-        *PROBABILITIES,
-        "reason",
-    ]
+    assert list(found) == COLUMNS
     assert found["question"] == "مستشفى 3"
     assert found["answer"] == "الراحة 3"
     assert found["text"] == "مستشفي 3"
@@ -233,18 +228,7 @@ def test_rows_have_the_documented_columns_and_texts():
 
 
 def test_no_row_gives_the_columns():
-    assert pairs([]).column_names == [
-        "source",
-        "line",
-        "id",
-        "question",
-        "answer",
-        "text",
-        "specialty",
-        "severity_human",
-        *PROBABILITIES,
-        "reason",
-    ]
+    assert pairs([]).column_names == COLUMNS
     assert labelled([]).column_names == ["source", "line", "id", "text", "severity", "specialty", "reason"]
     assert len(pairs([])) == len(labelled([])) == 0
 

@@ -1,24 +1,13 @@
 import unicodedata
 from functools import cache
-from pathlib import Path
 from typing import get_args
 
 import pytest
+from text_reference import ALL, NONE, PRESETS
 
 from pipeline.config.data import Rule
-from pipeline.config.params import load
 from pipeline.text.normalise import RULES, Normaliser
 from pipeline.text.privacy import PLACEHOLDERS
-
-ROOT = Path(__file__).resolve().parents[2]
-POSTS = ROOT / "../shared/data/severity_posts.xlsx"
-
-ALL = dict.fromkeys(RULES, True)
-NONE = dict.fromkeys(RULES, False)
-PRESETS = {
-    reader: {rule: rule not in off for rule in RULES}
-    for reader, off in load(ROOT / "params.yaml").normalise.rules_off.model_dump().items()
-}
 
 
 @cache

@@ -1,27 +1,15 @@
 import re
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from text_reference import reference
+from text_reference import ALL, NONE, POSTS, PRESETS, reference
 
-from pipeline.config.params import load
 from pipeline.text.normalise import RULES, Normaliser, arabic_shares
 from pipeline.text.privacy import PLACEHOLDERS
-
-ROOT = Path(__file__).resolve().parents[2]
-POSTS = ROOT / "../shared/data/severity_posts.xlsx"
-
-ALL = dict.fromkeys(RULES, True)
-NONE = dict.fromkeys(RULES, False)
-PRESETS = {
-    reader: {rule: rule not in off for rule in RULES}
-    for reader, off in load(ROOT / "params.yaml").normalise.rules_off.model_dump().items()
-}
 
 
 def normalised(rules, *texts):

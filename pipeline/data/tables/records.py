@@ -65,6 +65,13 @@ class Dialect:
         return re.compile(f'(?:^|{re.escape(self.separator)}){spaces}{_WITHIN_QUOTES}("?)')
 
     @cached_property
+    def _meant(self) -> dict[int, str | int | None]:
+        """What each character that `escape` has put stands for."""
+        meant: dict[str, str | int | None]
+        meant = {_QUOTE: '"', _SEPARATOR: self.separator, _BACKSLASH: "\\", _NEWLINE: "\n", _TAB: "\t"}
+        return str.maketrans({**meant, _NULL: "\\N"})
+
+    @cached_property
     def _whole_quotation(self) -> re.Pattern[str]:
         spaces = " *" if self.spaces else ""
         return re.compile(f'(?:^|(?<={re.escape(self.separator)})){spaces}{_WITHIN_QUOTES}"')
@@ -99,9 +106,7 @@ class Dialect:
         """The cell as it is meant; a missing value (`\\N`) is the empty string."""
         if cell == _NULL:
             return ""
-        meant: dict[str, str | int | None]
-        meant = {_QUOTE: '"', _SEPARATOR: self.separator, _BACKSLASH: "\\", _NEWLINE: "\n", _TAB: "\t"}
-        return cell.translate(str.maketrans({**meant, _NULL: "\\N"}))
+        return cell.translate(self._meant)
 
 
 class Records:
