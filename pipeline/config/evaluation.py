@@ -6,6 +6,26 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Dtype, Name, Positive, Section, Seed
 
+Metric = Literal[
+    "nll",
+    "bits_per_byte",
+    "bertscore_f1",
+    "bertscore_precision",
+    "bertscore_recall",
+    "chrf",
+    "rouge_l",
+    "urgency_recall",
+    "urgency_precision",
+    "urgency_f1",
+    "needless_alarms",
+    "dangerous_reassurance",
+    "words",
+    "repetition",
+    "empty",
+    "cut_off",
+]
+"""What is measured of the answers and compared between arms."""
+
 
 class EmbedReferencesConfig(Section):
     """The encoder of BERTScore, and the layer (from 1) whose states are compared."""
@@ -20,6 +40,7 @@ class EvaluateConfig(Section):
     test_rows: Positive | None
     max_length: Annotated[int, Field(ge=16)]
     max_new_tokens: Positive
+    max_new_words: Positive | None
     decoding: Literal["greedy", "paper"]
     seed: Seed
     dtype: Dtype
@@ -30,10 +51,24 @@ class EvaluateConfig(Section):
             raise ValueError(
                 f"decoding: paper writes 50 new tokens, set max_new_tokens to 50, not {self.max_new_tokens}"
             )
+        if self.decoding == "paper" and self.max_new_words is not None:
+            raise ValueError(
+                "decoding: paper counts tokens and no words, set max_new_words to null, not "
+                f"{self.max_new_words}"
+            )
         return self
 
 
-class ReportConfig(Section):
-    """What the page shows."""
+class PrimaryConfig(Section):
+    """The primary endpoint: `metric` of `arm` less that of uniform, on a group of test rows."""
 
+    arm: Name
+    metric: Metric
+    group: Literal["all", "critical", "neutral", "non_critical"]
+
+
+class ReportConfig(Section):
+    """What the page shows, and what its headline is about."""
+
+    primary: PrimaryConfig
     examples: Annotated[int, Field(ge=0)]

@@ -1,8 +1,9 @@
 """params.yaml as typed, validated values.
 
 The schema has no defaults and computes nothing: every value that a stage uses stands in params.yaml, where
-DVC sees it; what a data source may leave out is None, and is then found in its data. So a change of the
-schema can refuse a file but never change a result, and no stage depends on it.
+DVC sees it; what a data source may leave out is None, and is then found in its data; an arm that leaves out
+`permute` is no placebo. So a change of the schema can refuse a file but never change a result, and no stage
+depends on it.
 """
 
 from pathlib import Path
@@ -87,8 +88,14 @@ class Params(Section):
             raise ValueError("arms: 'base' is the model before fine-tuning; give the arm another name")
         if self.arm_settings[UNIFORM] != ArmConfig(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False):
             raise ValueError(
-                "uniform: alpha, beta and gamma are 1 and renormalise is false, that is plain cross-entropy"
+                "uniform: alpha, beta and gamma are 1, renormalise is false and permute is null, that is "
+                "plain cross-entropy"
             )
+        primary = self.report.primary.arm
+        if primary == UNIFORM:
+            raise ValueError("report.primary.arm: uniform is what the arm is compared with; name another")
+        if primary not in self.arms:
+            raise ValueError(f"report.primary.arm: '{primary}' is not in arms{nearest(primary, self.arms)}")
         return self
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ class ClassifierConfig(Section):
         max_length: tokens of a text at most; the rest is cut off.
         folds: folds of the training and validation complaints, each scored by a classifier that was trained
             on the others; None for none.
+        critical_recall: share of the critical texts that the threshold on p_critical is set to find.
         seed: of head, order and dropout.
     """
 
@@ -35,13 +36,20 @@ class ClassifierConfig(Section):
     ngrams: bool
     max_length: Annotated[int, Field(ge=8)]
     folds: Annotated[int, Field(ge=2)] | None
+    critical_recall: Annotated[Fraction, Field(gt=0)]
     seed: Seed
 
 
 class SeverityConfig(Section):
-    """Where the pairs' severity probabilities come from."""
+    """Where the pairs' severity probabilities come from.
+
+    Attributes:
+        source: `classifier`, or `provided` by the sources of the pairs.
+        sharpen: temperature T; a probability p becomes p^(1/T), divided by the sum over the severities.
+    """
 
     source: Literal["classifier", "provided"]
+    sharpen: Annotated[float, Field(gt=0)]
 
 
 class ScoreConfig(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Dtype, Fraction, LearningRate, Positive, Section
+from pipeline.config.base import Dtype, Fraction, LearningRate, Positive, Section, Seed
 
 
 class ArmConfig(Section):
@@ -15,12 +15,16 @@ class ArmConfig(Section):
     Attributes:
         alpha, beta, gamma: weight of a non-critical, neutral and critical complaint.
         renormalise: divide the weights by their mean over the training pairs.
+        permute: seed by which the weights are permuted among the training pairs, a placebo; None where each
+            pair keeps its own.
     """
 
     alpha: Annotated[float, Field(ge=0)]
     beta: Annotated[float, Field(ge=0)]
     gamma: Annotated[float, Field(ge=0)]
     renormalise: bool
+    # Left out, it means what null does.
+    permute: Seed | None = None
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> Self:
@@ -55,7 +59,8 @@ class TrainConfig(Section):
         warmup_ratio: share of all optimiser steps over which the learning rate rises.
         max_grad_norm: the gradient's norm is clipped to this.
         dtype: of matrix products.
-        train_rows, valid_rows: pairs used, from the top; None for all.
+        train_rows, valid_rows: pairs used, see `data/subsets.py`; None for all.
+        subset_seed: of the choice of these.
         evaluate_every: epochs between two evaluations on the validation pairs.
         checkpoint_selection: `last`, or `best` to end with the weights of the least validation NLL.
     """
@@ -76,5 +81,6 @@ class TrainConfig(Section):
     dtype: Dtype
     train_rows: Positive | None
     valid_rows: Positive | None
+    subset_seed: Seed
     evaluate_every: Annotated[float, Field(gt=0)]
     checkpoint_selection: Literal["last", "best"]

@@ -9,6 +9,7 @@ import yaml
 from pipeline.config.base import Section
 from pipeline.config.data import TableSource
 from pipeline.config.params import check, load
+from pipeline.config.training import ArmConfig
 from pipeline.errors import WaznError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,13 @@ def test_arms_are_sections_at_the_top_level(tmp_path):
     assert params.arms == [*VALUES["arms"], "mine"]
     assert params.arm_settings["mine"].gamma == 2.0
     assert set(params.arm_settings) >= {"uniform", "weighting", "mild", "strong", "mine"}
+
+
+def test_an_arm_without_permute_is_no_placebo(tmp_path):
+    values = load(changed(tmp_path, without("mild", "permute")))
+    assert values.arm_settings["mild"].permute is None
+    assert "permute" not in values.file_values()["mild"]
+    assert load(changed(tmp_path, at("mild", "permute", to=3))).arm_settings["mild"].permute == 3
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path):
@@ -73,10 +81,11 @@ def schema():
 
 
 @pytest.mark.parametrize("section", schema(), ids=lambda section: section.__name__)
-def test_no_field_has_a_default_but_what_a_table_may_lack(section):
+def test_no_field_has_a_default_but_what_a_table_or_an_arm_may_lack(section):
     assert section.model_fields
     for name, field in section.model_fields.items():
-        may_lack = issubclass(section, TableSource) and field.default is None and not field.default_factory
+        may_lack = issubclass(section, TableSource) or (section, name) == (ArmConfig, "permute")
+        may_lack = may_lack and field.default is None and not field.default_factory
         assert field.is_required() or may_lack, (
             f"{name}: a result would depend on what params.yaml does not show"
         )
@@ -233,6 +242,49 @@ MISTAKES = {
     ),
     "uniform not uniform": (at("uniform", "alpha", to=2.0), "uniform", "are 1"),
     "uniform renormalised": (at("uniform", "renormalise", to=True), "uniform", "renormalise is false"),
+    "uniform permuted": (at("uniform", "permute", to=1), "uniform", "permute is null"),
+    "seed of a placebo too great": (
+        at("mild", "permute", to=2**32),
+        "mild.permute",
+        "less than 4294967296",
+    ),
+    "temperature 0": (at("severity", "sharpen", to=0.0), "severity.sharpen", "greater than 0"),
+    "no critical complaint wanted": (
+        at("train_classifier", "critical_recall", to=0.0),
+        "train_classifier.critical_recall",
+        "greater than 0",
+    ),
+    "no words": (at("evaluate", "max_new_words", to=0), "evaluate.max_new_words", "greater than 0"),
+    "a budget of words for the paper's decoding": (
+        lambda values: values["evaluate"].update(decoding="paper", max_new_tokens=50, max_new_words=30),
+        "evaluate",
+        "set max_new_words to null",
+    ),
+    "endpoint of no arm": (
+        at("report", "primary", "arm", to="weightin"),
+        "report.primary.arm",
+        "not in arms; the nearest known one is weighting",
+    ),
+    "endpoint of an arm that does not run": (
+        at("report", "primary", "arm", to="mild"),
+        "report.primary.arm",
+        "'mild' is not in arms",
+    ),
+    "endpoint of uniform": (
+        at("report", "primary", "arm", to="uniform"),
+        "report.primary.arm",
+        "what the arm is compared with",
+    ),
+    "endpoint of no metric": (
+        at("report", "primary", "metric", to="bleu"),
+        "report.primary.metric",
+        "'nll'",
+    ),
+    "endpoint of no group": (
+        at("report", "primary", "group", to="urgent"),
+        "report.primary.group",
+        "'critical'",
+    ),
     "renormalise left out": (
         without("mild", "renormalise"),
         "mild.renormalise",

@@ -33,6 +33,7 @@ CONFIG = ClassifierConfig(
     ngrams=False,
     max_length=32,
     folds=None,
+    critical_recall=0.9,
     seed=17,
 )
 TURNED = {"non_critical": "critical", "neutral": "non_critical", "critical": "neutral"}

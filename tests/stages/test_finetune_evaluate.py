@@ -53,6 +53,7 @@ FINETUNE = TrainConfig(
     dtype="float32",
     train_rows=None,
     valid_rows=None,
+    subset_seed=17,
     evaluate_every=1.0,
     checkpoint_selection="last",
 )
@@ -64,6 +65,7 @@ EVALUATE = EvaluateConfig(
     test_rows=None,
     max_length=300,
     max_new_tokens=8,
+    max_new_words=None,
     decoding="greedy",
     seed=3,
     dtype="float32",

@@ -36,7 +36,8 @@ from pipeline.severity.classifier import Classifier
 from pipeline.stages import score as stage
 
 POSTS = ROOT / "../shared/data/severity_posts.xlsx"
-CLASSIFIER, PROVIDED = SeverityConfig(source="classifier"), SeverityConfig(source="provided")
+CLASSIFIER = SeverityConfig(source="classifier", sharpen=1.0)
+PROVIDED = SeverityConfig(source="provided", sharpen=1.0)
 ROWS, TEMPERATURE = 60, 0.7
 
 

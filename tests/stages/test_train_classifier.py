@@ -39,6 +39,7 @@ SETTINGS = ClassifierConfig(
     ngrams=True,
     max_length=32,
     folds=None,
+    critical_recall=0.9,
     seed=17,
 )
 QUICK = {"ngrams": False, "epochs": 1}
