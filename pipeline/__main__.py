@@ -193,6 +193,7 @@ def embed_references(params: ParamsFile = DEFAULT) -> None:
         "embed_references",
         embed_references=values.embed_references,
         test_rows=values.evaluate.test_rows,
+        test_seed=values.evaluate.seed,
         resources=values.resources.evaluate,
     )
 

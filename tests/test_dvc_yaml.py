@@ -58,6 +58,7 @@ PARAMETERS = {
     "entry": {"registry.${item.model}"},
     "weights": {"${item.arm}"},
     "test_rows": {"evaluate.test_rows"},
+    "test_seed": {"evaluate.seed"},
     # Speed and memory only.
     "resources": set(),
 }

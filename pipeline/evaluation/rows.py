@@ -2,20 +2,25 @@
 
 import pandas as pd
 
+from pipeline.data.subsets import stratified_subset
 from pipeline.errors import WaznError
 from pipeline.parquet_inputs import read_parquet
 from pipeline.paths import SCORED
 from pipeline.schemas import SCORED as SCORED_SCHEMA
 
 
-def evaluated_pairs(test_rows: int | None) -> pd.DataFrame:
-    """The first `test_rows` of the scored test pairs, in their order; None for all of them.
+def evaluated_pairs(test_rows: int | None, seed: int) -> pd.DataFrame:
+    """The scored test pairs that are evaluated, in their order.
+
+    Args:
+        test_rows: how many, chosen as `stratified_subset` does; None for all of them.
+        seed: of that choice.
 
     Raises:
         WaznError: the file is missing or damaged, or has no test pair.
     """
     rows = read_parquet(SCORED, SCORED_SCHEMA)
-    rows = rows[rows["split"] == "test"].head(test_rows or len(rows)).reset_index(drop=True)
+    rows = rows[rows["split"] == "test"]
     if rows.empty:
         raise WaznError(f"{SCORED}: no test pair; raise normalise.split.test or give more pairs")
-    return rows
+    return stratified_subset(rows, test_rows, seed).reset_index(drop=True)

@@ -22,7 +22,8 @@ def pair_weights(scored: pd.DataFrame, arm: "ArmConfig") -> np.ndarray:
     Args:
         scored: n rows with the columns of `PROBABILITIES`, each row summing to 1.
         arm: alpha, beta and gamma. With `renormalise` the weights are divided by their mean, so `scored`
-            must then be the rows that are trained on and no others.
+            must then be the rows that are trained on and no others. With `permute`, a seed, they are
+            permuted among the rows, so `scored` must then be in the order of training too.
 
     Returns:
         (n,), float64, between the least and the greatest of the three unless renormalised.
@@ -32,7 +33,11 @@ def pair_weights(scored: pd.DataFrame, arm: "ArmConfig") -> np.ndarray:
     # The probabilities are float32 and sum to 1 within 1e-7. Divided by their sum, equal weights give
     # exactly that weight.
     weights = np.asarray((arm.alpha * non_critical + arm.beta * neutral + arm.gamma * critical) / total)
-    return weights / weights.mean() if arm.renormalise else weights
+    if arm.renormalise:
+        weights /= weights.mean()
+    if arm.permute is None:
+        return weights
+    return weights[np.random.default_rng(arm.permute).permutation(len(weights))]
 
 
 def weight_spread(weights: np.ndarray) -> Mapping[str, float]:

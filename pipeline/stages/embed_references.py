@@ -20,15 +20,19 @@ def run(
     *,
     embed_references: "EmbedReferencesConfig",
     test_rows: int | None,
+    test_seed: int,
     resources: "EvaluateResources",
 ) -> None:
     """Write data/references/.
+
+    Args:
+        test_rows, test_seed: which test pairs are evaluated, see `evaluated_pairs`.
 
     Raises:
         WaznError: the encoder is missing or has fewer layers, or there is no test pair.
     """
     deterministic(0)
-    rows = evaluated_pairs(test_rows)
+    rows = evaluated_pairs(test_rows, test_seed)
     encoder = Encoder(
         paths.base_model(embed_references.encoder),
         embed_references.layer,

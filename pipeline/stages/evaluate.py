@@ -5,16 +5,19 @@ Let one model answer the test complaints, and measure the answers and the likeli
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.evaluation.bertscore import Encoder, References
-from pipeline.evaluation.generation import generate, uniform_draws
+from pipeline.evaluation.generation import generate
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.evaluation.rows import evaluated_pairs
+from pipeline.evaluation.sampling import row_keys
 from pipeline.files import write_json, write_parquet
 from pipeline.models.distributed import join_processes
 from pipeline.models.microbatches import resolve
-from pipeline.models.prompt import encode_pairs
+from pipeline.models.prompt import encode_pairs, scored_bytes
 from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
 from pipeline.models.trained import load_trained
 from pipeline.training.likelihood import mean_nll, score_answers
@@ -50,7 +53,7 @@ def run(
     """
     deterministic(0)
     # First, so that an error in them is found before hours of generation.
-    pairs = evaluated_pairs(evaluate.test_rows)
+    pairs = evaluated_pairs(evaluate.test_rows, evaluate.seed)
     encoder = Encoder(
         paths.base_model(embed_references.encoder),
         embed_references.layer,
@@ -68,9 +71,11 @@ def run(
         rouge_l=rouge_l(answers, written),
         nll_sum=rows["nll_sum"],
         answer_tokens=rows["answer_tokens"],
+        answer_bytes=rows["answer_bytes"],
         words=word_counts(answers),
         repetition=repetition(answers),
         empty=[int(not answer) for answer in answers],
+        cut_off=rows["cut_off"],
     )
     write_parquet(paths.generated(arm, model, seed), table)
     sums, counts = table["nll_sum"].to_numpy(), table["answer_tokens"].to_numpy()
@@ -94,10 +99,16 @@ def _answered(
     evaluate: "EvaluateConfig",
     batch_size: int,
 ) -> "pd.DataFrame":
-    """The usable pairs, under their index, with `generated`, `nll_sum` and `answer_tokens`."""
+    """The usable pairs, under their index, with their answers and the likelihood of the references.
+
+    The columns are `generated`, `cut_off`, `nll_sum`, `answer_tokens` and `answer_bytes`.
+    """
     tokenizer = load_tokenizer(paths.base_model(model))
+    dtype = torch_dtype(evaluate.dtype)
     max_tokens = evaluate.max_length + evaluate.max_new_tokens
-    decoder = load_trained(model, arm, seed, torch_dtype(evaluate.dtype), max_tokens)
+    name = " ".join([model, arm, *([] if seed is None else [str(seed)])])
+    # In float32 whatever `evaluate.dtype` is: differences of arms are smaller than what bfloat16 rounds away.
+    decoder = load_trained(model, arm, seed, torch.float32, max_tokens)
     examples, unusable = encode_pairs(tokenizer, pairs, [1.0] * len(pairs), evaluate.max_length)
     if unusable:
         print(f"left out, as no answer token is within evaluate.max_length: {', '.join(unusable)}")
@@ -107,11 +118,16 @@ def _answered(
             f"{paths.SCORED}: no test pair fits into evaluate.max_length = {evaluate.max_length}"
         )
     sums, counts = score_answers(
-        AnswerLoss(decoder), examples, batch_size * evaluate.max_length, join_processes()
+        AnswerLoss(decoder),
+        examples,
+        batch_size * evaluate.max_length,
+        join_processes(),
+        progress=f"likelihood {name}",
     )
-    draws = None
-    if evaluate.decoding == "paper":
-        draws = uniform_draws(list(rows["id"]), evaluate.max_new_tokens, evaluate.seed)
+    if dtype != torch.float32:
+        # The one is freed before the other is loaded.
+        del decoder
+        decoder = load_trained(model, arm, seed, dtype, max_tokens)
     answers = generate(
         decoder,
         tokenizer,
@@ -119,7 +135,17 @@ def _answered(
         batch_size=batch_size,
         max_length=evaluate.max_length,
         max_new_tokens=evaluate.max_new_tokens,
-        name=" ".join([model, arm, *([] if seed is None else [str(seed)])]),
-        draws=draws,
+        max_new_words=evaluate.max_new_words,
+        name=name,
+        keys=row_keys(list(rows["id"]), evaluate.seed) if evaluate.decoding == "paper" else None,
     )
-    return rows.assign(generated=answers, nll_sum=sums, answer_tokens=counts)
+    return rows.assign(
+        generated=[answer.text for answer in answers],
+        cut_off=[int(answer.cut_off) for answer in answers],
+        nll_sum=sums,
+        answer_tokens=counts,
+        answer_bytes=[
+            scored_bytes(tokenizer, example, answer)
+            for example, answer in zip(examples, rows["answer"], strict=True)
+        ],
+    )

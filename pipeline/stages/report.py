@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from pipeline import paths, schemas, shapes
+from pipeline.data.subsets import stratified_subset
 from pipeline.evaluation.statistics import UNIFORM
 from pipeline.files import replacing, write_csv, write_json
 from pipeline.inputs import damaged, read_csv, read_json
@@ -34,9 +35,10 @@ def run(params: "Params") -> None:
     scored = read_parquet(paths.SCORED, schemas.SCORED, ["specialty"])
     gathered = summary.gather(params.models, params.arms, params.seeds, scored)
     measured = summary.measured_table(gathered)
-    training = scored[scored["split"] == "train"].head(params.finetune.train_rows or len(scored))
+    training = scored[scored["split"] == "train"]
     if training.empty:
         raise damaged(paths.SCORED, "it has no training pair")
+    training = stratified_subset(training, params.finetune.train_rows, params.finetune.subset_seed)
     arms = {arm: params.arm_settings[arm] for arm in params.arms}
     weights = {arm: pair_weights(training, settings) for arm, settings in arms.items()}
     tables = {

@@ -1,8 +1,11 @@
 """The pairs that a model is trained and validated on, as token ids with their weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from pipeline.data.subsets import stratified_subset
 from pipeline.errors import WaznError
 from pipeline.models.prompt import Example, encode_pairs
 from pipeline.parquet_inputs import read_parquet
@@ -44,15 +47,24 @@ def load_data(
 ) -> TrainingData:
     """Training and validation pairs of the scored table; those for training with the weights of `arm`.
 
+    Pairs are weighed once it is known which have room for an answer token, so that what holds of an arm's
+    weights, their mean say, holds of the pairs that are trained on.
+
     Raises:
         WaznError: the scored pairs are missing or damaged, or none of them fits into `max_length`.
     """
     scored = read_parquet(SCORED, SCORED_PAIRS)
-    rows = scored[scored["split"] == "train"].head(config.train_rows or len(scored))
-    examples, left_out = encode_pairs(tokenizer, rows, pair_weights(rows, arm).tolist(), config.max_length)
+
+    def encoded(split: str, count: int | None) -> tuple[list[Example], pd.DataFrame, list[str]]:
+        rows = stratified_subset(scored[scored["split"] == split], count, config.subset_seed)
+        examples, unusable = encode_pairs(tokenizer, rows, [1.0] * len(rows), config.max_length)
+        return examples, rows[~rows["id"].isin(unusable)], unusable
+
+    examples, rows, left_out = encoded("train", config.train_rows)
     if not examples:
         raise WaznError(f"{SCORED}: no training pair fits into finetune.max_length = {config.max_length}")
-    rows = scored[scored["split"] == "valid"].head(config.valid_rows or len(scored))
-    valid, unusable = encode_pairs(tokenizer, rows, [1.0] * len(rows), config.max_length)
-    severities = rows.loc[~rows["id"].isin(unusable), "severity"].tolist()
-    return TrainingData(examples, Validation(valid, severities) if valid else None, left_out)
+    weights = pair_weights(rows, arm).tolist()
+    weighted = [replace(each, weight=weight) for each, weight in zip(examples, weights, strict=True)]
+    examples, rows, _ = encoded("valid", config.valid_rows)
+    valid = Validation(examples, rows["severity"].tolist()) if examples else None
+    return TrainingData(weighted, valid, left_out)

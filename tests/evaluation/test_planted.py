@@ -70,7 +70,7 @@ def results(built, tmp_path_factory):
         params = load(ROOT / "params.yaml")
         encoder = EmbedReferencesConfig(encoder="encoder", layer=1)
         resources = params.resources.evaluate
-        embed_references.run(embed_references=encoder, test_rows=None, resources=resources)
+        embed_references.run(embed_references=encoder, test_rows=None, test_seed=0, resources=resources)
         for arm in NLL:
             evaluate.run(
                 "planted",

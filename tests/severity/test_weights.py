@@ -1,9 +1,12 @@
 """How far weights spread, and when to say that it is too little."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from pipeline.severity.weights import warning, weight_spread
+from pipeline.config.training import ArmConfig
+from pipeline.severities import PROBABILITIES
+from pipeline.severity.weights import pair_weights, warning, weight_spread
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
@@ -66,3 +69,31 @@ def test_weights_that_differ_are_not(weights):
 def test_a_standard_deviation_of_a_tenth_of_the_mean_is_the_limit(spread, warned, scale):
     weights = scale * np.array([1 - spread, 1 + spread])
     assert (warning(weight_spread(weights)) is not None) == warned
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return pd.DataFrame(np.random.default_rng(0).dirichlet([1, 1, 1], 50), columns=list(PROBABILITIES))
+
+
+@pytest.mark.parametrize("renormalise", [False, True])
+def test_a_placebo_has_the_weights_of_its_arm_on_other_pairs(rows, renormalise):
+    arm = ArmConfig(alpha=0.5, beta=1.0, gamma=1.5, renormalise=renormalise)
+    own = pair_weights(rows, arm)
+    weights = {seed: pair_weights(rows, arm.model_copy(update={"permute": seed})) for seed in range(20)}
+    for of_seed in weights.values():
+        assert sorted(of_seed) == sorted(own)
+        assert (of_seed == own).mean() < 0.2
+    assert len({tuple(of_seed) for of_seed in weights.values()}) == 20
+    again = pair_weights(rows, arm.model_copy(update={"permute": 7}))
+    assert again.tolist() == weights[7].tolist()
+    # What is left of the tie between severity and weight is chance: a standard deviation of 1 / 7.
+    ties = [np.corrcoef(of_seed, own)[0, 1] for of_seed in weights.values()]
+    assert abs(np.mean(ties)) < 0.15
+
+
+def test_the_permutation_is_that_of_its_seed(rows):
+    arm = ArmConfig(alpha=0.5, beta=1.0, gamma=1.5, renormalise=False, permute=3)
+    own = pair_weights(rows, arm.model_copy(update={"permute": None}))
+    expected = own[np.random.default_rng(3).permutation(50)]
+    assert pair_weights(rows, arm).tolist() == expected.tolist()

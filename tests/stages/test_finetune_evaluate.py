@@ -16,6 +16,7 @@ from pipeline.config.evaluation import EmbedReferencesConfig, EvaluateConfig
 from pipeline.config.models import ModelEntry
 from pipeline.config.resources import EvaluateResources, TrainResources
 from pipeline.config.training import AdapterConfig, ArmConfig, TrainConfig
+from pipeline.data.subsets import stratified_subset
 from pipeline.errors import WaznError
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.models.distributed import join_processes
@@ -144,7 +145,12 @@ def data_of(project, weights=WEIGHTS["uniform"], **changes):
 
 def embed(**changes):
     settings = EVALUATE.model_copy(update=changes)
-    embed_stage.run(embed_references=EMBED, test_rows=settings.test_rows, resources=EVALUATE_RESOURCES)
+    embed_stage.run(
+        embed_references=EMBED,
+        test_rows=settings.test_rows,
+        test_seed=settings.seed,
+        resources=EVALUATE_RESOURCES,
+    )
 
 
 def evaluate(architecture, arm, embedded=False, resources=EVALUATE_RESOURCES, **changes):
@@ -448,21 +454,42 @@ def test_weights_are_those_of_the_rows_own_severity(fresh, scored):
     assert {example.id: example.weight for example in found.examples} == pytest.approx(expected)
 
 
-def test_rows_are_the_first_of_their_split(fresh, scored):
-    found = data_of(fresh, train_rows=5, valid_rows=2)
-    assert [example.id for example in found.examples] == [f"row-{number}" for number in range(5)]
-    assert [example.id for example in found.valid.examples] == [
-        f"row-{FIRST_VALID}",
-        f"row-{FIRST_VALID + 1}",
-    ]
-    assert found.valid.severities == scored["severity"][FIRST_VALID : FIRST_VALID + 2].tolist()
+def test_rows_are_a_stratified_choice_of_their_split(fresh, scored):
+    found = data_of(fresh, train_rows=5, valid_rows=2, subset_seed=3)
+    for split, count, examples in (("train", 5, found.examples), ("valid", 2, found.valid.examples)):
+        expected = stratified_subset(scored[scored["split"] == split], count, 3)
+        assert [example.id for example in examples] == expected["id"].tolist()
+        assert len(examples) == count
+    assert found.valid.severities == expected["severity"].tolist()
+    other = data_of(fresh, train_rows=5, valid_rows=2, subset_seed=4)
+    assert {example.id for example in other.examples} != {example.id for example in found.examples}
 
 
 def test_renormalised_weights_have_the_mean_1_over_the_rows_trained_on(fresh, scored):
     weights = WEIGHTS["weighting"].model_copy(update={"renormalise": True})
     found = [example.weight for example in data_of(fresh, weights, train_rows=5).examples]
-    plain = pair_weights(scored.head(5), WEIGHTS["weighting"])
+    chosen = stratified_subset(scored[scored["split"] == "train"], 5, FINETUNE.subset_seed)
+    plain = pair_weights(chosen, WEIGHTS["weighting"])
     assert found == pytest.approx(plain / plain.mean())
+
+
+@pytest.mark.parametrize("renormalise", [False, True])
+def test_weights_are_those_of_the_pairs_that_have_room(fresh, scored, renormalise):
+    """Left out before they are weighed, pairs do not count in the mean or in a placebo."""
+    long = [2, 5]
+    questions = [f"{q} " * (90 if n in long else 1) for n, q in enumerate(scored["question"])]
+    scored.assign(question=questions).to_parquet("data/scored/pairs.parquet", index=False)
+    own = WEIGHTS["weighting"].model_copy(update={"renormalise": renormalise})
+    placebo = own.model_copy(update={"permute": 5})
+    weights, permuted = data_of(fresh, own), data_of(fresh, placebo)
+    assert weights.left_out == permuted.left_out == [f"row-{number}" for number in long]
+    expected = pair_weights(scored[scored["split"] == "train"].drop(long), WEIGHTS["weighting"])
+    expected = expected / expected.mean() if renormalise else expected
+    assert [example.weight for example in weights.examples] == pytest.approx(expected)
+    found = [example.weight for example in permuted.examples]
+    assert sorted(found) == sorted(example.weight for example in weights.examples)
+    assert found != [example.weight for example in weights.examples]
+    assert [example.id for example in permuted.examples] == [example.id for example in weights.examples]
 
 
 def test_adapter_repeats_to_the_last_byte(fresh, project):
@@ -631,7 +658,7 @@ def test_the_papers_decoding_is_drawn_with_its_seed(fresh, project):
     assert metrics_of(fresh, "gpt2", "base")["decoding"] == "paper"
 
 
-def test_only_the_first_test_pairs_are_embedded(fresh):
+def test_only_as_many_test_pairs_as_asked_for_are_embedded(fresh):
     embed(test_rows=4)
     note = json.loads((fresh / "data/references/references.json").read_text(encoding="utf-8"))
     assert note["rows"] == len(note["tokens"]) == 4
@@ -683,12 +710,13 @@ def test_severity_without_a_test_row_has_no_likelihood(fresh, scored):
     assert np.isfinite([found["nll"], found["nll_neutral"], found["nll_non_critical"]]).all()
 
 
-def test_test_rows_takes_the_first_and_leaves_out_what_has_no_room(fresh, scored, capsys):
-    long = TRAIN + 1
-    questions = [f"{q} " * (30 if n == long else 1) for n, q in enumerate(scored["question"])]
+def test_test_rows_takes_a_stratified_choice_and_leaves_out_what_has_no_room(fresh, scored, capsys):
+    chosen = stratified_subset(scored[scored["split"] == "test"], 4, EVALUATE.seed)
+    long = chosen.index[1]
+    questions = [f"{q} " * (90 if n == long else 1) for n, q in enumerate(scored["question"])]
     scored.assign(question=questions).to_parquet("data/scored/pairs.parquet", index=False)
     evaluate("gpt2", "base", test_rows=4)
-    expected = [f"row-{number}" for number in range(TRAIN, TRAIN + 4) if number != long]
+    expected = chosen["id"].drop(long).tolist()
     assert generated_of(fresh, "gpt2", "base")["id"].tolist() == expected
     assert metrics_of(fresh, "gpt2", "base")["rows"] == 3
     assert f"row-{long}" in capsys.readouterr().out

@@ -157,7 +157,12 @@ def project(built, scored_table):
         (root / "models" / "base" / "tiny_bert").symlink_to(built("modernbert"))
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root)
-            embed_stage.run(embed_references=EMBED, test_rows=TEST, resources=EVALUATE_RESOURCES)
+            embed_stage.run(
+                embed_references=EMBED,
+                test_rows=TEST,
+                test_seed=EVALUATE.seed,
+                resources=EVALUATE_RESOURCES,
+            )
         return root
 
     return make
