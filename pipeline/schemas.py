@@ -45,7 +45,7 @@ LABELLED = join(texts("id", "text", "group"), SPLIT, SEVERITY, SPECIALTY)
 # data/scored/pairs.parquet: severities, what is trained on, and all that is shown.
 SCORED_SEVERITIES = join(SPLIT, SEVERITY, _PROBABILITIES)
 SCORED_PAIRS = join(texts("id", "question", "answer"), SCORED_SEVERITIES)
-SCORED = join(LINEAGE, SCORED_PAIRS, SPECIALTY, SEVERITY_HUMAN)
+SCORED = join(LINEAGE, texts("group"), SCORED_PAIRS, SPECIALTY, SEVERITY_HUMAN)
 # data/normalised/rejected.parquet.
 REJECTED = join(one_of("dataset", ("pairs", "labelled")), LINEAGE, texts("reason", "row"))
 

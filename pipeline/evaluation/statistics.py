@@ -1,23 +1,22 @@
-"""The metrics of each arm of a model, by group of rows, and how surely arms differ."""
+"""The metrics of each arm of a model, by group of test rows, and how surely arms differ."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import permutation_test
 
-from pipeline.evaluation.groups import ALL, groups
-from pipeline.evaluation.metrics import COLUMNS, COMPARED, METRICS, terms, values
-from pipeline.evaluation.resampling import BLOCK, percentile_interval, resampled_sums
-from pipeline.severities import SEVERITIES
+from pipeline.evaluation.crossed import crossed_interval
+from pipeline.evaluation.groups import groups
+from pipeline.evaluation.metrics import COMPARED, METRICS, terms, with_terms
 
 # The arm that the others are compared with, and the model before fine-tuning.
 UNIFORM, BASE = "uniform", "base"
 
 ArmTables = Mapping[str, Sequence[pd.DataFrame]]
 """Of one model: arm (and `base`) to its evaluated rows, one table for each training seed. All tables have
-the same rows in the same order: `COLUMNS`, `severity` and perhaps `specialty`."""
+the same rows in the same order: `MEASURED`, `JUDGED`, `severity`, `group` (of near duplicates) and perhaps
+`specialty`. `base`, which is not trained, has one table."""
 
 
 def comparisons(arms: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -33,105 +32,110 @@ def comparisons(arms: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {f"{one}-{other}": (one, other) for one, other in pairs}
 
 
-def measure(tables: ArmTables, *, resamples: int = 2000, seed: int = 17) -> pd.DataFrame:
-    """Every metric of every arm of a model, with its 95 % percentile bootstrap interval.
+def measure(tables: ArmTables) -> pd.DataFrame:
+    """Every metric of every arm of a model, with its 95 % interval.
 
-    With several training seeds a row counts with its mean over them. The interval covers the choice of
-    test rows alone; `sd_seeds` shows how much the training varies.
+    A metric is the ratio of its sums over all rows and seeds. The interval covers the choice of training
+    seeds and of test rows, near duplicates as one (see `crossed_interval`); with one seed, of rows only.
 
     Args:
         tables: see `ArmTables`.
-        resamples: of the rows, within each group.
-        seed: of the resampling. Equal numbers of rows are resampled alike.
 
     Returns:
         `arm`, `metric`, `group` (`all`, a severity or a specialty), `rows` (those that count in the
-        denominator), `value`, `low`, `high`, `sd_seeds` (standard deviation over the seeds, NaN for one
-        seed) and `seeds`. A metric without such rows is absent.
+        denominator), `value`, `low`, `high` (NaN where one row cannot tell), `sd_seeds` (standard deviation
+        over the seeds, NaN for one seed) and `seeds`. A metric without rows in its denominator is absent.
     """
-    names, rows = list(METRICS), []
-    for group, mask, numerators, denominators in _parts(tables, names):
-        resampled = _resampled(list(numerators.values()), denominators, resamples, seed)
-        for (arm, numerator), sums in zip(numerators.items(), resampled[:-1], strict=True):
-            totals = [[part[mask].sum(axis=0) for part in terms(table, names)] for table in tables[arm]]
-            by_seed = np.stack([values(above, below, names) for above, below in totals])
-            for index, row in _figures(group, names, numerator, denominators, sums, resampled[-1]):
-                spread = by_seed[:, index].std(ddof=1) if len(by_seed) > 1 else np.nan
-                rows.append({"arm": arm, **row, "sd_seeds": spread, "seeds": len(by_seed)})
+    rows = []
+    for group, sums_of in _groups(tables, list(METRICS)):
+        for arm, sums in sums_of.items():
+            interval = _interval(sums, list(METRICS))
+            for index, name in enumerate(METRICS):
+                if not sums.below[:, :, index].any():
+                    continue
+                ends = np.array([sums.ratio()[index], interval[0][index], interval[1][index]])
+                by_seed = sums.ratio_by_seed()[:, index]
+                if METRICS[name].exp:
+                    ends, by_seed = np.exp(ends), np.exp(by_seed)
+                rows.append(
+                    {
+                        "arm": arm,
+                        "metric": name,
+                        "group": group,
+                        "rows": int(sums.rows[index]),
+                        **dict(zip(("value", "low", "high"), ends.tolist(), strict=True)),
+                        "sd_seeds": by_seed.std(ddof=1) if len(by_seed) > 1 else np.nan,
+                        "seeds": len(by_seed),
+                    }
+                )
     return pd.DataFrame(rows)
 
 
-def compare(
-    tables: ArmTables, *, resamples: int = 2000, permutations: int = 4999, seed: int = 17
-) -> pd.DataFrame:
-    """Paired differences between the arms of a model, with interval and p-value.
+def compare(tables: ArmTables, pairs: Mapping[str, tuple[str, str]] | None = None) -> pd.DataFrame:
+    """Differences between the arms of a model, paired by training seed and test row.
 
-    Both arms of a difference are measured on the same resampled rows, so a row that is hard for both
-    does not widen the interval. The p-value is two-sided, for the hypothesis that a row's two values could
-    be exchanged (scipy's permutation test with sign flips); there is none for a specialty.
+    Two arms of one seed have the same adapters at the start, the same order and the same dropout, and are
+    measured on the same rows; what both share does not widen the interval.
 
     Args:
-        tables: see `ArmTables`; resamples, seed: as of `measure`.
-        permutations: how many sign flips; all that there are, if they are fewer.
+        tables: see `ArmTables`.
+        pairs: see `comparisons`, which makes them of the tables' arms if they are not given.
 
     Returns:
-        `comparison` (of `comparisons`), `metric` (of `COMPARED`), `group`, `rows`, `value`, `low`, `high`
-        and `p` (NaN where there is none). A metric without rows in its denominator is absent.
+        `comparison`, `metric` (of `COMPARED`), `group`, `rows`, `value`, `low`, `high`, `p` (two-sided; NaN
+        for one seed, as one training cannot tell), `seeds` and `by_seed` (a list: each seed's difference).
+        A metric without rows in a denominator is absent.
     """
-    pairs, rows = comparisons(tables), []
-    for group, _, numerators, denominators in _parts(tables, COMPARED):
-        differences = [numerators[one] - numerators[other] for one, other in pairs.values()]
-        resampled = _resampled(differences, denominators, resamples, seed)
-        p = np.full((len(differences), len(COMPARED)), np.nan)
-        if group in (ALL, *SEVERITIES):
-            p = sign_flips(np.hstack(differences), permutations, seed).reshape(p.shape)
-        for number, comparison in enumerate(pairs):
-            figures = _figures(
-                group, COMPARED, differences[number], denominators, resampled[number], resampled[-1]
-            )
-            rows += [{"comparison": comparison, **row, "p": p[number, index]} for index, row in figures]
+    pairs = comparisons(tables) if pairs is None else pairs
+    rows = []
+    for group, sums_of in _groups(tables, COMPARED):
+        for comparison, (one, other) in pairs.items():
+            ours, theirs = _paired(sums_of[one], sums_of[other])
+            value = ours.ratio() - theirs.ratio()
+            low, high, p = _interval(ours, COMPARED, theirs)
+            by_seed = ours.ratio_by_seed() - theirs.ratio_by_seed()
+            seeds = len(by_seed)
+            rows += [
+                {
+                    "comparison": comparison,
+                    "metric": name,
+                    "group": group,
+                    "rows": int(max(ours.rows[index], theirs.rows[index])),
+                    "value": float(value[index]),
+                    "low": float(low[index]),
+                    "high": float(high[index]),
+                    "p": float(p[index]) if seeds > 1 else np.nan,
+                    "seeds": seeds,
+                    "by_seed": by_seed[:, index].tolist(),
+                }
+                for index, name in enumerate(COMPARED)
+                if not np.isnan(value[index])
+            ]
     return pd.DataFrame(rows)
 
 
-def sign_flips(differences: np.ndarray, permutations: int, seed: int) -> np.ndarray:
-    """Two-sided p-values of sums of paired differences under flips of their signs, (m,).
+def influences_of(
+    tables: ArmTables, one: str, other: str, metric: str, group: str
+) -> tuple[float, np.ndarray]:
+    """A difference of one metric on one group of rows, and its influences, (S, G).
 
-    Args:
-        differences: (n, m). All m are flipped alike, row by row.
-        permutations: see `compare`.
-        seed: of the flips.
-
-    Returns:
-        NaN where n is less than 2, as nothing follows from flips of one row.
+    Raises:
+        KeyError: the group has no rows that count.
     """
-    rows = len(differences)
-    if rows < 2:
-        return np.full(differences.shape[1], np.nan)
-    sizes = np.abs(differences).sum(axis=0)
-    scaled = differences / np.where(sizes > 0, sizes, 1.0)
-
-    def sums(signs: np.ndarray, axis: int) -> np.ndarray:
-        # Rounded, so that sums which are equal but for the order of their terms are equal.
-        return np.round(signs @ scaled, 12)
-
-    # scipy flips the signs of n ones; a matrix product then gives the sums of all m at once.
-    result = permutation_test(
-        (np.ones(rows),),
-        sums,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=permutations,
-        batch=max(1, BLOCK // rows),
-        rng=np.random.default_rng(seed),
-    )
-    return np.asarray(result.pvalue)
+    for name, sums_of in _groups(tables, [metric]):
+        if name == group:
+            ours, theirs = _paired(sums_of[one], sums_of[other])
+            if ours.below.any() and theirs.below.any():
+                difference = ours.influences() - theirs.influences()
+                return float(ours.ratio()[0] - theirs.ratio()[0]), difference[:, :, 0]
+    raise KeyError(group)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """P-values corrected for their number (Holm 1979), (k,); NaN stays and does not count.
+    """P-values corrected for their number so that no claim is false, but for 5 % (Holm 1979), (k,).
 
     Args:
-        p: (k,), in any order.
+        p: (k,), in any order; NaN stays and does not count.
     """
     corrected = np.full(len(p), np.nan)
     order = [index for index in np.argsort(p, kind="stable") if not np.isnan(p[index])]
@@ -142,62 +146,125 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def _parts(
-    tables: ArmTables, names: Sequence[str]
-) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray], np.ndarray]]:
-    """Each group's name and rows, and of these the numerators by arm and the denominators (see `terms`)."""
-    means = {arm: _mean(of_seeds) for arm, of_seeds in tables.items()}
-    for group, mask in groups(next(iter(means.values()))):
-        parts = {arm: terms(mean[mask], names) for arm, mean in means.items()}
-        denominators = next(iter(parts.values()))[1]
-        yield group, mask, {arm: numerators for arm, (numerators, _) in parts.items()}, denominators
-
-
-def _figures(
-    group: str,
-    names: Sequence[str],
-    numerators: np.ndarray,
-    denominators: np.ndarray,
-    resampled: np.ndarray,
-    resampled_denominators: np.ndarray,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Index in `names` and figures of each metric whose denominator is not 0.
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Least false discovery rate at which each of k p-values counts (Benjamini & Hochberg 1995), (k,).
 
     Args:
-        numerators, denominators: (n, m).
-        resampled, resampled_denominators: their sums over resampled rows, (resamples, m).
+        p: (k,), in any order; NaN stays and does not count.
     """
-    exact = values(numerators.sum(axis=0), denominators.sum(axis=0), names)
-    low, high = percentile_interval(values(resampled, resampled_denominators, names))
-    for index, name in enumerate(names):
-        if not np.isnan(exact[index]):
-            yield (
-                index,
-                {
-                    "metric": name,
-                    "group": group,
-                    "rows": int((denominators[:, index] > 0).sum()),
-                    "value": exact[index],
-                    "low": low[index],
-                    "high": high[index],
-                },
+    corrected = np.full(len(p), np.nan)
+    order = [index for index in np.argsort(-p, kind="stable") if not np.isnan(p[index])]
+    least = 1.0
+    for place, index in enumerate(order):
+        least = min(least, p[index] * len(order) / (len(order) - place))
+        corrected[index] = least
+    return corrected
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of m metrics by seed and group of near duplicates.
+
+    Attributes:
+        above, below: of numerators and denominators, (S, G, m).
+        rows: that have a denominator in any seed, (m,).
+    """
+
+    above: np.ndarray
+    below: np.ndarray
+    rows: np.ndarray
+
+    def ratio(self) -> np.ndarray:
+        """The metrics over all seeds, (m,); NaN where there is nothing to divide by."""
+        return _divide(self.above.sum(axis=(0, 1)), self.below.sum(axis=(0, 1)))
+
+    def ratio_by_seed(self) -> np.ndarray:
+        """The metrics of each seed, (S, m)."""
+        return _divide(self.above.sum(axis=1), self.below.sum(axis=1))
+
+    def influences(self) -> np.ndarray:
+        """How each seed's values of a group move the metrics, linearised, (S, G, m); their mean is 0."""
+        seeds, count, _ = self.above.shape
+        deviations = self.above - self.ratio() * self.below
+        return _divide(deviations * seeds * count, self.below.sum(axis=(0, 1)))
+
+
+def _groups(tables: ArmTables, names: Sequence[str]) -> Iterator[tuple[str, dict[str, _Sums]]]:
+    """Each group of test rows with the sums of every arm."""
+    first = next(iter(tables.values()))[0]
+    of_rows = {arm: [terms(with_terms(table), names) for table in of_arm] for arm, of_arm in tables.items()}
+    for group, mask in groups(first):
+        codes, _ = pd.factorize(first["group"][mask])
+        order = np.argsort(codes, kind="stable")
+        starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        sums_of = {}
+        for arm, of_arm in of_rows.items():
+            above, below = (np.stack([part[side][mask][order] for part in of_arm]) for side in (0, 1))
+            sums_of[arm] = _Sums(
+                np.add.reduceat(above, starts, axis=1),
+                np.add.reduceat(below, starts, axis=1),
+                (below > 0).any(axis=0).sum(axis=0),
             )
+        yield group, sums_of
 
 
-def _mean(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The first table, with the mean over all tables of each row's figures."""
-    figures = np.mean([table[list(COLUMNS)].to_numpy(dtype="float64") for table in tables], axis=0)
-    return tables[0].assign(**dict(zip(COLUMNS, figures.T, strict=True)))
+def _paired(ours: _Sums, theirs: _Sums) -> tuple[_Sums, _Sums]:
+    """Both with the same number of seeds: what has one table, as `base`, has it for each seed."""
+    seeds = max(len(ours.above), len(theirs.above))
+    one, other = (
+        _Sums(
+            *(np.broadcast_to(part, (seeds, *part.shape[1:])) for part in (sums.above, sums.below)),
+            sums.rows,
+        )
+        for sums in (ours, theirs)
+    )
+    return one, other
 
 
-def _resampled(
-    numerators: Sequence[np.ndarray], denominators: np.ndarray, resamples: int, seed: int
-) -> np.ndarray:
-    """Sums over resampled rows, (k + 1, resamples, m): of each of k numerators, then of the denominators.
+def _interval(
+    ours: _Sums, names: Sequence[str], theirs: _Sums | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ends of the intervals and p of m metrics, or of their differences, (m,) each.
 
-    Args:
-        numerators: k times (n, m); all are summed over the same resamples.
-        denominators: (n, m).
+    Nine rows that all fail do not show that the share is 0. So shares of rows are computed with a few rows
+    more: two that count and two that do not (Agresti & Coull 1998); for differences one for which the first
+    arm counts and one for which the second does (Bonett & Price 2012).
     """
-    sums = resampled_sums(np.hstack([*numerators, denominators]), resamples, seed)
-    return sums.reshape(resamples, len(numerators) + 1, denominators.shape[1]).swapaxes(0, 1)
+    estimate, influences = _estimate(ours, theirs)
+    low, high, p = crossed_interval(estimate, influences)
+    shares = [index for index, name in enumerate(names) if METRICS[name].share]
+    if shares:
+        parts = [_with_rows(ours, shares, [1, 0] if theirs else [1, 1, 0, 0])]
+        parts.append(_with_rows(theirs, shares, [0, 1]) if theirs else None)
+        estimate, influences = _estimate(*parts)
+        bounds = (-1.0 if theirs else 0.0, 1.0)
+        exact = _estimate(ours, theirs)[0][shares]
+        ends = crossed_interval(estimate, influences, skewed=False)
+        low[shares] = np.fmin(np.clip(ends.low, *bounds), exact)
+        high[shares] = np.fmax(np.clip(ends.high, *bounds), exact)
+        p[shares] = ends.p
+    return low, high, p
+
+
+def _estimate(ours: _Sums, theirs: _Sums | None) -> tuple[np.ndarray, np.ndarray]:
+    if theirs is None:
+        return ours.ratio(), ours.influences()
+    return ours.ratio() - theirs.ratio(), ours.influences() - theirs.influences()
+
+
+def _with_rows(sums: _Sums, metrics: Sequence[int], counting: Sequence[int]) -> _Sums:
+    """The sums of some metrics with further rows, each of which counts (1) or not (0) in every seed."""
+    seeds = len(sums.above)
+    more = np.broadcast_to(
+        np.array(counting, dtype="float64")[None, :, None], (seeds, len(counting), len(metrics))
+    )
+    return _Sums(
+        np.concatenate([sums.above[:, :, metrics], more], axis=1),
+        np.concatenate([sums.below[:, :, metrics], np.ones_like(more)], axis=1),
+        sums.rows[metrics],
+    )
+
+
+def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    undefined = np.full(np.broadcast(above, below).shape, np.nan)
+    return np.asarray(np.divide(above, below, out=undefined, where=below != 0))

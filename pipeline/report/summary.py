@@ -1,101 +1,151 @@
 """The results of all evaluations and trainings, gathered into tables by model and arm."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline import paths
-from pipeline.errors import WaznError
 from pipeline.evaluation.groups import ALL
-from pipeline.evaluation.metrics import COLUMNS
-from pipeline.evaluation.statistics import BASE, compare, holm, measure
-from pipeline.evaluation.urgency import urgent
-from pipeline.inputs import damaged, read_csv
-from pipeline.parquet_inputs import read_parquet
-from pipeline.schemas import generated as generated_schema
+from pipeline.evaluation.placebos import placebos, randomisation_p
+from pipeline.evaluation.statistics import (
+    UNIFORM,
+    ArmTables,
+    benjamini_hochberg,
+    compare,
+    holm,
+    measure,
+)
 from pipeline.severities import SEVERITIES
+
+if TYPE_CHECKING:
+    from pipeline.config.evaluation import PrimaryConfig
+    from pipeline.config.training import ArmConfig
 
 # metrics/summary.json: the name of a value, and which metric of which group of rows it is.
 SUMMARY_METRICS = {
     **{name: (name, ALL) for name in ("bertscore_f1", "chrf", "rouge_l", "nll")},
     **{f"nll_{severity}": ("nll", severity) for severity in reversed(SEVERITIES)},
+    "bits_per_byte": ("bits_per_byte", ALL),
     "urgency_recall": ("urgency_recall", "critical"),
+    **{
+        name: (name, ALL)
+        for name in (
+            "urgency_precision",
+            "urgency_f1",
+            "needless_alarms",
+            "dangerous_reassurance",
+            "cut_off",
+        )
+    },
 }
+# The same of the validation rows, by which an arm may be chosen.
+VALID_METRICS = ("valid_nll", *(f"valid_nll_{severity}" for severity in reversed(SEVERITIES)))
 
-# Of one model: arm to its evaluated rows, one table for each seed; `base` has one table.
-ArmTables = dict[str, list[pd.DataFrame]]
-
-
-def gather(
-    models: Sequence[str], arms: Sequence[str], seeds: Sequence[int], scored: pd.DataFrame
-) -> dict[str, ArmTables]:
-    """The evaluated rows of every model and arm, `base` first.
-
-    Only results of what is listed are read: a model, arm or seed that was taken off the list does not show.
-    The columns `urgent_reference` and `urgent_answer` are computed here and not by `evaluate`, so that an
-    edit of the list of urgent expressions needs no new answers.
-
-    Args:
-        models, arms, seeds: those that are listed in params.yaml.
-        scored: the scored pairs.
-
-    Raises:
-        WaznError: an evaluation is missing or damaged, or is of other rows than that of another arm of
-            the model.
-    """
-    gathered: dict[str, ArmTables] = {}
-    # What is computed here is no column of the files.
-    schema = generated_schema(tuple(name for name in COLUMNS if not name.startswith("urgent_")))
-    test = scored[scored["split"] == "test"]
-    if test["id"].duplicated().any():
-        raise damaged(paths.SCORED, "two of its test pairs have the same id")
-    urgent_references = pd.Series(urgent(list(test["answer"])), index=test["id"], dtype="int64")
-    for model in models:
-        gathered[model], ids = {}, None
-        for arm in (BASE, *arms):
-            gathered[model][arm] = []
-            for seed in [None] if arm == BASE else seeds:
-                path = paths.generated(arm, model, seed)
-                table = read_parquet(path, schema, ["specialty"])
-                ids = list(table["id"]) if ids is None else ids
-                if list(table["id"]) != ids:
-                    raise WaznError(
-                        f"{path}: not the rows that the other arms of {model} were evaluated on; run "
-                        "`dvc repro`, which evaluates it again"
-                    )
-                if not urgent_references.index.isin(ids).sum() == len(ids):
-                    raise damaged(path, f"not rows of {paths.SCORED}")
-                gathered[model][arm].append(
-                    table.assign(
-                        urgent_reference=urgent_references.reindex(ids).to_numpy(),
-                        urgent_answer=np.array(urgent(list(table["generated"])), dtype="int64"),
-                    )
-                )
-    return gathered
+Gathered = Mapping[str, ArmTables]
+"""Model to its evaluated rows, see `results.gather`."""
 
 
-def measured_table(gathered: Mapping[str, ArmTables]) -> pd.DataFrame:
+def measured_table(gathered: Gathered) -> pd.DataFrame:
     """metrics/plots/metrics.csv: `model`, and the columns of `measure`."""
     return _by_model({model: measure(tables) for model, tables in gathered.items()})
 
 
-def differences_table(gathered: Mapping[str, ArmTables]) -> pd.DataFrame:
-    """metrics/plots/differences.csv: `model`, the columns of `compare`, and `p_holm`.
+def differences_table(
+    gathered: Gathered, arms: Mapping[str, "ArmConfig"], primary: "PrimaryConfig"
+) -> pd.DataFrame:
+    """metrics/plots/differences.csv: `model`, the columns of `compare`, `role` and `p_adjusted`.
 
-    `p_holm` is p corrected for the number of models (Holm), for each comparison, metric and group.
+    `role` is `primary` for the primary endpoint, of which there is one for each model; `placebo` for an arm
+    whose weights are permuted; `exploratory` else. `p_adjusted` is p corrected for the number of primary
+    endpoints (Holm), or the false discovery rate over all exploratory differences that the page colours
+    (Benjamini-Hochberg): those of all models, comparisons and metrics on all rows and by severity, and
+    those of NLL by specialty. It is NaN where p is, and for a placebo.
     """
     table = _by_model({model: compare(tables) for model, tables in gathered.items()})
-    families = table.groupby(["comparison", "metric", "group"])["p"]
-    return table.assign(p_holm=families.transform(lambda p: holm(p.to_numpy())))
+    endpoint = (
+        (table["comparison"] == f"{primary.arm}-{UNIFORM}")
+        & (table["metric"] == primary.metric)
+        & (table["group"] == primary.group)
+    )
+    permuted = [name for name, settings in arms.items() if settings.permute is not None]
+    placebo = table["comparison"].isin([f"{name}-{UNIFORM}" for name in permuted]) & ~endpoint
+    role = np.select([endpoint, placebo], ["primary", "placebo"], "exploratory")
+    coloured = table["group"].isin((ALL, *SEVERITIES)) | (table["metric"] == "nll")
+    adjusted = pd.Series(np.nan, table.index)
+    adjusted[endpoint] = holm(table.loc[endpoint, "p"].to_numpy())
+    family = (role == "exploratory") & coloured
+    adjusted[family] = benjamini_hochberg(table.loc[family, "p"].to_numpy())
+    return table.assign(role=role, p_adjusted=adjusted)
 
 
-def summary(measured: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+def seeds_table(differences: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
+    """metrics/plots/seeds.csv, the difference of each training seed on all rows and by severity.
+
+    Args:
+        differences: see `differences_table`.
+        seeds: in the order of `by_seed`.
+
+    Returns:
+        `model`, `comparison`, `metric`, `group`, `seed` and `value`.
+    """
+    main = differences[differences["group"].isin((ALL, *SEVERITIES))]
+    columns = ["model", "comparison", "metric", "group"]
+    table = main[[*columns, "by_seed"]].explode("by_seed", ignore_index=True)
+    return table.assign(
+        seed=np.resize(seeds, len(table)), value=table.pop("by_seed").astype("float64").round(8)
+    )
+
+
+def placebo_table(
+    differences: pd.DataFrame, arms: Mapping[str, "ArmConfig"], primary: "PrimaryConfig"
+) -> pd.DataFrame:
+    """metrics/plots/placebos.csv, where each arm stands among its placebos, by the primary metric and group.
+
+    Args:
+        differences: see `differences_table`.
+        arms: those that run.
+
+    Returns:
+        `model`, `arm` (that has placebos), `placebo` (its name; empty on the arm's own line), `value` (less
+        uniform's) and `p`, see `randomisation_p`, on the arm's own line.
+    """
+    endpoint = (differences["metric"] == primary.metric) & (differences["group"] == primary.group)
+    values = differences[endpoint].set_index(["model", "comparison"])["value"]
+    rows: list[dict[str, Any]] = []
+    for model in dict.fromkeys(differences["model"]):
+        for arm, names in placebos(arms).items():
+            keys = [(model, f"{name}-{UNIFORM}") for name in (arm, *names)]
+            if arm == UNIFORM or not all(key in values.index for key in keys):
+                continue
+            own, *others = (float(values[key]) for key in keys)
+            rows.append(
+                {"model": model, "arm": arm, "placebo": "", "value": own, "p": randomisation_p(own, others)}
+            )
+            rows += [
+                {"model": model, "arm": arm, "placebo": name, "value": value, "p": np.nan}
+                for name, value in zip(names, others, strict=True)
+            ]
+    return pd.DataFrame(rows, columns=["model", "arm", "placebo", "value", "p"])
+
+
+def summary(
+    measured: pd.DataFrame,
+    differences: pd.DataFrame,
+    trainings: pd.DataFrame,
+    placebo_values: pd.DataFrame,
+    labelled_by_people: Mapping[str, int],
+) -> dict[str, dict[str, dict[str, float]]]:
     """metrics/summary.json: `<model>.<arm>.<metric>`.
 
-    With several seeds a value is their mean, and `<metric>_sd` their standard deviation. A metric without
-    rows is left out.
+    With several seeds a value is their mean, and `<metric>_sd` their standard deviation. The arm of the
+    primary endpoint has it as `primary` with `primary_low`, `primary_high` and, with several seeds,
+    `primary_p`; an arm with placebos has `placebo_p`. A metric without rows is left out.
+
+    Args:
+        measured, differences, placebo_values: see `measured_table`, `differences_table`, `placebo_table`.
+        trainings: see `results.trainings_table`.
+        labelled_by_people: model to how many of its test rows have a severity that people gave.
     """
     rows = {
         (row["model"], row["arm"], row["metric"], row["group"]): row for row in measured.to_dict("records")
@@ -110,6 +160,29 @@ def summary(measured: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
             values[name] = round(float(row["value"]), 6)
             if not np.isnan(row["sd_seeds"]):
                 values[f"{name}_sd"] = round(float(row["sd_seeds"]), 6)
+        of_arm = trainings[(trainings["model"] == model) & (trainings["arm"] == arm)]
+        for name in VALID_METRICS:
+            over_seeds = of_arm[name].dropna()
+            if len(over_seeds):
+                values[name] = round(float(over_seeds.mean()), 6)
+            if len(over_seeds) > 1:
+                values[f"{name}_sd"] = round(float(over_seeds.std(ddof=1)), 6)
+        for name, group in (("rows", ALL), *((f"rows_{severity}", severity) for severity in SEVERITIES)):
+            row = rows.get((model, arm, "words", group))
+            values[name] = int(row["rows"]) if row is not None else 0
+        values["rows_labelled_by_people"] = labelled_by_people[model]
+    for effect in differences[differences["role"] == "primary"].to_dict("records"):
+        values = models[effect["model"]][effect["comparison"].removesuffix(f"-{UNIFORM}")]
+        for name, key in (
+            ("primary", "value"),
+            ("primary_low", "low"),
+            ("primary_high", "high"),
+            ("primary_p", "p"),
+        ):
+            if not np.isnan(effect[key]):
+                values[name] = round(float(effect[key]), 6)
+    for row in placebo_values[placebo_values["placebo"] == ""].to_dict("records"):
+        models[row["model"]][row["arm"]]["placebo_p"] = round(float(row["p"]), 6)
     return models
 
 
@@ -118,26 +191,6 @@ def nll_table(measured: pd.DataFrame) -> pd.DataFrame:
     rows = measured[(measured["metric"] == "nll") & measured["group"].isin(SEVERITIES)]
     columns = ["model", "arm", "severity", "value", "low", "high"]
     return rows.rename(columns={"group": "severity"})[columns].reset_index(drop=True)
-
-
-def loss_table(models: Sequence[str], arms: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """metrics/plots/loss.csv, the training loss of every step: `model`, `arm`, `seed`, `step`, `smooth`.
-
-    `smooth` is the exponential mean of the loss.
-
-    Raises:
-        WaznError: a loss curve is missing or damaged.
-    """
-    curves = []
-    for model in models:
-        for arm in arms:
-            for seed in seeds:
-                path = paths.training_curves(arm, model, seed) / "plots/metrics/train/loss.tsv"
-                curve = read_csv(path, {"step": int, "loss": float}, separator="\t")
-                smooth = curve["loss"].ewm(alpha=0.1).mean().round(6)
-                columns: dict[str, Any] = {"model": model, "arm": arm, "seed": seed}
-                curves.append(pd.DataFrame({**columns, "step": curve["step"], "smooth": smooth}))
-    return pd.concat(curves, ignore_index=True)
 
 
 def weight_histogram(weights: Mapping[str, np.ndarray], bins: int = 40) -> pd.DataFrame:

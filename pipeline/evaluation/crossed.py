@@ -1,0 +1,148 @@
+"""Confidence intervals of a mean over training seeds and groups of rows, both of which are drawn.
+
+A difference between two arms varies with the trainings (seeds) and with the test rows. The seeds cross the
+rows: each training is measured on all of them. So one row's value is
+
+    theta + seed effect + row effect + their interaction,
+
+a random-effects model with two crossed factors. Its variance components follow from the mean squares, and
+the standard error of the mean from them (Searle, Casella & McCulloch, Variance Components, 1992, ch. 4).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """Ends of a confidence interval and the two-sided p-value that agrees with it, (m,) each."""
+
+    low: np.ndarray
+    high: np.ndarray
+    p: np.ndarray
+
+
+class MeanSquares(NamedTuple):
+    """Mean squares of S seeds, G groups and their interaction, (m,) each; NaN where S or G is 1."""
+
+    seeds: np.ndarray
+    groups: np.ndarray
+    interaction: np.ndarray
+
+
+def mean_squares(influences: np.ndarray) -> MeanSquares:
+    """The mean squares of a crossed layout.
+
+    Their expectations are `interaction` = c^2, `seeds` = c^2 + G a^2 and `groups` = c^2 + S b^2, where a^2,
+    b^2 and c^2 are the variances of seed effects, group effects and interaction.
+
+    Args:
+        influences: (S, G, m), see `crossed_interval`.
+    """
+    seeds, groups, _ = influences.shape
+    of_seeds, of_groups = influences.mean(axis=1), influences.mean(axis=0)
+    total = influences.mean(axis=(0, 1))
+    rest = influences - of_seeds[:, None] - of_groups[None] + total
+    unknown = np.full(influences.shape[2], np.nan)
+    return MeanSquares(
+        groups * ((of_seeds - total) ** 2).sum(axis=0) / (seeds - 1) if seeds > 1 else unknown,
+        seeds * ((of_groups - total) ** 2).sum(axis=0) / (groups - 1) if groups > 1 else unknown,
+        (rest**2).sum(axis=(0, 1)) / ((seeds - 1) * (groups - 1)) if seeds > 1 < groups else unknown,
+    )
+
+
+def crossed_interval(estimate: np.ndarray, influences: np.ndarray, *, skewed: bool = True) -> Interval:
+    """Intervals of m estimates that are means, or are nearly linear, over seeds and groups of rows.
+
+    An interval is the widest of three at each end, so that it covers with few rows, skewed rows and few
+    seeds (tests/evaluation/test_coverage.py):
+
+    - Student's t with the standard error of the crossed model and Satterthwaite's degrees of freedom;
+    - the same after Hall's transformation, which corrects for the skewness of the groups (Hall 1992, J. R.
+      Statist. Soc. B 54:221);
+    - Student's t over the S seeds alone. With two or three seeds Satterthwaite's degrees of freedom are
+      themselves too uncertain.
+
+    With one seed the interval covers the choice of rows only.
+
+    Args:
+        estimate: (m,).
+        influences: (S, G, m), how each seed's value of a group moves the estimate: of a mean, its deviation
+            from the mean; of a ratio, its linearised deviation. Their mean is 0.
+        skewed: whether Hall's transformation is among the three.
+
+    Returns:
+        NaN where there is one seed and one group.
+    """
+    seeds, groups, _ = influences.shape
+    error, freedom = standard_error(mean_squares(influences), seeds, groups)
+    statistic = _ratio(estimate, error)
+    quantile = stats.t.ppf((1 + LEVEL) / 2, freedom)
+    skewness = _skewness(influences.mean(axis=0), error) if skewed else np.zeros_like(error)
+    lows = [estimate - error * quantile, estimate - error * _hall_inverse(quantile, skewness)]
+    highs = [estimate + error * quantile, estimate - error * _hall_inverse(-quantile, skewness)]
+    tails = [stats.t.sf(np.abs(values), freedom) for values in (statistic, _hall(statistic, skewness))]
+    if seeds > 1:
+        of_seeds = influences.mean(axis=1).std(axis=0, ddof=1) / np.sqrt(seeds)
+        width = of_seeds * stats.t.ppf((1 + LEVEL) / 2, seeds - 1)
+        lows.append(estimate - width)
+        highs.append(estimate + width)
+        tails.append(stats.t.sf(np.abs(_ratio(estimate, of_seeds)), seeds - 1))
+    return Interval(np.min(lows, axis=0), np.max(highs, axis=0), np.minimum(1.0, 2 * np.max(tails, axis=0)))
+
+
+def standard_error(squares: MeanSquares, seeds: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Standard error of a mean over S seeds x G groups, and its degrees of freedom (Satterthwaite 1946).
+
+    Args:
+        squares: (m,) each.
+
+    Returns:
+        Two arrays, (m,). NaN where S and G are 1.
+    """
+    if seeds == 1 or groups == 1:
+        square = squares.groups if seeds == 1 else squares.seeds
+        return np.sqrt(square / (seeds * groups)), np.full(square.shape, max(seeds, groups) - 1.0)
+    a, b, c = squares
+    both = a + b - c
+    spread = a**2 / (seeds - 1) + b**2 / (groups - 1) + c**2 / ((seeds - 1) * (groups - 1))
+    freedom = np.divide(both**2, spread, out=np.ones_like(both), where=spread > 0)
+    # A variance component cannot be negative: where one is estimated so, the other's mean square has all.
+    choice = np.argmax([both, a, b], axis=0)
+    square = np.choose(choice, [both, a, b])
+    freedom = np.choose(choice, [freedom, np.full_like(a, seeds - 1), np.full_like(b, groups - 1)])
+    return np.sqrt(square / (seeds * groups)), freedom
+
+
+def _ratio(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Values over their standard errors; 0 / 0 is 0, and all else over 0 is infinite."""
+    signs = np.where(values == 0, 0.0, np.copysign(np.inf, values))
+    return np.asarray(np.divide(values, errors, out=signs, where=errors != 0))
+
+
+def _skewness(of_groups: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Skewness of the mean of G groups' values, (G, m), over a standard error, (m,); 0 with too few."""
+    groups = len(of_groups)
+    if groups < 3:
+        return np.zeros(of_groups.shape[1])
+    third = (of_groups**3).sum(axis=0) * groups / ((groups - 1) * (groups - 2))
+    zero = np.zeros_like(third)
+    return np.asarray(np.divide(third / groups**2, errors**3, out=zero, where=errors > 0))
+
+
+def _hall(statistic: np.ndarray, skewness: np.ndarray) -> np.ndarray:
+    """Hall's transformation, a monotone cubic that takes the skewness out of a t statistic."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        cubic = statistic + skewness * statistic**2 / 3 + skewness**2 * statistic**3 / 27 + skewness / 6
+    return np.where(np.isfinite(statistic), cubic, statistic)
+
+
+def _hall_inverse(value: np.ndarray, skewness: np.ndarray) -> np.ndarray:
+    """The statistic of which `_hall` makes `value`."""
+    small = np.abs(skewness) < 1e-6
+    divisor = np.where(small, 1.0, skewness)
+    exact = 3 / divisor * (np.cbrt(1 + divisor * (value - divisor / 6)) - 1)
+    return np.where(small, value - skewness / 6, exact)

@@ -1,0 +1,110 @@
+"""How many seeds and placebos an effect needs, from how results have varied so far."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from pipeline.evaluation.crossed import MeanSquares, mean_squares, standard_error
+from pipeline.evaluation.placebos import SIGNIFICANCE
+
+POWER = 0.8
+DRAWS = 20_000
+_SEED = 17
+
+
+class Components(NamedTuple):
+    """Variances of seed effects, of effects of groups of rows, and of their interaction; and the groups."""
+
+    seeds: float
+    groups: float
+    interaction: float
+    count: int
+
+
+def components(influences: np.ndarray) -> Components:
+    """Variance components of a difference that was measured with several seeds.
+
+    Args:
+        influences: (S, G) as `influences_of` gives them, S and G at least 2.
+    """
+    seeds, count = influences.shape
+    squares = mean_squares(influences[:, :, None])
+    a, b, c = (float(square[0]) for square in squares)
+    return Components(max(0.0, (a - c) / count), max(0.0, (b - c) / seeds), c, count)
+
+
+def power(spread: Components, effect: float, seeds: int) -> float:
+    """How often the test of `crossed_interval` would show an effect, by simulation.
+
+    The mean and the mean squares are drawn as they are distributed where all effects are normal: the mean
+    around `effect`, the mean squares as chi-squared.
+
+    Args:
+        spread: see `components`; the test rows stay as many as they are.
+        effect: in the metric's unit.
+        seeds: trainings of each arm, at least 2.
+    """
+    rng = np.random.default_rng(_SEED)
+    c, count = spread.interaction, spread.count
+    expected = (c + count * spread.seeds, c + seeds * spread.groups, c)
+    freedom = (seeds - 1, count - 1, (seeds - 1) * (count - 1))
+    drawn = [
+        square * rng.chisquare(degrees, DRAWS) / degrees
+        for square, degrees in zip(expected, freedom, strict=True)
+    ]
+    total = expected[0] + expected[1] - c
+    estimate = effect + np.sqrt(total / (seeds * count)) * rng.standard_normal(DRAWS)
+    error, degrees = standard_error(MeanSquares(*drawn), seeds, count)
+    of_seeds = np.sqrt(drawn[0] / (seeds * count))
+    tails = [
+        stats.t.sf(np.abs(estimate) / error, degrees),
+        stats.t.sf(np.abs(estimate) / of_seeds, seeds - 1),
+    ]
+    return float((2 * np.max(tails, axis=0) < SIGNIFICANCE).mean())
+
+
+def smallest_effect(spread: Components, seeds: int) -> float:
+    """The effect that is shown with a probability of `POWER`, in the metric's unit; see `power`."""
+    high = 10 * np.sqrt(
+        spread.seeds / seeds + spread.groups / spread.count + spread.interaction / (seeds * spread.count)
+    )
+    while power(spread, high, seeds) < POWER:
+        high *= 2
+    return _bisect(lambda effect: power(spread, effect, seeds), float(high))
+
+
+def placebo_power(spread: float, effect: float, count: int) -> float:
+    """How often `randomisation_p` would be at most 0.05 for an arm among its placebos, by simulation.
+
+    Args:
+        spread: standard deviation of the placebos' values.
+        effect: of the arm, in the same unit.
+        count: placebos.
+    """
+    values = np.random.default_rng(_SEED).standard_normal((DRAWS, count + 1)) * spread
+    values[:, 0] += effect
+    distances = np.abs(values - values.mean(axis=1, keepdims=True))
+    p = (distances >= distances[:, :1]).mean(axis=1)
+    return float((p <= SIGNIFICANCE).mean())
+
+
+def smallest_effect_among_placebos(spread: float, count: int) -> float:
+    """The effect that stands out among `count` placebos with a probability of `POWER`; see `placebo_power`.
+
+    Infinite where there are too few placebos to show any.
+    """
+    high = 50 * spread
+    if placebo_power(spread, high, count) < POWER:
+        return float("inf")
+    return _bisect(lambda effect: placebo_power(spread, effect, count), high)
+
+
+def _bisect(power_of: Callable[[float], float], high: float) -> float:
+    """The least effect up to `high` that reaches `POWER`, to three digits or so."""
+    low = 0.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (low, middle) if power_of(middle) >= POWER else (middle, high)
+    return high
