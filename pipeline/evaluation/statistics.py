@@ -8,15 +8,15 @@ import pandas as pd
 
 from pipeline.evaluation.crossed import crossed_interval
 from pipeline.evaluation.groups import groups
-from pipeline.evaluation.metrics import COMPARED, METRICS, terms, with_terms
+from pipeline.evaluation.metrics import COMPARED, METRICS, terms
 
 # The arm that the others are compared with, and the model before fine-tuning.
 UNIFORM, BASE = "uniform", "base"
 
 ArmTables = Mapping[str, Sequence[pd.DataFrame]]
 """Of one model: arm (and `base`) to its evaluated rows, one table for each training seed. All tables have
-the same rows in the same order: `MEASURED`, `JUDGED`, `severity`, `group` (of near duplicates) and perhaps
-`specialty`. `base`, which is not trained, has one table."""
+the same rows in the same order, with `severity`, `group` (of near duplicates), perhaps `specialty`, and the
+columns of `metrics.with_terms` that the metrics need. `base`, which is not trained, has one table."""
 
 
 def comparisons(arms: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -32,7 +32,7 @@ def comparisons(arms: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {f"{one}-{other}": (one, other) for one, other in pairs}
 
 
-def measure(tables: ArmTables) -> pd.DataFrame:
+def measure(tables: ArmTables, names: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
     """Every metric of every arm of a model, with its 95 % interval.
 
     A metric is the ratio of its sums over all rows and seeds. The interval covers the choice of training
@@ -40,6 +40,7 @@ def measure(tables: ArmTables) -> pd.DataFrame:
 
     Args:
         tables: see `ArmTables`.
+        names: of the metrics.
 
     Returns:
         `arm`, `metric`, `group` (`all`, a severity or a specialty), `rows` (those that count in the
@@ -47,10 +48,10 @@ def measure(tables: ArmTables) -> pd.DataFrame:
         over the seeds, NaN for one seed) and `seeds`. A metric without rows in its denominator is absent.
     """
     rows = []
-    for group, sums_of in _groups(tables, list(METRICS)):
+    for group, sums_of in _groups(tables, names):
         for arm, sums in sums_of.items():
-            interval = _interval(sums, list(METRICS))
-            for index, name in enumerate(METRICS):
+            interval = _interval(sums, names)
+            for index, name in enumerate(names):
                 if not sums.below[:, :, index].any():
                     continue
                 ends = np.array([sums.ratio()[index], interval[0][index], interval[1][index]])
@@ -71,7 +72,11 @@ def measure(tables: ArmTables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def compare(tables: ArmTables, pairs: Mapping[str, tuple[str, str]] | None = None) -> pd.DataFrame:
+def compare(
+    tables: ArmTables,
+    pairs: Mapping[str, tuple[str, str]] | None = None,
+    names: Sequence[str] = COMPARED,
+) -> pd.DataFrame:
     """Differences between the arms of a model, paired by training seed and test row.
 
     Two arms of one seed have the same adapters at the start, the same order and the same dropout, and are
@@ -80,19 +85,20 @@ def compare(tables: ArmTables, pairs: Mapping[str, tuple[str, str]] | None = Non
     Args:
         tables: see `ArmTables`.
         pairs: see `comparisons`, which makes them of the tables' arms if they are not given.
+        names: of the metrics.
 
     Returns:
-        `comparison`, `metric` (of `COMPARED`), `group`, `rows`, `value`, `low`, `high`, `p` (two-sided; NaN
+        `comparison`, `metric`, `group`, `rows`, `value`, `low`, `high`, `p` (two-sided; NaN
         for one seed, as one training cannot tell), `seeds` and `by_seed` (a list: each seed's difference).
         A metric without rows in a denominator is absent.
     """
     pairs = comparisons(tables) if pairs is None else pairs
     rows = []
-    for group, sums_of in _groups(tables, COMPARED):
+    for group, sums_of in _groups(tables, names):
         for comparison, (one, other) in pairs.items():
             ours, theirs = _paired(sums_of[one], sums_of[other])
             value = ours.ratio() - theirs.ratio()
-            low, high, p = _interval(ours, COMPARED, theirs)
+            low, high, p = _interval(ours, names, theirs)
             by_seed = ours.ratio_by_seed() - theirs.ratio_by_seed()
             seeds = len(by_seed)
             rows += [
@@ -108,7 +114,7 @@ def compare(tables: ArmTables, pairs: Mapping[str, tuple[str, str]] | None = Non
                     "seeds": seeds,
                     "by_seed": by_seed[:, index].tolist(),
                 }
-                for index, name in enumerate(COMPARED)
+                for index, name in enumerate(names)
                 if not np.isnan(value[index])
             ]
     return pd.DataFrame(rows)
@@ -192,7 +198,7 @@ class _Sums:
 def _groups(tables: ArmTables, names: Sequence[str]) -> Iterator[tuple[str, dict[str, _Sums]]]:
     """Each group of test rows with the sums of every arm."""
     first = next(iter(tables.values()))[0]
-    of_rows = {arm: [terms(with_terms(table), names) for table in of_arm] for arm, of_arm in tables.items()}
+    of_rows = {arm: [terms(table, names) for table in of_arm] for arm, of_arm in tables.items()}
     for group, mask in groups(first):
         codes, _ = pd.factorize(first["group"][mask])
         order = np.argsort(codes, kind="stable")

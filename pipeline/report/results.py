@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline import paths, shapes
 from pipeline.errors import WaznError
-from pipeline.evaluation.metrics import MEASURED
+from pipeline.evaluation.metrics import MEASURED, with_terms
 from pipeline.evaluation.reassurance import reassuring
 from pipeline.evaluation.statistics import BASE
 from pipeline.evaluation.urgency import urgent
@@ -57,14 +57,13 @@ def gather(
                 if not test.index.isin(ids).sum() == len(ids):
                     raise damaged(path, f"not rows of {paths.SCORED}")
                 answers = list(table["generated"])
-                gathered[model][arm].append(
-                    table.assign(
-                        group=test["group"].reindex(ids).to_numpy(),
-                        urgent_reference=urgent_reference.reindex(ids).to_numpy(),
-                        urgent_answer=np.array(urgent(answers), dtype="int64"),
-                        reassuring_answer=np.array(reassuring(answers), dtype="int64"),
-                    )
+                judged = table.assign(
+                    group=test["group"].reindex(ids).to_numpy(),
+                    urgent_reference=urgent_reference.reindex(ids).to_numpy(),
+                    urgent_answer=np.array(urgent(answers), dtype="int64"),
+                    reassuring_answer=np.array(reassuring(answers), dtype="int64"),
                 )
+                gathered[model][arm].append(with_terms(judged))
     return gathered
 
 

@@ -100,7 +100,7 @@ def seeds_table(differences: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame
 def placebo_table(
     differences: pd.DataFrame, arms: Mapping[str, "ArmConfig"], primary: "PrimaryConfig"
 ) -> pd.DataFrame:
-    """metrics/plots/placebos.csv, where each arm stands among its placebos, by the primary metric and group.
+    """metrics/plots/placebos.csv, where arms stand among their placebos, by the primary metric and group.
 
     Args:
         differences: see `differences_table`.
