@@ -1,7 +1,9 @@
 """Hashes of files and folders, read a block at a time."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 _BLOCK = 1 << 20
 
@@ -33,3 +35,8 @@ def folder_digest(folder: Path) -> str:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         state.update(f"{path.relative_to(folder).as_posix()}\0{digest(path, 'sha256')}\0".encode())
     return state.hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """SHA-256 over a value as JSON whose keys are sorted."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

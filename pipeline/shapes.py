@@ -199,6 +199,68 @@ class Folds(Shape):
     log_loss_minus_linear: Interval
 
 
+class CriticalBin(Shape):
+    """Rows of like p_critical: its mean, and the share that is critical."""
+
+    probability: float
+    share: Interval
+    rows: Count
+
+
+class CriticalCalibration(Shape):
+    """How well p_critical agrees with the share of critical rows."""
+
+    rows: Count
+    critical: Count
+    mean_probability: float
+    share: Interval
+    excess: Interval
+    brier: Interval
+    ece: Interval
+    ece_by_chance: Interval
+    bins: list[CriticalBin]
+
+
+class BothCalibrations(Shape):
+    """The same of the classifier and the linear reference, on the same rows."""
+
+    classifier: CriticalCalibration
+    linear: CriticalCalibration
+    brier_minus_linear: Interval
+
+
+class Flagged(Shape):
+    """What flagging every row from a threshold of p_critical finds."""
+
+    threshold: float
+    rows: Count
+    critical: Count
+    flagged: Count
+    found: Count
+    recall: Interval | None
+    precision: Interval | None
+    share_flagged: Interval
+
+
+class Alarms(Shape):
+    """The rows on which both thresholds are chosen, and what they find on the test rows."""
+
+    recall: float
+    chosen_on: Literal["folds", "valid"]
+    rows: Count
+    critical: Count
+    classifier: Flagged
+    linear: Flagged
+
+
+class Critical(Shape):
+    """How far p_critical can be relied on."""
+
+    test: BothCalibrations
+    folds: BothCalibrations | None
+    alarms: Alarms | None
+
+
 class ClassifierMetrics(Shape):
     """metrics/classifier.json."""
 
@@ -218,6 +280,7 @@ class ClassifierMetrics(Shape):
     per_class: PerClass
     per_specialty: dict[str, SpecialtyQuality]
     folds: Folds | None
+    critical: Critical
 
 
 class SeverityMetrics(Shape):
@@ -225,6 +288,35 @@ class SeverityMetrics(Shape):
 
     source: Literal["classifier", "provided"]
     labels: Labels | None
+
+
+class WeightSpread(Shape):
+    """How the weights of the training pairs spread."""
+
+    mean: float
+    std: float
+    effective_share: float
+
+
+class ValidationNll(Shape):
+    """NLL per answer token of the validation pairs; None where there are none, of a severity or at all."""
+
+    pairs: Count
+    nll: float | None = None
+    nll_critical: float | None = None
+    nll_neutral: float | None = None
+    nll_non_critical: float | None = None
+
+
+class FinetuneMetrics(Shape):
+    """metrics/finetune/**.json."""
+
+    pairs: Count
+    steps: Count
+    clipped_share: float
+    gradient_norm: float
+    weights: WeightSpread
+    valid: ValidationNll
 
 
 class EvaluationMetrics(Shape):
@@ -280,5 +372,6 @@ class PairsNote(Shape):
 class ScoredNote(Shape):
     """The note of data/scored/pairs.parquet."""
 
+    sharpen: float = 1.0
     classifier: str | None = None
     labels: Labels | None = None

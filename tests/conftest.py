@@ -151,6 +151,8 @@ def scored_table():
                 "split": ["train"] * train + ["test"] * test,
                 "specialty": "",
                 "severity_human": None,
+                # No two are alike.
+                "group": [f"group-{number}" for number in range(rows)],
                 "severity": [SEVERITIES[index] for index in found.argmax(axis=1)],
                 **{name: found[:, column] for column, name in enumerate(PROBABILITIES)},
             }

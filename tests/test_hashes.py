@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from pipeline.hashes import digest, folder_digest, matches
+from pipeline.hashes import digest, folder_digest, json_digest, matches
 
 CONTENT = "صداع\n".encode() * 300_000  # more than one block
 
@@ -50,3 +50,9 @@ def test_hash_of_a_folder_does_not_depend_on_where_it_is_or_when_it_was_made(tmp
         for name in names:
             (folder / name).write_text(name)
     assert folder_digest(folders[0]) == folder_digest(folders[1])
+
+
+def test_hash_of_values_is_that_of_their_json_with_sorted_keys():
+    expected = hashlib.sha256(b'[1, {"a": null, "b": 0.5}]').hexdigest()
+    assert json_digest([1, {"b": 0.5, "a": None}]) == json_digest([1, {"a": None, "b": 0.5}]) == expected
+    assert json_digest([1, {"a": None, "b": 0.25}]) != expected

@@ -5,7 +5,6 @@ their own as soon as they are complete. The scored table is made from these file
 shard.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,12 @@ import transformers
 
 from pipeline.errors import WaznError
 from pipeline.files import parquet_writer, replacing
-from pipeline.hashes import digest
+from pipeline.hashes import digest, json_digest
 from pipeline.parquet_inputs import conform, open_parquet, parquet_errors, parquet_note
 from pipeline.schemas import LINEAGE, SEVERITY_HUMAN, SPECIALTY, SPLIT, join, texts
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.severity.cross_fitting import FINAL
+from pipeline.severity.probabilities import provided, sharpened
 from pipeline.severity.spread import SpreadBySplit
 from pipeline.shapes import PairsNote
 
@@ -33,7 +33,7 @@ SHARD_ROWS = 1_000
 Compute = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 FoldOf = Callable[[Sequence[str]], np.ndarray]
 
-_PAIR = ("source", "line", "id", "question", "answer", "split", "specialty", "severity_human")
+_PAIR = ("source", "line", "id", "question", "answer", "split", "specialty", "severity_human", "group")
 _FLOATS = [(name, pa.float32()) for name in PROBABILITIES]
 # What is read of the normalised pairs; not every source gives probabilities.
 _NORMALISED = join(
@@ -173,10 +173,12 @@ def write_scored(
     checkpoint: Checkpoint | None,
     fold_of: FoldOf | None,
     provenance: Mapping[str, Any],
+    temperature: float,
 ) -> dict[str, Any]:
     """Write the scored table: the pairs in their order, one row group a shard.
 
-    `severity` is the label that people gave the complaint (`severity_human`), else the most likely one.
+    `severity` is the label that people gave the complaint (`severity_human`), else the most likely one,
+    which no temperature changes.
 
     Args:
         path: written whole or not at all.
@@ -184,24 +186,23 @@ def write_scored(
         checkpoint: gives their probabilities; None to use those that the pairs came with.
         fold_of: the fold of each group, whose model scored it; None where the pairs came with theirs.
         provenance: goes into the file's metadata as JSON, under the key `wazn`.
+        temperature: sharpens the probabilities, see `sharpened`.
 
     Returns:
-        Rows, their share by most likely severity, mean probabilities, mean confidence; and for each split
-        what `SpreadBySplit` gives.
+        Rows, their share by most likely severity, mean probabilities, mean confidence; for each split what
+        `SpreadBySplit` gives, and the same before sharpening, None where the temperature is 1.
 
     Raises:
         WaznError: see `Shards`, `Checkpoint.probabilities` and `provided`; or the disk refuses the file.
     """
     counts, sums, confidence = np.zeros(len(SEVERITIES), int), np.zeros(len(SEVERITIES)), 0.0
-    columns = [*_PAIR, "group", *(["text"] if checkpoint else PROBABILITIES)]
-    spread = SpreadBySplit()
+    columns = [*_PAIR, *(["text"] if checkpoint else PROBABILITIES)]
+    spread, spread_before = SpreadBySplit(), SpreadBySplit()
     schema = _SCORED.with_metadata({"wazn": json.dumps(provenance)})
     with parquet_writer(path, schema) as writer:
         for number, shard in enumerate(shards(columns)):
-            probabilities = (
-                checkpoint.probabilities(number, shard) if checkpoint else provided(shards.path, shard)
-            )
-            likely = probabilities.argmax(axis=1)
+            given = checkpoint.probabilities(number, shard) if checkpoint else provided(shards.path, shard)
+            likely, probabilities = given.argmax(axis=1), sharpened(given, temperature)
             table = shard.select(list(_PAIR))
             guessed = pa.array([SEVERITIES[index] for index in likely], pa.string())
             table = table.append_column("severity", pc.coalesce(table["severity_human"], guessed))
@@ -210,6 +211,8 @@ def write_scored(
             folds = fold_of(shard["group"].to_pylist()) if fold_of else np.full(len(shard), FINAL)
             table = table.append_column("fold", pa.array(folds, pa.int8(), mask=folds == FINAL))
             spread.add(table, probabilities)
+            if probabilities is not given:
+                spread_before.add(table, given)
             writer.write_table(table.cast(schema), row_group_size=shards.rows)
             counts += np.bincount(likely, minlength=len(SEVERITIES))
             sums += probabilities.sum(axis=0, dtype=np.float64)
@@ -221,27 +224,8 @@ def write_scored(
         "mean_probability": dict(zip(SEVERITIES, np.round(sums / rows, 6).tolist(), strict=True)),
         "mean_confidence": round(float(confidence / rows), 6),
         "splits": spread.figures(),
+        "splits_before_sharpening": spread_before.figures() or None,
     }
-
-
-def provided(path: Path, shard: pa.Table) -> np.ndarray:
-    """The probabilities that the source gives for the rows of a shard, divided by their sum: (rows, 3),
-    float32.
-
-    Raises:
-        WaznError: a row has none, or one that is no probability.
-    """
-    given = np.column_stack(
-        [shard[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in PROBABILITIES]
-    )
-    total = given.sum(axis=1)
-    broken = ~(np.isfinite(total) & (given >= 0).all(axis=1) & (total > 0))
-    if broken.any():
-        raise WaznError(
-            f"{path}: row {shard['id'][broken.argmax()]} came without usable probabilities; name their "
-            "columns in download.pairs, or set severity.source to classifier"
-        )
-    return np.asarray(given / total[:, None], dtype=np.float32)
 
 
 def fingerprint(pairs: Path, code: str, **settings: Any) -> str:
@@ -255,4 +239,4 @@ def fingerprint(pairs: Path, code: str, **settings: Any) -> str:
         "libraries": [torch.__version__, transformers.__version__],
         **settings,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return json_digest(parts)

@@ -122,9 +122,10 @@ def run(
 
 
 def _facts(data: TrainingData, history: list[Step], finetune: "TrainConfig") -> dict[str, Any]:
-    """What was trained on what, and the validation NLL of the weights that were kept."""
+    """What was trained on what, how far its steps went, and the validation NLL of what was kept."""
     evaluated = [step for step in history if step.valid]
     kept = history[-1]
+    norms = np.array([step.gradient_norm for step in history])
     if evaluated and finetune.checkpoint_selection == "best":
         kept = min(evaluated, key=lambda step: (step.valid or {})["nll"] or 0.0)
     return {
@@ -133,6 +134,9 @@ def _facts(data: TrainingData, history: list[Step], finetune: "TrainConfig") -> 
         "tokens": sum(len(example.input_ids) for example in data.examples),
         "steps": history[-1].number,
         "kept_step": kept.number,
+        # Clipping hides a weight's scale, so that arms compare only where it is alike.
+        "clipped_share": float((norms > finetune.max_grad_norm).mean()),
+        "gradient_norm": float(norms.mean()),
         "valid": {"pairs": len(data.valid.examples) if data.valid else 0, **(kept.valid or {})},
     }
 

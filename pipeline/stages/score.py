@@ -77,20 +77,27 @@ def _score_in_main_process(
         barrier(processes)
         fill(shards, checkpoint, processes.process_index, processes.num_processes)
         barrier(processes)
-    source = {"source": severity.source, "labels": labels}
+    source = {"source": severity.source, "labels": labels, "sharpen": severity.sharpen}
     provenance |= {"rules": shards.rules, **source}
-    measured = write_scored(paths.SCORED, shards, checkpoint, fold_of, provenance)
+    measured = write_scored(paths.SCORED, shards, checkpoint, fold_of, provenance, severity.sharpen)
     write_json(paths.SEVERITY_METRICS, measured | source)
-    _print_spread(measured["splits"])
+    _print_spread(measured["splits"], measured["splits_before_sharpening"])
     for folder in WORK.glob("*/"):
         shutil.rmtree(folder)
 
 
-def _print_spread(splits: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print how the probabilities spread in each split, and how well they agree with people's labels."""
+def _print_spread(
+    splits: Mapping[str, Mapping[str, Any]], before: Mapping[str, Mapping[str, Any]] | None
+) -> None:
+    """Print how the probabilities spread in each split, and how well they agree with people's labels.
+
+    Args:
+        before: the same before they were sharpened; None where they were not.
+    """
     for split, figures in splits.items():
         spread = f"standard deviation of p_critical - p_non_critical {figures['contrast_std']:.3f}"
-        print(f"{split}: {figures['rows']} pairs, {spread}")
+        was = f", {before[split]['contrast_std']:.3f} before sharpening" if before else ""
+        print(f"{split}: {figures['rows']} pairs, {spread}{was}")
         if figures["labelled"]:
             critical = f"mean p_critical {figures['p_critical']:.3f}, critical {figures['critical']:.3f}"
             of_them = f"{figures['labelled']} of them labelled by people"

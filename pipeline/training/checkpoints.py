@@ -1,7 +1,6 @@
 """Checkpoints of a training run: written whole, checked when read, pruned."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -11,7 +10,7 @@ import torch
 import transformers
 
 from pipeline.files import replacing
-from pipeline.hashes import digest, folder_digest
+from pipeline.hashes import digest, folder_digest, json_digest
 from pipeline.paths import SCORED
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def fingerprint(
         code,
         [module.__version__ for module in (torch, transformers, peft)],
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return json_digest(parts)
 
 
 class Checkpoints:

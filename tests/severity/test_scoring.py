@@ -14,14 +14,8 @@ import pytest
 
 from pipeline.errors import WaznError
 from pipeline.severities import PROBABILITIES, SEVERITIES
-from pipeline.severity.scoring import (
-    Checkpoint,
-    Shards,
-    fill,
-    fingerprint,
-    provided,
-    write_scored,
-)
+from pipeline.severity.probabilities import provided, sharpened
+from pipeline.severity.scoring import Checkpoint, Shards, fill, fingerprint, write_scored
 
 ROWS = 103
 PROVENANCE = {"source": "classifier", "rules": "abc"}
@@ -73,10 +67,10 @@ def fold_of(groups):
 def score(normalised, tmp_path):
     """Score in shards of `rows`; how a call of it ends is on disk only."""
 
-    def run(rows=10, compute=by_length, folder="kept", name="scored.parquet"):
+    def run(rows=10, compute=by_length, folder="kept", name="scored.parquet", temperature=1.0):
         shards, checkpoint = Shards(normalised, rows), Checkpoint(tmp_path / folder, compute)
         fill(shards, checkpoint, 0, 1)
-        summary = write_scored(tmp_path / name, shards, checkpoint, fold_of, PROVENANCE)
+        summary = write_scored(tmp_path / name, shards, checkpoint, fold_of, PROVENANCE, temperature)
         return tmp_path / name, summary
 
     return run
@@ -136,7 +130,17 @@ def test_spread_and_agreement_are_told_by_split(score, table, normalised):
 def test_scored_table_has_the_pairs_in_their_order_with_their_probabilities(score, table):
     path, _ = score()
     scored = pq.read_table(path)
-    columns = ["source", "line", "id", "question", "answer", "split", "specialty", "severity_human"]
+    columns = [
+        "source",
+        "line",
+        "id",
+        "question",
+        "answer",
+        "split",
+        "specialty",
+        "severity_human",
+        "group",
+    ]
     assert scored.column_names == [*columns, "severity", *PROBABILITIES, "fold"]
     for name in columns:
         assert scored[name].to_pylist() == table[name].to_pylist()
@@ -222,10 +226,11 @@ def test_killed_at_random_points_it_ends_with_the_same_bytes(score, tmp_path):
 
     fork, kills, target = multiprocessing.get_context("fork"), 0, tmp_path / "killed.parquet"
     moments = random.Random(5)
-    for _ in range(100):
+    for tries in range(100):
         child = fork.Process(target=score, kwargs={"compute": slowly, "name": target.name})
         child.start()
-        child.join(moments.uniform(0.01, 0.08))
+        # Longer and longer, so that a busy machine comes to the end too.
+        child.join(moments.uniform(0.01, 0.08) * (1 + tries / 10))
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             kills += 1
@@ -250,7 +255,7 @@ def test_output_that_is_not_finite_is_an_error_that_names_the_row(score):
 
 def test_provided_probabilities_are_used_divided_by_their_sum(normalised, table, tmp_path):
     path = tmp_path / "scored.parquet"
-    write_scored(path, Shards(normalised, 10), None, None, PROVENANCE)
+    write_scored(path, Shards(normalised, 10), None, None, PROVENANCE, 1.0)
     scored = pq.read_table(path)
     own, found = (
         np.column_stack([source[name].to_numpy() for name in PROBABILITIES]) for source in (table, scored)
@@ -258,6 +263,53 @@ def test_provided_probabilities_are_used_divided_by_their_sum(normalised, table,
     np.testing.assert_allclose(found, own / own.sum(axis=1, keepdims=True), atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     assert (scored.schema.field(PROBABILITIES[0]).type, scored["id"]) == (pa.float32(), table["id"])
+
+
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+@pytest.mark.parametrize("source", ["classifier", "provided"])
+def test_sharpened_probabilities_are_powers_of_the_others_divided_by_their_sum(
+    temperature, source, normalised, tmp_path, score
+):
+    def written(temperature, name):
+        if source == "classifier":
+            return score(name=name, temperature=temperature)
+        given = (tmp_path / name, Shards(normalised, 10), None, None, PROVENANCE, temperature)
+        return tmp_path / name, write_scored(*given)
+
+    (plain, before), (sharp, after) = written(1.0, "plain"), written(temperature, "sharp")
+    plain, sharp = pq.read_table(plain), pq.read_table(sharp)
+    own, found = (
+        np.column_stack([table[name].to_numpy() for name in PROBABILITIES]) for table in (plain, sharp)
+    )
+    powers = own.astype(np.float64) ** (1 / temperature)
+    np.testing.assert_allclose(found, powers / powers.sum(axis=1, keepdims=True), rtol=1e-6)
+    assert sharp["severity"].equals(plain["severity"])
+    assert after["share"] == before["share"]
+    assert before["splits_before_sharpening"] is None
+    assert after["splits_before_sharpening"] == before["splits"]
+    for split in ("train", "test"):
+        stds = [figures["splits"][split]["contrast_std"] for figures in (before, after)]
+        assert (stds[1] > stds[0]) == (temperature < 1)
+    assert (after["mean_confidence"] > before["mean_confidence"]) == (temperature < 1)
+
+
+def test_a_temperature_of_1_leaves_every_bit():
+    found = by_length(["x" * length for length in range(100)])
+    assert sharpened(found, 1.0) is found
+
+
+def test_however_sharp_a_row_stays_a_distribution_and_can_be_taken_back():
+    found = np.array([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0], [0.4, 0.4, 0.2]], dtype=np.float32)
+    expected = [[0, 0, 1], [0, 1, 0], [0.5, 0.5, 0]]
+    np.testing.assert_allclose(sharpened(found, 1e-4), expected, atol=1e-7)
+    np.testing.assert_allclose(sharpened(found, 1e6)[0], [1 / 3] * 3, atol=1e-5)
+    np.testing.assert_allclose(sharpened(sharpened(found, 0.5), 2.0), found, atol=1e-6)
+
+
+def test_even_where_all_become_alike_the_severity_is_that_of_the_plain_probabilities(score):
+    plain, flat = (pq.read_table(score(temperature=t)[0])["severity"] for t in (1.0, 1e12))
+    assert flat.equals(plain)
+    assert len(set(plain.to_pylist())) == 3
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), -0.1, float("inf")])

@@ -19,11 +19,14 @@ from pipeline.config.training import AdapterConfig, ArmConfig, TrainConfig
 from pipeline.data.subsets import stratified_subset
 from pipeline.errors import WaznError
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
+from pipeline.inputs import read_json
 from pipeline.models.distributed import join_processes
-from pipeline.models.prompt import encode_pairs
+from pipeline.models.prompt import encode_pairs, encode_prompt
 from pipeline.models.runtime import load_decoder, load_tokenizer
 from pipeline.models.trained import load_trained
+from pipeline.paths import training_metrics
 from pipeline.severity.weights import pair_weights, weight_spread
+from pipeline.shapes import FinetuneMetrics
 from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import finetune as finetune_stage
@@ -90,9 +93,11 @@ COLUMNS = (
     "rouge_l",
     "nll_sum",
     "answer_tokens",
+    "answer_bytes",
     "words",
     "repetition",
     "empty",
+    "cut_off",
 )
 METRICS = {
     "bertscore_f1",
@@ -269,6 +274,11 @@ def test_metrics_are_those_of_the_very_run(architecture, arm, project, scored, m
     assert found["arm"] == WEIGHTS[arm].model_dump()
     assert (found["method"], found["pairs"], found["left_out"]) == ("lora", TRAIN, [])
     assert (found["steps"], found["kept_step"]) == (steps, steps)
+    norms = curve_of(project, architecture, arm, "train/gradient_norm").to_numpy()
+    assert len(norms) == steps
+    assert found["gradient_norm"] == pytest.approx(norms.mean())
+    assert found["clipped_share"] == pytest.approx((norms > FINETUNE.max_grad_norm).mean())
+    read_json(training_metrics(arm, architecture, SEED), FinetuneMetrics)
     weights = pair_weights(scored[scored["split"] == "train"], WEIGHTS[arm])
     assert found["weights"] == pytest.approx(weight_spread(weights))
     assert {"mean", "std", "q01", "q25", "q50", "q75", "q99"} < found["weights"].keys()
@@ -612,6 +622,63 @@ def test_likelihood_is_that_of_the_very_row(project, scored):
     measured = generated_of(project, "gpt2", "base").iloc[0]
     assert measured["nll_sum"] == pytest.approx(expected.item(), rel=1e-5)
     assert measured["answer_tokens"] == len(answer)
+    assert measured["answer_bytes"] == len(row.answer.encode())
+
+
+def test_bytes_are_of_the_tokens_that_were_scored(fresh, scored):
+    """Room for three answer tokens of the longest prompt."""
+    test = scored[scored["split"] == "test"]
+    tokenizer = load_tokenizer(fresh / "models" / "base" / "gpt2")
+    lengths = [len(encode_prompt(tokenizer, question)) for question in test["question"]]
+    evaluate("gpt2", "base", max_length=max(lengths) + 3)
+    rows = generated_of(fresh, "gpt2", "base")
+    for row, answer, length in zip(rows.itertuples(), test["answer"], lengths, strict=True):
+        room = max(lengths) + 3 - length
+        tokens = tokenizer(answer)["input_ids"]
+        assert row.answer_tokens == min(len(tokens) + 1, room)
+        kept = tokenizer.decode(tokens[:room]).rstrip("\ufffd")
+        assert row.answer_bytes == len(kept.encode())
+    assert rows["answer_bytes"].tolist() != [len(answer.encode()) for answer in test["answer"]]
+
+
+def test_answers_that_a_limit_ended_are_marked(fresh, project):
+    whole = generated_of(project, "gpt2", "base")
+    assert whole["cut_off"].isin([0, 1]).all()
+    evaluate("gpt2", "base", max_new_words=1)
+    rows = generated_of(fresh, "gpt2", "base")
+    first = [" ".join(answer.split()[:1]) for answer in whole["generated"]]
+    assert rows["generated"].tolist() == first
+    longer = whole["generated"].str.split().str.len() > 1
+    assert longer.any()
+    assert rows["cut_off"].tolist() == (longer | whole["cut_off"].eq(1)).astype(int).tolist()
+
+
+def loaded(monkeypatch):
+    """The number types in which `evaluate` loads a model from now on."""
+    dtypes = []
+
+    def noted(model, arm, seed, dtype, max_tokens):
+        dtypes.append(dtype)
+        return load_trained(model, arm, seed, dtype, max_tokens)
+
+    monkeypatch.setattr(evaluate_stage, "load_trained", noted)
+    return dtypes
+
+
+def test_likelihood_is_in_float32_whatever_the_number_type_of_answers(fresh, project, monkeypatch):
+    shutil.copytree(project / "models" / "weighting", fresh / "models" / "weighting")
+    dtypes = loaded(monkeypatch)
+    evaluate("qwen2", "weighting", dtype="bfloat16", max_new_tokens=2)
+    assert dtypes == [torch.float32, torch.bfloat16]
+    found, exact = (generated_of(folder, "qwen2", "weighting") for folder in (fresh, project))
+    assert found["nll_sum"].tolist() == exact["nll_sum"].tolist()
+    assert found["generated"].map(type).eq(str).all()
+
+
+def test_model_in_float32_is_loaded_once(fresh, monkeypatch):
+    dtypes = loaded(monkeypatch)
+    evaluate("gpt2", "base", max_new_tokens=1)
+    assert dtypes == [torch.float32]
 
 
 def test_what_is_measured_is_that_of_the_very_row(project, scored):

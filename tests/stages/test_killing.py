@@ -124,6 +124,22 @@ def test_killed_again_and_again_it_goes_on_and_gives_the_same_bytes(seed, projec
     finished_as(expected, project, run(project, *COMMAND), done)
 
 
+@ALSO
+def test_a_placebo_that_is_killed_goes_on_with_the_same_weights(project, laid_out, tmp_path):
+    plain = shutil.copytree(laid_out, tmp_path / "plain")
+    for folder in (project, plain):
+        path = folder / "params.yaml"
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values["weighting"]["permute"] = 5
+        path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    assert run(plain, *COMMAND).code == 0
+    expected = files_of(plain, *RESULTS)
+    facts = json.loads(expected["metrics/finetune/weighting/tiny_gpt2/17.json"])
+    assert facts["arm"]["permute"] == 5
+    killed_after(project, 4)
+    finished_as(expected, project, run(project, *COMMAND), 4)
+
+
 @pytest.mark.parametrize("writes", [20, *(pytest.param(n, marks=ALSO) for n in (0, 1))])
 def test_killed_in_the_midst_of_writing_a_checkpoint(writes, project, uninterrupted):
     def stop():
@@ -320,7 +336,7 @@ def test_fingerprint_changes_with_all_that_the_weights_come_from(project, monkey
         assert other != value
         differs(name, finetune=params.finetune.model_copy(update={name: other}))
     for name, value in arm:
-        other = not value if isinstance(value, bool) else value + 1
+        other = 0 if value is None else not value if isinstance(value, bool) else value + 1
         differs(name, arm=arm.model_copy(update={name: other}))
     differs("code", code="another hash")
     differs("seed", seed=18)

@@ -169,10 +169,39 @@ def test_metadata_and_metrics_say_where_the_probabilities_come_from(project):
         "rules": "abc",
         "source": "classifier",
         "labels": "lexicon",
+        "sharpen": 1.0,
     }
     metrics = json.loads(paths.SEVERITY_METRICS.read_text(encoding="utf-8"))
     assert (metrics["rows"], metrics["source"], metrics["labels"]) == (ROWS, "classifier", "lexicon")
     assert sum(metrics["share"].values()) == pytest.approx(1)
+    assert (metrics["sharpen"], metrics["splits_before_sharpening"]) == (1.0, None)
+
+
+@pytest.mark.parametrize("source", ["classifier", "provided"])
+def test_sharpening_tells_how_the_probabilities_spread_before_and_after(source, project, capfd):
+    own = pa.array(np.random.default_rng(0).uniform(0.1, 1, (5, 3)).astype("float32").tolist())
+    if source == "provided":
+        table = pq.read_table(paths.NORMALISED_PAIRS).slice(0, 5)
+        for number, name in enumerate(PROBABILITIES):
+            column = pa.array([row[number] for row in own.to_pylist()], pa.float32())
+            table = table.set_column(table.column_names.index(name), name, column)
+        pq.write_table(table, paths.NORMALISED_PAIRS)
+    given = settings() | {"severity": SeverityConfig(source=source, sharpen=1.0)}
+    stage.run(**given)
+    plain, said = found(), capfd.readouterr().out
+    assert "before sharpening" not in said
+    stage.run(**given | {"severity": SeverityConfig(source=source, sharpen=0.5)})
+    squares = plain.astype(np.float64) ** 2
+    np.testing.assert_allclose(found(), squares / squares.sum(axis=1, keepdims=True), rtol=1e-5)
+    before, after = ((table[:, 2].astype(np.float64) - table[:, 0]).std() for table in (plain, found()))
+    assert (
+        f"p_critical - p_non_critical {after:.3f}, {before:.3f} before sharpening" in capfd.readouterr().out
+    )
+    metrics = json.loads(paths.SEVERITY_METRICS.read_text(encoding="utf-8"))
+    assert metrics["sharpen"] == 0.5
+    assert metrics["splits"]["train"]["contrast_std"] == pytest.approx(after, abs=1e-5)
+    assert metrics["splits_before_sharpening"]["train"]["contrast_std"] == pytest.approx(before, abs=1e-5)
+    assert json.loads(pq.read_schema(paths.SCORED).metadata[b"wazn"])["sharpen"] == 0.5
 
 
 def test_rules_that_the_pairs_do_not_tell_are_null(project):
@@ -364,7 +393,7 @@ def params_file(project):
     write_pairs((texts * 250)[:14_500])
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["resources"]["score"] = {"tokens_per_batch": 2048}
-    params["severity"] = {"source": "classifier"}
+    params["severity"]["source"] = "classifier"
     Path("params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 
 

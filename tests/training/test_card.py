@@ -8,7 +8,7 @@ import yaml
 from pipeline.severity.weights import warning, weight_spread
 from pipeline.training.card import write_card
 
-WEIGHTS = {"alpha": 0.25, "beta": 1.0, "gamma": 1.75, "renormalise": False}
+WEIGHTS = {"alpha": 0.25, "beta": 1.0, "gamma": 1.75, "renormalise": False, "permute": None}
 VALID = {"pairs": 63, "nll": 2.51234, "nll_critical": 2.75, "nll_neutral": None, "nll_non_critical": 2.25}
 
 
@@ -24,6 +24,8 @@ def facts(**changes):
         "tokens": 4_000_000,
         "steps": 7_500,
         "kept_step": 7_500,
+        "clipped_share": 0.0375,
+        "gradient_norm": 0.4567,
         "weights": spread,
         "warning": None,
         "valid": VALID,
@@ -58,6 +60,7 @@ def test_what_it_is_and_is_not(card):
         "| trained parameters | 1,234,567 (lora) |",
         "| training pairs, tokens | 20,000, 4,000,000 |",
         "| optimiser steps | 7,500 |",
+        "| gradient norm | mean 0.457, clipped in 3.8% of the steps |",
         "mean 1.000, standard deviation 0.434, 98 % of them 0.265 to 1.735 |",
         "| effective sample size | 84.1% of the pairs |",
         "| NLL per answer token, 63 validation pairs | 2.5123 |",
@@ -68,6 +71,7 @@ def test_what_it_is_and_is_not(card):
         assert part in body, part
     assert "neutral |" not in body, "no validation pair was neutral"
     assert "Note:" not in body
+    assert "placebo" not in body
 
 
 def test_front_matter_is_what_the_hub_reads(card):
@@ -96,7 +100,7 @@ def test_whole_model_is_called_so(card):
 
 
 def test_plain_cross_entropy_is_called_so(card):
-    _, body = card(arm="uniform", weights={**dict.fromkeys(WEIGHTS, 1.0), "renormalise": False})
+    _, body = card(arm="uniform", weights={**WEIGHTS, "alpha": 1.0, "beta": 1.0, "gamma": 1.0})
     assert "plain cross-entropy" in body
     assert "severity-aware" not in body
     assert "w = 1 p_non_critical + 1 p_neutral + 1 p_critical." in body
@@ -106,6 +110,11 @@ def test_renormalised_weights_and_a_step_that_was_kept_are_told(card):
     _, body = card(weights={**WEIGHTS, "renormalise": True}, facts=facts(kept_step=2_000))
     assert "1.75 p_critical, divided by its mean." in body
     assert "| optimiser steps | 7,500, of which 2,000 was kept |" in body
+
+
+def test_a_placebo_is_called_so(card):
+    _, body = card(weights={**WEIGHTS, "permute": 0})
+    assert "1.75 p_critical. Its weights are permuted among the pairs (seed 0): a placebo." in body
 
 
 def test_warning_is_told_with_its_figures(card):
@@ -134,8 +143,14 @@ def test_without_validation_pairs_no_likelihood_is_told(card):
         ),
         ({"labels": None, "classifier": None}, "the source of the pairs. ## Limits"),
         ({}, "the source of the pairs. ## Limits"),
+        (
+            {"labels": "human", "classifier": "ab12", "sharpen": 0.5},
+            "a classifier that is itself often wrong. They are sharpened by the temperature 0.5. "
+            "Classifier (SHA-256): ab12.",
+        ),
+        ({"sharpen": 1.0}, "the source of the pairs. ## Limits"),
     ],
-    ids=["human", "lexicon", "provided", "without a note"],
+    ids=["human", "lexicon", "provided", "without a note", "sharpened", "not sharpened"],
 )
 def test_where_the_severities_come_from(scored, said, card):
     _, body = card(scored=scored)
