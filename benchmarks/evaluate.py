@@ -24,12 +24,14 @@ from typing import Any
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import numpy as np
 import torch
 from finetune import LORA_TARGETS, Task, byte_level_bpe, read_pairs, shape
 from transformers import AutoModelForCausalLM, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from pipeline.evaluation.bertscore import Encoder, References, store
-from pipeline.evaluation.generation import generate, uniform_draws
+from pipeline.evaluation.generation import generate
+from pipeline.evaluation.sampling import row_keys
 from pipeline.models.prompt import encode_prompt
 from pipeline.models.runtime import deterministic, device, fuse_activations, torch_dtype
 
@@ -73,8 +75,8 @@ def compare(
     print(f"{name:<6} notebook, 1 at once   {theirs:8.2f} rows/s", flush=True)
     deterministic(0)
     fuse_activations(model)
-    draws = uniform_draws([str(row) for row in range(len(questions))], NEW_TOKENS, 17)
-    for decoding, given in (("greedy", None), ("paper", draws)):
+    keys = row_keys([str(row) for row in range(len(questions))], 17)
+    for decoding, given in (("greedy", None), ("paper", keys)):
         ours(model, tokenizer, questions[:2], None, options.batch_size)
         rate = len(questions) / timed(
             lambda given=given: ours(model, tokenizer, questions, given, options.batch_size)
@@ -107,7 +109,7 @@ def ours(
     model: Any,
     tokenizer: PreTrainedTokenizerFast,
     questions: list[str],
-    draws: torch.Tensor | None,
+    keys: np.ndarray | None,
     batch_size: int,
 ) -> None:
     """The generation of the stage `evaluate`."""
@@ -119,8 +121,9 @@ def ours(
             batch_size=batch_size,
             max_length=LONGEST,
             max_new_tokens=NEW_TOKENS,
+            max_new_words=None,
             name="",
-            draws=draws,
+            keys=keys,
         )
 
 

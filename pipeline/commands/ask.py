@@ -41,7 +41,8 @@ def run(
         batch_size=1,
         max_length=evaluate.max_length,
         max_new_tokens=evaluate.max_new_tokens,
+        max_new_words=evaluate.max_new_words,
         name=f"{model} {arm}",
     )
     print("Written by a language model for research. Not medical advice.", file=sys.stderr)
-    print(answer)
+    print(answer.text)

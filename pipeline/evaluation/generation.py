@@ -1,56 +1,32 @@
 """Answers to the test complaints: greedy, or drawn as the paper draws them."""
 
-import hashlib
+import re
 from collections.abc import Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from pipeline.evaluation.sampling import Sampler
 from pipeline.models.prompt import encode_prompt
-from pipeline.models.runtime import pad_token_id
+from pipeline.models.runtime import float32_head, pad_token_id
 
-# The sampling of the authors' notebooks; a top-k of 50 was the default of the transformers that they ran.
-TEMPERATURE, TOP_K = 0.7, 50
+_WORD = re.compile(r"\S+")
 
 
-class Sampler:
-    """Reduces every distribution to the one token that a given number draws; greedy decoding then takes it.
+class Answer(NamedTuple):
+    """An answer.
 
-    The distribution is that of sampling at `TEMPERATURE` among the `TOP_K` likeliest tokens. The interval
-    [0, 1) is divided among the tokens, in the order of their ids, by their probabilities; the token in
-    whose part the number lies is drawn (inverse transform sampling). So a draw depends on its own row only.
+    Attributes:
+        text: without end-of-text, and without white space around it.
+        cut_off: whether a limit, of tokens or of words, ended it before the model did.
     """
 
-    def __init__(self, draws: torch.Tensor, start: int) -> None:
-        """Take uniform numbers in [0, 1), (B, most new tokens), and the length of the prompts."""
-        self._draws, self._start = draws, start
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores (B, vocabulary) of the next token: 0 for the one drawn, minus infinity for the others.
-
-        transformers calls it at every step, with the tokens so far (B, T).
-        """
-        tokens = scores.topk(min(TOP_K, scores.shape[-1])).indices.sort(dim=-1).values
-        # A sum in a fixed order, which a GPU does not promise.
-        logits = scores.gather(-1, tokens).double().cpu() / TEMPERATURE
-        ends = logits.softmax(dim=-1).cumsum(dim=-1)
-        draws = self._draws[:, input_ids.shape[1] - self._start, None]
-        # The last end may be a rounding short of 1.
-        place = (ends <= draws).sum(dim=-1, keepdim=True).clamp(max=tokens.shape[-1] - 1)
-        chosen = tokens.gather(-1, place.to(tokens.device))
-        return torch.full_like(scores, -torch.inf).scatter(-1, chosen, 0.0)
-
-
-def uniform_draws(ids: Sequence[str], count: int, seed: int) -> torch.Tensor:
-    """Numbers for `Sampler`, each row's from its id and the seed alone: (n, count) float64 in [0, 1)."""
-    draws = np.empty((len(ids), count))
-    for row, row_id in enumerate(ids):
-        stream = hashlib.shake_256(f"{seed}\x1f{row_id}".encode()).digest(8 * count)
-        # The 53 bits that a double holds.
-        draws[row] = (np.frombuffer(stream, dtype="<u8") >> 11) / 2**53
-    return torch.from_numpy(draws)
+    text: str
+    cut_off: bool
 
 
 @torch.inference_mode()
@@ -62,20 +38,23 @@ def generate(
     batch_size: int,
     max_length: int,
     max_new_tokens: int,
+    max_new_words: int | None,
     name: str,
-    draws: torch.Tensor | None = None,
-) -> list[str]:
+    keys: np.ndarray | None = None,
+) -> list[Answer]:
     """Answer every question, from the prompt that training used.
 
     Questions are batched by length, padded at the left; answers come in the order of the questions, and
-    do not depend on how they were batched.
+    do not depend on how they were batched. Logits are computed in float32, whatever the model's number
+    type is.
 
     Args:
         batch_size: questions answered at once.
         max_length: most tokens of a prompt; a longer one loses its beginning.
         max_new_tokens: most tokens of an answer.
+        max_new_words: most words of an answer, which are what white space parts; None for no such limit.
         name: what the progress bar calls the model.
-        draws: see `Sampler`, (n, max_new_tokens); None for greedy decoding.
+        keys: of the rows, see `row_keys`, (n,), to sample; None for greedy decoding.
     """
     ends = end_tokens(model, tokenizer)
     # The model's own configuration (beams, penalties, sampling) would not be greedy decoding, and would set
@@ -85,8 +64,8 @@ def generate(
     # Longest first: if memory is too small, that is known at once.
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     padding = pad_token_id(tokenizer, model.get_input_embeddings().num_embeddings)
-    answers = [""] * len(prompts)
-    with tqdm(total=len(prompts), desc=f"answer {name}", unit="row") as bar:
+    answers = [Answer("", False)] * len(prompts)
+    with float32_head(model), tqdm(total=len(prompts), desc=f"answer {name}", unit="row") as bar:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             longest = len(prompts[chosen[0]])
@@ -96,6 +75,7 @@ def generate(
                 length = len(prompts[index])
                 tokens[row, longest - length :] = torch.as_tensor(prompts[index])
                 mask[row, longest - length :] = 1
+            limits = [] if max_new_words is None else [_WordLimit(tokenizer, longest, max_new_words)]
             written = model.generate(
                 tokens.to(model.device),
                 attention_mask=mask.to(model.device),
@@ -103,13 +83,57 @@ def generate(
                 max_new_tokens=max_new_tokens,
                 pad_token_id=padding,
                 eos_token_id=ends,
-                logits_processor=[] if draws is None else [Sampler(draws[chosen], longest)],
-            )
-            texts = tokenizer.batch_decode(written[:, longest:], skip_special_tokens=True)
-            for index, text in zip(chosen, texts, strict=True):
-                answers[index] = text.strip()
+                logits_processor=[] if keys is None else [Sampler(keys[chosen], longest)],
+                stopping_criteria=limits,
+            )[:, longest:]
+            texts = _texts(tokenizer, written)
+            ended = torch.isin(written, torch.tensor(ends, device=written.device)).any(dim=1).tolist()
+            for index, text, end in zip(chosen, texts, ended, strict=True):
+                answers[index] = _within(text, end, max_new_words)
             bar.update(len(chosen))
     return answers
+
+
+def _within(text: str, ended: bool, most: int | None) -> Answer:
+    """What was written, cut to `most` words; `ended` if an end token is in it.
+
+    A row with too many words was ended by `_WordLimit`; what then fills it up may look like an end token.
+    """
+    longer = most is not None and _more_words(text, most)
+    if longer:
+        text = text[: list(islice(_WORD.finditer(text), most))[-1].end()]
+    return Answer(text.strip(), longer or not ended)
+
+
+class _WordLimit:
+    """Ends every row of a batch as soon as its answer has more than so many words."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, start: int, most: int) -> None:
+        """Take the length of the prompts and the number of words."""
+        self._tokenizer, self._start, self._most = tokenizer, start, most
+        self._over: list[bool] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """Which rows are over, (B,); transformers calls it at every step, with the tokens so far (B, T)."""
+        self._over = self._over or [False] * len(input_ids)
+        # What is over is padded from then on, and is not read again.
+        going = [row for row, over in enumerate(self._over) if not over]
+        for row, text in zip(going, _texts(self._tokenizer, input_ids[going, self._start :]), strict=True):
+            # Bytes at the end that make no whole character may yet become white space.
+            self._over[row] = _more_words(text.rstrip("\ufffd"), self._most)
+        return torch.tensor(self._over, device=input_ids.device)
+
+
+def _more_words(text: str, most: int) -> bool:
+    return next(islice(_WORD.finditer(text), most, None), None) is not None
+
+
+def _texts(tokenizer: PreTrainedTokenizerBase, tokens: torch.Tensor) -> list[str]:
+    """What rows of tokens (B, T) say."""
+    texts: list[str] = tokenizer.batch_decode(
+        tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    return texts
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -1,147 +1,15 @@
 """Whether an answer tells the patient to seek urgent care, by the expressions of `urgency.yaml`."""
 
-import functools
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import yaml
-
-from pipeline.text.normalise import Normaliser
+from pipeline.evaluation.expressions import expressions
 
 DATA_FILES = ("urgency.yaml",)
-# Folding is for matching only and does not depend on the rules that a user switches on: the same answer
-# counts the same under every setting. White space stays, as a line break ends a sentence.
-_RULES_OFF = {"links", "emails", "phones", "ids", "names", "whitespace"}
-_LETTERS = str.maketrans("ئؤ", "يو", "ء")
-# "If": where the hamza tells it from "that", or after "and". Before a noun it means "indeed".
-_IF = re.compile(r"(?<!\w)(?:([وف]?)إن|(و)ان)(?= (?!ال|هذ|ذلك|ما |شاء|علي|من |كل |لدي|كان هذ))")
-_HAMZA = re.compile("[أإآ]")
-_SENTENCE = re.compile(r"[^.!?؟;؛\n]+[.!?؟;؛\n]?")
-_TOKEN = re.compile(r"\w+|[,،:]")
-
-_GAP = r"(?:\w+ ){0,4}"
-_NOUN = "[وف]?(?:ال|لل|بال|عال|ب|ل|ع|ف)?"
-_VERB = "[وف]?[لسهحبع]?[ايتن]"
-_POSSESSIVE = "(?:ه|ها|هم|ك|كم|كي)?"
-_ENDING = "(?:ي|و|وا|ه|ها|هم|ك|كم|يه|يها|وه|وها|وهم|ين|ون|ن)?"
-_BEFORE = 20
-"""Words before an expression among which a condition is looked for."""
 
 
 def urgent(texts: Sequence[str]) -> list[bool]:
-    """Whether each of n answers tells the reader to seek urgent care.
+    """Whether each of n answers, raw or normalised, tells the reader to seek urgent care.
 
-    What is denied, asked, of the past, or holds under a condition only does not count, as far as
-    `urgency.yaml` has words for it. Texts may be raw or normalised.
+    See `Expressions.occur` for what does not count.
     """
-    expressions = _expressions()
-    bare = [_HAMZA.search(text) is None for text in texts]
-    return [
-        any(expressions.occur_in(sentence, without) for sentence in _sentences(text))
-        for text, without in zip(_folded(texts), bare, strict=True)
-    ]
-
-
-class _Expressions:
-    """What `urgency.yaml` says, as regular expressions over words that each have a space after them."""
-
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        words = {name: _folded(forms) for name, forms in content["words"].items()}
-        lists = {name: _any(content[name]) for name in content if name != "words"}
-        self._urgent = [
-            re.compile(r"(?<= )" + _pattern(text, words)) for text in _folded(content["urgent"])
-        ]
-        exceptions = f"(?!{lists['no_conditions']} )"
-        self._condition = re.compile(rf" {exceptions}[وف]?{lists['conditions']} ")
-        # With "and" before it, it opens a clause of its own.
-        self._condition_after = re.compile(
-            rf"^(?:(?:\w+ ){{0,2}}{exceptions}{lists['conditions']}"
-            rf"|(?:\w+ )?{exceptions}{lists['conditions_after']}) "
-        )
-        # "Even if"; at the start of a sentence ولو is "and if".
-        self._even_if = re.compile(r"(?<= )حتي و?(?:لو|اذا|ان) |(?<=\S )ولو ")
-        this = "".join(f"(?<! {word})" for word in _folded(content["this"]))
-        self._not_after = re.compile(
-            rf"(?: {lists['denied']}"
-            rf"| [وف]?{lists['needless']}(?: \w+){{0,3}}"
-            rf"|{this} [وف]?{lists['calls_for']}(?: \w+)?) $"
-        )
-
-    def occur_in(self, sentence: str, bare: bool) -> bool:
-        """Whether one stands in a folded sentence, a space around every word, and counts.
-
-        `bare` if the text was written without hamza, so that ان may be "if".
-        """
-        sentence = self._even_if.sub("", sentence)
-        return any(
-            self._counts(sentence[: match.start()], match[0], sentence[match.end() :], bare)
-            for expression in self._urgent
-            for match in expression.finditer(sentence)
-        )
-
-    def _counts(self, before: str, expression: str, after: str, bare: bool) -> bool:
-        near = " ".join(["", *before.split()[-_BEFORE:], ""])
-        # "if … then go", and not "that … go".
-        if bare and expression.startswith("ف") and re.search(" [وف]?ان ", near):
-            return False
-        # "if you have it, give it, and go": a clause of its own.
-        apart = before.endswith((", ", "، ")) and expression.startswith("و")
-        return not (
-            self._not_after.search(before)
-            or (self._condition.search(near) and not apart)
-            or self._condition_after.search(after)
-        )
-
-
-def _pattern(text: str, words: Mapping[str, Iterable[str]]) -> str:
-    """One expression as a regular expression."""
-    parts = {"*": _GAP, "^": "(?<=^ )"}
-    return "".join(
-        parts.get(part)
-        or "(?:" + "|".join(_form(word) for name in part.split("/") for word in _words(name, words)) + ") "
-        for part in text.split(" ")
-    )
-
-
-def _words(name: str, words: Mapping[str, Iterable[str]]) -> Iterable[str]:
-    return words[name[1:-1]] if name.startswith("{") else [name]
-
-
-def _form(word: str) -> str:
-    match word[0]:
-        case "~":
-            return f"(?:{_VERB}|[وف]?ل?){word[1:]}{_ENDING}"
-        case "+":
-            return f"{_VERB}{word[1:]}{_ENDING}"
-        case "=":
-            return f"[وف]?{word[1:]}"
-    return f"{_NOUN}{word}{_POSSESSIVE}"
-
-
-def _any(words: Sequence[str]) -> str:
-    return "(?:" + "|".join(_folded(words)) + ")"
-
-
-def _folded(texts: Sequence[str]) -> list[str]:
-    """Texts as they are matched: one spelling of each letter, and "if" told from "that"."""
-    normalised = _normaliser()([_IF.sub(r"\1\2اذا", text) for text in texts])
-    return [text.translate(_LETTERS) for text in normalised]
-
-
-def _sentences(text: str) -> list[str]:
-    """The sentences of a folded text that ask nothing, a space around every word and comma."""
-    stated = [sentence for sentence in _SENTENCE.findall(text) if sentence[-1] not in "?؟"]
-    return [" ".join(["", *_TOKEN.findall(sentence), ""]) for sentence in stated]
-
-
-@functools.cache
-def _normaliser() -> Normaliser:
-    return Normaliser(off=_RULES_OFF)
-
-
-@functools.cache
-def _expressions() -> _Expressions:
-    path = Path(__file__).with_name("urgency.yaml")
-    return _Expressions(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return expressions("urgency").occur(texts)

@@ -66,6 +66,19 @@ def encode(
     return Example(row_id, input_ids, len(prompt_ids), weight)
 
 
+def scored_bytes(tokenizer: PreTrainedTokenizerBase, example: Example, answer: str) -> int:
+    """UTF-8 bytes of the part of `answer` whose tokens are in its example, without end-of-text.
+
+    Of an answer that was cut off it is what its tokens say; a character that the cut goes through is left
+    out.
+    """
+    tokens = list(example.input_ids[example.prompt_length :])
+    if tokens[-1] == tokenizer.eos_token_id:
+        return len(answer.encode())
+    said = str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
+    return len(said.rstrip("\ufffd").encode())
+
+
 def encode_pairs(
     tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, weights: Sequence[float], max_length: int
 ) -> tuple[list[Example], list[str]]:

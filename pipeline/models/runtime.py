@@ -1,7 +1,10 @@
 """The device, number type and random state that a stage computes with, and how a model is loaded."""
 
+import copy
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,31 @@ def fuse_activations(model: torch.nn.Module) -> None:
         for name, child in module.named_children():
             if type(child).__name__ in _SPELT_OUT_GELU:
                 setattr(module, name, torch.nn.GELU(approximate="tanh"))
+
+
+@contextmanager
+def float32_head(model: PreTrainedModel) -> Iterator[None]:
+    """While it lasts, `model` computes its logits with a float32 copy of its lm_head.
+
+    What the model does to logits after the head (scaling, soft-capping) is then in float32 too. Logits near
+    -100, as GPT-2's are, lie 0.5 apart in bfloat16. A weight that the head shares with the input embedding
+    keeps its type there; an adapter on the head stays.
+    """
+    head = model.get_output_embeddings()
+    # PEFT puts a layer around it.
+    head = getattr(head, "base_layer", head)
+    if head.weight.dtype == torch.float32:
+        yield
+        return
+    exact = copy.deepcopy(head).float()
+    own = head.__dict__.get("forward")
+    head.forward = lambda states: exact(states.float())
+    try:
+        yield
+    finally:
+        del head.forward
+        if own is not None:
+            head.forward = own
 
 
 def require_model(folder: Path) -> None:

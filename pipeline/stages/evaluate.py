@@ -107,7 +107,7 @@ def _answered(
     dtype = torch_dtype(evaluate.dtype)
     max_tokens = evaluate.max_length + evaluate.max_new_tokens
     name = " ".join([model, arm, *([] if seed is None else [str(seed)])])
-    # In float32 whatever `evaluate.dtype` is: differences of arms are smaller than what bfloat16 rounds away.
+    # In float32 whatever `evaluate.dtype` is: bfloat16 rounds away more than the arms differ by.
     decoder = load_trained(model, arm, seed, torch.float32, max_tokens)
     examples, unusable = encode_pairs(tokenizer, pairs, [1.0] * len(pairs), evaluate.max_length)
     if unusable:

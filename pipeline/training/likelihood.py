@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from accelerate import PartialState
+from tqdm import tqdm
 
 from pipeline.models.distributed import all_reduce_sum
 from pipeline.models.prompt import Example
@@ -14,7 +15,12 @@ from pipeline.training.batching import collate, split_across_ranks
 
 @torch.no_grad()
 def score_answers(
-    model: torch.nn.Module, examples: Sequence[Example], max_tokens: int, processes: PartialState
+    model: torch.nn.Module,
+    examples: Sequence[Example],
+    max_tokens: int,
+    processes: PartialState,
+    *,
+    progress: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Negative log-likelihood of each example's answer, unweighted.
 
@@ -23,6 +29,7 @@ def score_answers(
         examples: n encoded pairs, at least one.
         max_tokens: padded tokens computed at once.
         processes: divide the work; each gets all of the result.
+        progress: what a progress bar over this process's part is called; None for no bar.
 
     Returns:
         Its sum over the answer's tokens in nats, (n,) float64; the number of these tokens, (n,).
@@ -32,11 +39,14 @@ def score_answers(
     counts = np.array([len(example.input_ids) - example.prompt_length for example in examples])
     lengths = [len(example.input_ids) for example in examples]
     parts = split_across_ranks(range(len(examples)), lengths, max_tokens, processes.num_processes)
-    for group in parts[processes.process_index]:
-        # A process that has none left computes one along, as the others may be waiting for its weights.
-        batch = collate([examples[index] for index in group or [0]]).to(device)
-        _, nll = model(batch, torch.zeros(len(batch.input_ids), device=device))
-        sums[group] = nll[: len(group)].double()
+    part = parts[processes.process_index]
+    with tqdm(total=sum(map(len, part)), desc=progress, unit="row", disable=progress is None) as bar:
+        for group in part:
+            # A process that has none left computes one along, as the others may be waiting for its weights.
+            batch = collate([examples[index] for index in group or [0]]).to(device)
+            _, nll = model(batch, torch.zeros(len(batch.input_ids), device=device))
+            sums[group] = nll[: len(group)].double()
+            bar.update(len(group))
     return all_reduce_sum(sums, processes).cpu().numpy(), counts
 
 

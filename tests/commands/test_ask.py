@@ -9,9 +9,10 @@ from root import ROOT
 from pipeline.commands import ask
 from pipeline.config.params import load
 from pipeline.errors import WaznError
+from pipeline.evaluation.generation import Answer
 
 NORMALISE = load(ROOT / "params.yaml").normalise
-EVALUATE = SimpleNamespace(dtype="float32", max_length=200, max_new_tokens=6)
+EVALUATE = SimpleNamespace(dtype="float32", max_length=200, max_new_tokens=6, max_new_words=None)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_the_question_is_normalised_as_for_the_language_model_and_answered(proje
 
     def generated(decoder, tokenizer, questions, **options):
         given.extend(questions)
-        return [f"answer {options['max_new_tokens']}"]
+        return [Answer(f"answer {options['max_new_tokens']}", cut_off=True)]
 
     monkeypatch.setattr(ask, "generate", generated)
     asked("عندي صُداعٌ   شديـــد منذ أسبوع، رقمي ٠٥٠١٢٣٤٥٦٧")

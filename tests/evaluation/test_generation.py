@@ -1,16 +1,28 @@
 """Greedy answers are those of the argmax, sampled ones those of sampling, however they are batched."""
 
 import copy
+import re
 
 import pytest
 import torch
 from architectures import random_model
 from conftest import PAIRS
-from scipy.stats import chisquare, kstest
-from transformers import TemperatureLogitsWarper, TopKLogitsWarper
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.trainers import BpeTrainer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
 
-from pipeline.evaluation.generation import Sampler, generate, uniform_draws
+from pipeline.config.training import AdapterConfig
+from pipeline.evaluation.generation import generate
+from pipeline.evaluation.sampling import Sampler, row_keys
+from pipeline.models.lora import add_lora
 from pipeline.models.prompt import encode_prompt
+from pipeline.models.runtime import float32_head
 
 ARCHITECTURES = ("gpt2", "qwen2")
 OF_THE_PAPER = ("gpt2", "bloom", "qwen2", "qwen3", "lfm2")
@@ -21,9 +33,14 @@ def questions(pairs):
     return [question for question, _ in pairs]
 
 
+def written_by(model, tokenizer, questions, **changes):
+    """Answers, each with whether a limit cut it off."""
+    limits = {"max_length": 400, "max_new_tokens": 12, "max_new_words": None}
+    return generate(model, tokenizer, questions, **{"batch_size": 8, "name": "test", **limits, **changes})
+
+
 def answers_of(model, tokenizer, questions, **changes):
-    options = {"batch_size": 8, "max_length": 400, "max_new_tokens": 12, "name": "test", **changes}
-    return generate(model, tokenizer, questions, **options)
+    return [answer.text for answer in written_by(model, tokenizer, questions, **changes)]
 
 
 def argmax_tokens(model, tokens, end, count):
@@ -140,9 +157,9 @@ def test_batch_size_and_order_do_not_change_an_answer(architecture, decoding, to
     ids = [f"row-{number}" for number in range(len(questions))]
 
     def answers(batch_size, order):
-        draws = uniform_draws([ids[index] for index in order], 12, seed=1) if decoding == "paper" else None
+        keys = row_keys([ids[index] for index in order], 1) if decoding == "paper" else None
         chosen = [questions[index] for index in order]
-        found = answers_of(model, tokenizer, chosen, batch_size=batch_size, draws=draws)
+        found = answers_of(model, tokenizer, chosen, batch_size=batch_size, keys=keys)
         return [found[order.index(index)] for index in range(len(questions))]
 
     forward, backward = list(range(20)), list(range(20))[::-1]
@@ -156,10 +173,9 @@ def test_batch_size_and_order_do_not_change_an_answer(architecture, decoding, to
 # ---- the paper's sampling -----------------------------------------------------------------------
 
 
-def drawn(model, tokenizer, questions, seed=1, ids=None, count=12):
-    ids = ids or [f"row-{number}" for number in range(len(questions))]
-    draws = uniform_draws(ids, count, seed)
-    return answers_of(model, tokenizer, questions, max_new_tokens=count, draws=draws)
+def drawn(model, tokenizer, questions, seed=1):
+    ids = [f"row-{number}" for number in range(len(questions))]
+    return answers_of(model, tokenizer, questions, keys=row_keys(ids, seed))
 
 
 def test_same_seed_same_answers_and_another_seed_others(decoder, tokenizer, questions):
@@ -176,61 +192,181 @@ def test_rows_of_equal_questions_are_drawn_apart(decoder, tokenizer, questions):
     assert len(set(drawn(decoder("gpt2"), tokenizer, [questions[0]] * 10))) > 8
 
 
-def test_a_rows_draws_depend_on_its_id_and_the_seed_alone():
-    every = uniform_draws(["a", "b", "c"], 50, seed=7)
-    assert torch.equal(uniform_draws(["c", "a"], 50, seed=7), every[[2, 0]])
-    assert torch.equal(uniform_draws(["b"], 20, seed=7)[0], every[1, :20])
-    assert not torch.equal(uniform_draws(["a"], 50, seed=8)[0], every[0])
-    assert every.min() >= 0
-    assert every.max() < 1
+# ---- where an answer ends -----------------------------------------------------------------------
+
+TEXT = "خذ قسطا من الراحة\nواشرب الماء ثم راجع طبيبك بعد أسبوع"
 
 
-def test_draws_are_uniform():
-    draws = uniform_draws([f"row-{number}" for number in range(2000)], 10, seed=3)
-    for column in (draws[:, 0], draws[:, 9], draws.flatten()):
-        assert kstest(column.numpy(), "uniform").pvalue > 0.001
-    assert abs(torch.corrcoef(draws.T)[0, 1]) < 0.1
+class Scripted(GPT2LMHeadModel):
+    """Writes one text after a prompt, whatever its weights are."""
+
+    def script(self, tokens, prompt_length):
+        self.tokens, self.prompt_length, self.steps = tokens, prompt_length, 0
+        return self
+
+    def forward(self, input_ids, past_key_values=None, **options):
+        self.steps += 1
+        found = super().forward(input_ids, past_key_values=past_key_values, **options)
+        written = found.past_key_values.get_seq_length() - self.prompt_length
+        found.logits[:, -1] = -50.0
+        found.logits[:, -1, self.tokens[written]] = 50.0
+        return found
 
 
-def chosen(scores, draws):
-    """Which token `Sampler` leaves of each row's scores."""
-    left = Sampler(draws[:, None], 5)(torch.zeros(len(draws), 5, dtype=torch.long), scores)
-    assert torch.isfinite(left).sum(dim=1).eq(1).all()
-    return left.argmax(dim=1)
+def bytes_alone():
+    """A tokenizer that cuts every word into its bytes."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        [], BpeTrainer(special_tokens=["<end>"], initial_alphabet=alphabet, show_progress=False)
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>")
 
 
-def warped(logits):
-    """Probabilities of what transformers samples from at temperature 0.7 with top-k 50."""
-    scores = TemperatureLogitsWarper(0.7)(None, logits[None])
-    return TopKLogitsWarper(50)(None, scores).softmax(dim=-1)[0].double()
+def scripted(tokenizer, text):
+    """A model that answers `text` to the question "صداع"."""
+    shape = {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": 512, "vocab_size": len(tokenizer)}
+    script = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    return Scripted(GPT2Config(**shape)).eval().script(script, len(encode_prompt(tokenizer, "صداع")))
 
 
-@pytest.mark.parametrize("vocabulary", [4, 60])
-def test_distribution_is_that_of_plain_sampling(vocabulary):
-    torch.manual_seed(4)
-    logits = torch.randn(vocabulary)
-    expected = warped(logits)
-    count = 20_000
-    draws = uniform_draws([f"row-{number}" for number in range(count)], 1, seed=5)[:, 0]
-    observed = torch.bincount(chosen(logits.expand(count, -1), draws), minlength=vocabulary)
-    assert observed[expected == 0].eq(0).all()
-    possible = expected > 0
-    assert possible.sum() == min(vocabulary, 50)
-    expected = expected[possible] / expected.sum() * count
-    assert chisquare(observed[possible].numpy(), expected.numpy()).pvalue > 0.001
-
-
-def test_draws_at_the_ends_of_the_unit_interval_give_a_likely_token():
-    logits = torch.tensor([[0.0, 30.0, 0.0], [5.0, 0.0, -torch.inf]])
-    for draw in (0.0, 1 - 2**-53):
-        assert warped(logits[1])[chosen(logits, torch.full((2,), draw, dtype=torch.float64))[1]] > 0
-
-
-def test_each_new_token_has_a_draw_of_its_own():
-    logits = torch.zeros(1, 10)
-    draws = torch.tensor([[0.05, 0.55, 0.95]], dtype=torch.float64)
-    sampler = Sampler(draws, 4)
-    found = [
-        sampler(torch.zeros(1, 4 + step, dtype=torch.long), logits).argmax().item() for step in range(3)
+def test_budget_of_words_ends_answers_alike_whatever_the_tokenizer(tokenizer):
+    """Each tokenizer stops right after the word that is too many has begun."""
+    coarse, fine = tokenizer, bytes_alone()
+    pieces = [len(each(TEXT)["input_ids"]) for each in (coarse, fine)]
+    assert pieces[0] < 0.8 * pieces[1]
+    for most in (1, 3, 4, 9):
+        expected = TEXT[: re.match(rf"(\s*\S+){{{most}}}", TEXT).end()]
+        for each, whole in zip((coarse, fine), pieces, strict=True):
+            model = scripted(each, TEXT)
+            found = written_by(model, each, ["صداع"], max_new_tokens=300, max_new_words=most)
+            assert found == [(expected, True)]
+            assert model.steps < whole
+    cut = [
+        written_by(scripted(each, TEXT), each, ["صداع"], max_new_tokens=15)[0].text
+        for each in (coarse, fine)
     ]
-    assert found == [0, 5, 9]
+    assert cut[1] != cut[0], "a budget of tokens favours one tokenizer"
+
+
+@pytest.mark.parametrize("most", [len(TEXT.split()), 50])
+def test_answer_with_no_more_words_than_its_budget_is_whole(most, tokenizer):
+    """Words are counted as white space parts them; white space after the last one starts no word."""
+    for each in (tokenizer, bytes_alone()):
+        model = scripted(each, TEXT + " \n\u2003")
+        found = written_by(model, each, ["صداع"], max_new_tokens=300, max_new_words=most)
+        assert found == [(TEXT, False)]
+
+
+def test_tokens_stay_the_upper_bound_of_words(tokenizer):
+    model = scripted(tokenizer, TEXT)
+    [found] = written_by(model, tokenizer, ["صداع"], max_new_tokens=5, max_new_words=9)
+    assert found == (tokenizer.decode(tokenizer(TEXT)["input_ids"][:5]).strip(), True)
+
+
+def test_answer_is_cut_off_where_the_model_wrote_no_end(decoder, tokenizer, questions):
+    model, _ = ending_early(decoder, "gpt2", tokenizer, questions[0])
+    found = written_by(model, tokenizer, questions)
+    for answer, question in zip(found, questions, strict=True):
+        tokens = argmax_tokens(model, encode_prompt(tokenizer, question), tokenizer.eos_token_id, 12)
+        assert answer.cut_off == (tokens[-1] != tokenizer.eos_token_id)
+    assert {answer.cut_off for answer in found} == {True, False}
+
+
+@pytest.mark.parametrize("end_is_padding", [False, True])
+def test_budget_of_words_does_not_depend_on_the_batch(end_is_padding, decoder, tokenizer):
+    """Also where what fills up a row that is over looks as if the model had ended it."""
+    model, _ = ending_early(decoder, "qwen2", tokenizer, many()[0])
+    if end_is_padding:
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.pad_token = tokenizer.eos_token
+    alone = written_by(model, tokenizer, many(), max_new_words=3, batch_size=1, max_new_tokens=20)
+    assert written_by(model, tokenizer, many(), max_new_words=3, batch_size=7, max_new_tokens=20) == alone
+    free = written_by(model, tokenizer, many(), batch_size=7, max_new_tokens=20)
+    for limited, whole in zip(alone, free, strict=True):
+        longer = len(whole.text.split()) > 3
+        assert limited.text.split() == whole.text.split()[:3]
+        assert limited.cut_off == (longer or whole.cut_off)
+    assert {len(answer.text.split()) for answer in alone} == {1, 2, 3}
+
+
+# ---- number types -------------------------------------------------------------------------------
+
+
+def logits_seen(monkeypatch, model, tokenizer, questions):
+    """The scores of each step that the search is given, and the answers."""
+    seen = []
+
+    def noted(_, input_ids, scores):
+        seen.append(scores.clone())
+        return scores.argmax(dim=-1)[:, None].eq(torch.arange(scores.shape[-1])).float()
+
+    monkeypatch.setattr(Sampler, "__call__", noted)
+    keys = row_keys([str(number) for number in range(len(questions))], 1)
+    answers_of(model, tokenizer, questions, keys=keys, max_new_tokens=2)
+    return seen
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "qwen2", "lfm2", "gemma2", "phi", "cohere"])
+def test_logits_are_those_of_a_float32_head(architecture, tokenizer, monkeypatch):
+    """Tied heads, a head of its own with bias, and models that scale or soft-cap behind the head."""
+    model = half_model(architecture, len(tokenizer))
+    [first, *_] = logits_seen(monkeypatch, model, tokenizer, ["صداع"])
+    assert all(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+    tokens = torch.tensor([encode_prompt(tokenizer, "صداع")])
+    with torch.no_grad():
+        hidden = model.base_model(tokens).last_hidden_state[:, -1]
+        assert hidden.dtype == torch.bfloat16
+        rounded = model(tokens).logits[:, -1]
+        head = model.get_output_embeddings()
+        bias = None if head.bias is None else head.bias.float()
+        expected = torch.nn.functional.linear(hidden.float(), head.weight.float(), bias)
+    if architecture == "gemma2":
+        expected = 30.0 * torch.tanh(expected / 30.0)
+    if architecture == "cohere":
+        expected = 0.0625 * expected
+    assert rounded.dtype == torch.bfloat16, "the model's own head is used again afterwards"
+    torch.testing.assert_close(first, expected, rtol=1e-6, atol=1e-5)
+    assert (rounded.float() - expected).abs().max() > 1e-4
+
+
+def half_model(architecture, vocabulary):
+    """A minute model in bfloat16 whose logits are not small."""
+    if architecture in OF_THE_PAPER:
+        return random_model(architecture, torch.bfloat16, vocabulary=vocabulary)
+    shape = {"vocab_size": vocabulary, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    shape |= {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 16, "initializer_range": 0.5}
+    shape |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    torch.manual_seed(5)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **shape))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return model.to(torch.bfloat16).eval()
+
+
+def test_head_with_an_adapter_is_in_float32_and_keeps_the_adapter(tokenizer):
+    model = random_model("qwen2", torch.bfloat16, vocabulary=len(tokenizer), tie_word_embeddings=False)
+    model = add_lora(model, ["lm_head"], AdapterConfig(r=4, alpha=8.0, dropout=0.0))
+    model = model.get_base_model().eval()
+    head = model.get_output_embeddings()
+    with torch.no_grad():
+        head.lora_B["default"].weight.normal_()
+        tokens = torch.tensor([[5, 17, 200]])
+        hidden = model.base_model(tokens).last_hidden_state.float()
+        expected = hidden @ head.base_layer.weight.float().T
+        expected += 2.0 * hidden @ head.lora_A["default"].weight.T @ head.lora_B["default"].weight.T
+        with float32_head(model):
+            found = model(tokens).logits
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    assert model(tokens).logits.dtype == torch.bfloat16
+
+
+def test_head_is_the_models_own_again_after_an_error():
+    model = random_model("gpt2", torch.bfloat16)
+    with pytest.raises(KeyboardInterrupt), float32_head(model):
+        raise KeyboardInterrupt
+    assert "forward" not in vars(model.get_output_embeddings())

@@ -10,6 +10,7 @@ from root import ROOT
 
 from pipeline.config.evaluation import EmbedReferencesConfig
 from pipeline.config.params import load
+from pipeline.evaluation.generation import Answer
 from pipeline.report import summary as tables
 from pipeline.severities import PROBABILITIES
 from pipeline.stages import embed_references, evaluate
@@ -51,12 +52,13 @@ def results(built, tmp_path_factory):
         arms.append(arm)
         return torch.nn.Identity()
 
-    def scored(_model, examples, *_):
+    def scored(_model, examples, *_, **__):
         tokens = np.arange(len(examples)) + 5
         return NLL[arms[-1]] * tokens, tokens
 
     def generated(_model, _tokenizer, questions, **_):
-        return (answers[arms[-1]] * len(questions))[: len(questions)]
+        given = (answers[arms[-1]] * len(questions))[: len(questions)]
+        return [Answer(text, cut_off=False) for text in given]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from pipeline.config.training import AdapterConfig
 from pipeline.errors import WaznError
 from pipeline.models.lora import add_lora, save_trained
-from pipeline.models.trained import load_trained, merge_adapter
+from pipeline.models.runtime import float32_head
+from pipeline.models.trained import add_adapter, load_trained
 from pipeline.training.parallel import trained_state
 
 TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
@@ -114,7 +115,7 @@ def test_loaded_adapter_is_merged_into_the_same_logits(architecture, decoder, tm
     plain = decoder(architecture)(TOKENS).logits
     assert (expected - plain).abs().max() > 0.1
     save(model, tmp_path)
-    merged = merge_adapter(decoder(architecture), tmp_path)
+    merged = add_adapter(decoder(architecture), tmp_path, merge=True)
     assert not isinstance(merged, PeftModel)
     assert not any("lora" in name for name, _ in merged.named_parameters())
     assert not merged.training
@@ -161,7 +162,7 @@ def test_missing_adapter_is_a_sentence_that_names_the_folder(there, decoder, tmp
     if there:
         folder.mkdir(parents=True)
     with pytest.raises(WaznError, match=f"{folder}.*no adapter"):
-        merge_adapter(decoder("gpt2"), folder)
+        add_adapter(decoder("gpt2"), folder, merge=True)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -233,4 +234,74 @@ def test_an_adapter_on_an_lm_head_of_its_own_is_merged_to_the_same_logits(tmp_pa
     expected = model.eval()(TOKENS).logits
     save(model, tmp_path)
     base = random_model("qwen2", torch.float32, tie_word_embeddings=False)
-    torch.testing.assert_close(merge_adapter(base, tmp_path)(TOKENS).logits, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        add_adapter(base, tmp_path, merge=True)(TOKENS).logits, expected, rtol=0, atol=1e-4
+    )
+
+
+# ---- number types -------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def small_change(request, tmp_path, monkeypatch):
+    """The folder of a project whose adapter changes weights of 1.25 and more by 0.003, either way.
+
+    In bfloat16 such weights lie 0.008 apart or more.
+    """
+    monkeypatch.chdir(tmp_path)
+    base = random_model(request.param, torch.float32)
+    with torch.no_grad():
+        for name, module in base.named_modules():
+            if name.rpartition(".")[2] in RUN_TARGETS[request.param]:
+                module.weight += 1.25 * module.weight.sign()
+    base.save_pretrained("models/base/m")
+    model = add_lora(base, RUN_TARGETS[request.param], PLAIN)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                signs = torch.randn(parameter.shape).sign()
+                parameter.zero_()
+                if "lora_A" in name:
+                    parameter[0] = signs[0]
+                else:
+                    parameter[:, 0] = 0.003 / (PLAIN.alpha / PLAIN.r) * signs[:, 0]
+    save(model, tmp_path / "models/weighting/m/17")
+    return tmp_path
+
+
+def test_adapter_too_small_for_bfloat16_weights_still_changes_the_logits(small_change):
+    """Merged into weights in bfloat16, it would be rounded away."""
+    base, trained = (
+        load_trained("m", arm, seed, torch.bfloat16, 8) for arm, seed in (("base", None), ("weighting", 17))
+    )
+    merged = add_adapter(
+        load_trained("m", "base", None, torch.bfloat16, 8),
+        small_change / "models/weighting/m/17",
+        merge=True,
+    )
+    adapters = {name: p.dtype for name, p in trained.named_parameters() if "lora_" in name}
+    assert adapters
+    assert set(adapters.values()) == {torch.float32}
+    others = {p.dtype for name, p in trained.named_parameters() if "lora_" not in name}
+    assert others == {torch.bfloat16}
+    with torch.no_grad(), float32_head(base), float32_head(merged), float32_head(trained):
+        plain = base(TOKENS).logits
+        assert torch.equal(merged(TOKENS).logits, plain), "not too small"
+        assert not torch.equal(trained(TOKENS).logits, plain)
+
+
+def test_adapter_merged_in_float32_is_the_unmerged_one_within_rounding(small_change):
+    merged = load_trained("m", "weighting", 17, torch.float32, 8)
+    base = load_trained("m", "base", None, torch.float32, 8)
+    unmerged = add_adapter(
+        load_trained("m", "base", None, torch.float32, 8),
+        small_change / "models/weighting/m/17",
+        merge=False,
+    )
+    assert not any("lora" in name for name, _ in merged.named_parameters())
+    assert any("lora" in name for name, _ in unmerged.named_parameters())
+    assert not unmerged.training
+    with torch.no_grad():
+        found, expected = merged(TOKENS).logits, unmerged(TOKENS).logits
+        change = (expected - base(TOKENS).logits).abs().max()
+    assert (found - expected).abs().max() < 0.05 * change

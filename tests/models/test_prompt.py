@@ -7,7 +7,7 @@ import torch
 from tokenizers.processors import TemplateProcessing
 
 from pipeline.evaluation.generation import generate
-from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt, prompt
+from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt, prompt, scored_bytes
 
 QUESTION, ANSWER = "عندي صداع منذ يومين", "خذ قسطا من الراحة."
 KINDS = ("plain", "bos", "eos", "bos and eos")
@@ -42,6 +42,9 @@ class Recorder:
     def get_input_embeddings(self):
         return torch.nn.Embedding(1000, 1)
 
+    def get_output_embeddings(self):
+        return torch.nn.Linear(1, 1000)
+
     def generate(self, tokens, attention_mask, **_):
         self.prompts += [
             row[mask.bool()].tolist() for row, mask in zip(tokens, attention_mask, strict=True)
@@ -66,6 +69,7 @@ def test_generation_starts_from_the_very_tokens_before_the_answer(any_tokenizer,
             batch_size=4,
             max_length=500,
             max_new_tokens=1,
+            max_new_words=None,
             name="test",
         )
         assert recorder.prompts == [list(example.input_ids[: example.prompt_length])]
@@ -113,3 +117,39 @@ def test_long_answer_is_cut_at_max_length_without_an_end(room, tokenizer):
 def test_answer_that_just_fits_keeps_its_end(tokenizer):
     whole = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=500)
     assert encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=len(whole.input_ids)) == whole
+
+
+# ---- bytes of what is scored ------------------------------------------------------------------------
+
+
+def test_bytes_of_a_whole_answer_are_its_own(any_tokenizer, pairs):
+    """Also where it does not fit with its end: end-of-text has no bytes."""
+    for question, answer in pairs:
+        whole = encode(any_tokenizer, "a", question, answer, 1.0, max_length=500)
+        bare = encode(any_tokenizer, "a", question, answer, 1.0, max_length=len(whole.input_ids) - 1)
+        for example in (whole, bare):
+            assert scored_bytes(any_tokenizer, example, answer) == len(answer.encode())
+
+
+def test_bytes_of_a_cut_answer_are_those_of_its_tokens(tokenizer):
+    """A letter of which one of two bytes is left has no bytes."""
+    whole = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=500)
+    spoken = len(whole.input_ids) - whole.prompt_length - 1
+    found = []
+    for room in range(1, spoken + 1):
+        cut = encode(tokenizer, "a", QUESTION, ANSWER, 1.0, max_length=whole.prompt_length + room)
+        kept = tokenizer.decode(cut.input_ids[cut.prompt_length :]).rstrip("\ufffd")
+        assert ANSWER.startswith(kept)
+        found.append(scored_bytes(tokenizer, cut, ANSWER))
+        assert found[-1] == len(kept.encode())
+    assert found == sorted(found)
+    assert found[0] == 0, "the first cut goes through a letter"
+    assert found[-1] == len(ANSWER.encode())
+
+
+def test_special_token_that_is_spelt_out_in_an_answer_has_its_bytes(tokenizer):
+    answer = f"خذ {tokenizer.eos_token} قسطا"
+    whole = encode(tokenizer, "a", QUESTION, answer, 1.0, max_length=500)
+    cut = encode(tokenizer, "a", QUESTION, answer, 1.0, max_length=len(whole.input_ids) - 1)
+    assert scored_bytes(tokenizer, whole, answer) == scored_bytes(tokenizer, cut, answer)
+    assert scored_bytes(tokenizer, whole, answer) == len(answer.encode())

@@ -30,7 +30,7 @@ from pipeline.evaluation.generation import generate
 from pipeline.models.lora import add_lora
 from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt
 from pipeline.models.runtime import load_decoder, load_tokenizer
-from pipeline.models.trained import merge_adapter
+from pipeline.models.trained import add_adapter
 from pipeline.stages import base_model as base_model_stage
 from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
@@ -290,7 +290,9 @@ def test_likelihood_is_that_of_the_whole_model_read_alone(model, tokenizer):
     start = tokenizer(f"\n{row.question}\n\n{ANSWER_CUE}\n")["input_ids"]
     answer = [*tokenizer(row.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     decoder = load_decoder(model.base, torch.float32, FINETUNE.max_length)
-    decoder = merge_adapter(decoder, model.folder / "models" / "weighting" / model.key / str(SEED))
+    decoder = add_adapter(
+        decoder, model.folder / "models" / "weighting" / model.key / str(SEED), merge=True
+    )
     with torch.no_grad():
         logits = decoder(torch.tensor([[*start, *answer]])).logits[0, len(start) - 1 : -1]
     expected = cross_entropy(logits, torch.tensor(answer), reduction="sum")
@@ -485,7 +487,7 @@ def test_merged_adapter_gives_the_logits_of_the_trained_one(exact, pairs, tmp_pa
     with torch.no_grad():
         expected, base = peft(tokens).logits, random_model(exact.architecture)(tokens).logits
         peft.save_pretrained(tmp_path)
-        found = merge_adapter(random_model(exact.architecture), tmp_path)(tokens).logits
+        found = add_adapter(random_model(exact.architecture), tmp_path, merge=True)(tokens).logits
     assert (expected - base).abs().max() > 1e-3
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 

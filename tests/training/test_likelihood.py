@@ -58,6 +58,18 @@ def test_nothing_is_left_to_differentiate(examples, here):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_progress_is_shown_where_it_has_a_name(examples, here, capsys):
+    """In training it has none: a bar at each validation would break up that of the steps."""
+    model = AnswerLoss(random_model("gpt2"))
+    plain, _ = score_answers(model, examples, 200, here)
+    assert capsys.readouterr().err == ""
+    shown, _ = score_answers(model, examples, 200, here, progress="likelihood of gpt2")
+    assert shown.tolist() == plain.tolist()
+    assert (
+        f"likelihood of gpt2: 100%|██████████| {len(examples)}/{len(examples)}" in capsys.readouterr().err
+    )
+
+
 def test_mean_is_over_tokens_not_over_rows():
     found = mean_nll(
         np.array([2.0, 12.0, 9.0]), np.array([1, 3, 2]), ["critical", "critical", "non_critical"]
