@@ -4,6 +4,7 @@ import csv
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ PAPER_ENCODER, PAPER_LAYER = "google-bert/bert-base-multilingual-cased", 9
 # The paper's settings: alpha, beta and gamma, without renormalisation.
 PAPER_SETTINGS = {"mild": (0.75, 1.0, 1.25), "strong": (0.25, 1.0, 1.75), "balanced": (0.5, 1.0, 1.5)}
 
+SELECTED = "the arm with the least validation NLL; the test rows took no part in the choice."
 Summary = Mapping[str, Mapping[str, Mapping[str, float]]]
 Published = Mapping[str, Mapping[str, float]]
 
@@ -34,8 +36,9 @@ Published = Mapping[str, Mapping[str, float]]
 def run(params: "Params", *, form: str, metric: str) -> None:
     """Print a metric of metrics/summary.json by model and arm: base, CE, then the other arms that run.
 
-    A cell without a result is blank. Models that the paper has too get its figures in further rows: an arm
-    with the values of one of `PAPER_SETTINGS` is that setting, whatever its name.
+    A cell without a result is blank, and placebos have no column. Models that the paper has too get its
+    figures in further rows: an arm with the values of one of `PAPER_SETTINGS` is that setting, whatever its
+    name. The arm with the least validation NLL is marked, which says nothing of the metric that is shown.
 
     Args:
         form: of `FORMATS`.
@@ -55,17 +58,36 @@ def run(params: "Params", *, form: str, metric: str) -> None:
     published = _published() if metric == PUBLISHED_METRIC else {}
     rows = table_rows(params, summary, published, metric)
     print(render(rows, _heads(params), form), end="")
-    note = caption(params, metric, any(row[1] == "published" for row in rows))
+    note = caption(params, metric, any(row.figure == "published" for row in rows))
+    note += _test_rows(params, summary)
+    if any(row.selected for row in rows):
+        note += f" {'selected:' if form == 'csv' else '*'} {SELECTED}"
     if form == "csv":
         print(note, file=sys.stderr)
     else:
         print(f"% {note}" if form == "latex" else f"\n{note}")
 
 
-def table_rows(params: "Params", summary: Summary, published: Published, metric: str) -> list[list[str]]:
-    """The rows of the table: title of a model, kind of figure, and a cell for each column.
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
 
-    The kinds are `ours`, `sd over seeds` where there are several seeds, and, for a model of the paper,
+    Attributes:
+        title: of the model; figure: kind of figure.
+        cells: one for each column.
+        selected: the arm that is marked; empty where none is.
+    """
+
+    title: str
+    figure: str
+    cells: list[str]
+    selected: str = ""
+
+
+def table_rows(params: "Params", summary: Summary, published: Published, metric: str) -> list[Row]:
+    """The rows of the table.
+
+    The figures are `ours`, `sd over seeds` where there are several seeds, and, for a model of the paper,
     `published` and `difference` (ours less published).
     """
     scale, shape = (100, ".2f") if metric == PUBLISHED_METRIC else (1, ".2f" if metric == "chrf" else ".4f")
@@ -73,42 +95,62 @@ def table_rows(params: "Params", summary: Summary, published: Published, metric:
     rows = []
     for model in params.models:
         title = params.registry[model].title
-        results = [summary.get(model, {}).get(arm, {}) for arm in columns]
-        ours = [_scaled(result.get(metric), scale) for result in results]
-        rows.append([title, "ours", *(_cell(value, shape) for value in ours)])
-        spread = [_scaled(result.get(f"{metric}_sd"), scale) for result in results]
+        results = {arm: summary.get(model, {}).get(arm, {}) for arm in columns}
+        ours = [_scaled(result.get(metric), scale) for result in results.values()]
+        rows.append(Row(title, "ours", [_cell(value, shape) for value in ours], _selected(results)))
+        spread = [_scaled(result.get(f"{metric}_sd"), scale) for result in results.values()]
         if any(value is not None for value in spread):
-            rows.append([title, "sd over seeds", *(_cell(value, shape) for value in spread)])
+            rows.append(Row(title, "sd over seeds", [_cell(value, shape) for value in spread]))
         if title in published:
             theirs = [published[title].get(setting or "") for setting in columns.values()]
             differences = [
                 None if one is None or other is None else one - other
                 for one, other in zip(ours, theirs, strict=True)
             ]
-            rows.append([title, "published", *(_cell(value, ".2f") for value in theirs)])
-            rows.append([title, "difference", *(_cell(value, "+.2f") for value in differences)])
+            rows.append(Row(title, "published", [_cell(value, ".2f") for value in theirs]))
+            rows.append(Row(title, "difference", [_cell(value, "+.2f") for value in differences]))
     return rows
 
 
-def render(rows: Sequence[Sequence[str]], heads: Sequence[str], form: str) -> str:
+def _selected(results: Mapping[str, Mapping[str, float]]) -> str:
+    """The arm with the least validation NLL, whatever the metric of the table; empty if an arm has none.
+
+    Args:
+        results: of the summary, by arm; `base` is no arm.
+    """
+    valid = {arm: result.get("valid_nll") for arm, result in results.items() if arm != BASE}
+    known = {arm: value for arm, value in valid.items() if value is not None}
+    return min(known, key=lambda arm: known[arm]) if known and len(known) == len(valid) else ""
+
+
+def render(rows: Sequence[Row], heads: Mapping[str, str], form: str) -> str:
     """The table as text that ends with a line break.
+
+    The arm that is selected has a `*`; in CSV, whose numbers stay plain, a column has its name.
 
     Args:
         rows: of `table_rows`.
-        heads: of the columns after the first two.
+        heads: arm to the head of its column.
         form: of `FORMATS`.
     """
     if form == "csv":
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([["model", "figure", *heads], *rows])
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["model", "figure", *heads.values(), "selected"])
+        writer.writerows([row.title, row.figure, *row.cells, row.selected] for row in rows)
         return text.getvalue()
-    # Only the first row of a model names it.
-    shown = [
-        ["" if index and row[0] == rows[index - 1][0] else row[0], *row[1:]]
-        for index, row in enumerate(rows)
-    ]
+    shown = []
+    for index, row in enumerate(rows):
+        cells = [
+            f"{cell}*" if cell and arm == row.selected else cell
+            for arm, cell in zip(heads, row.cells, strict=True)
+        ]
+        # Only the first row of a model names it.
+        repeated = index > 0 and row.title == rows[index - 1].title
+        shown.append(["" if repeated else row.title, row.figure, *cells])
     alignment = ["left", "left", *("right" for _ in heads)]
-    table = tabulate(shown, ["Model", "", *heads], FORMATS[form], disable_numparse=True, colalign=alignment)
+    names = ["Model", "", *heads.values()]
+    table = tabulate(shown, names, FORMATS[form], disable_numparse=True, colalign=alignment)
     return f"{table}\n"
 
 
@@ -128,9 +170,23 @@ def caption(params: "Params", metric: str, has_published: bool) -> str:
     return text
 
 
+def _test_rows(params: "Params", summary: Summary) -> str:
+    """A sentence, after a space, on the test rows and who gave their severity; empty if it is not known."""
+    measured = summary.get(params.models[0], {}).get(BASE, {})
+    counts = [measured.get(name) for name in ("rows", "rows_critical", "rows_labelled_by_people")]
+    if None in counts:
+        return ""
+    rows, critical, labelled = (int(count or 0) for count in counts)
+    others = "the classifier" if params.severity.source == "classifier" else "the source of the pairs"
+    by = {rows: "severity by people", 0: f"severity by {others}"}.get(
+        labelled, f"severity of {labelled} by people, of {rows - labelled} by {others}"
+    )
+    return f" {rows} test rows, {critical} critical; {by}."
+
+
 def _columns(params: "Params") -> dict[str, str | None]:
     """Arm to the column of the published table; None where the paper has no arm with these values."""
-    others = [arm for arm in params.arms if arm != UNIFORM]
+    others = [arm for arm in params.arms if arm != UNIFORM and params.arm_settings[arm].permute is None]
     return {
         BASE: BASE,
         UNIFORM: UNIFORM,
@@ -138,13 +194,13 @@ def _columns(params: "Params") -> dict[str, str | None]:
     }
 
 
-def _heads(params: "Params") -> list[str]:
-    """The heads of the columns; an arm that is a setting of the paper's under another name shows both."""
+def _heads(params: "Params") -> dict[str, str]:
+    """Arm to the head of its column; a setting of the paper's under another name shows both."""
     heads = {BASE: "Base", UNIFORM: "CE"}
-    return [
-        heads.get(arm) or (arm if setting in (None, arm) else f"{arm} ({setting})")
+    return {
+        arm: heads.get(arm) or (arm if setting in (None, arm) else f"{arm} ({setting})")
         for arm, setting in _columns(params).items()
-    ]
+    }
 
 
 def _paper_setting(arm: "ArmConfig") -> str | None:

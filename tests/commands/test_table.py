@@ -61,8 +61,8 @@ def shown(capsys):
     def show(params, heads=HEADS, metric="bertscore_f1"):
         table.run(params, form="csv", metric=metric)
         head, *rows = csv.reader(capsys.readouterr().out.splitlines())
-        assert head == ["model", "figure", *heads]
-        return {(row[0], row[1]): row[2:] for row in rows}
+        assert head == ["model", "figure", *heads, "selected"]
+        return {(row[0], row[1]): row[2:-1] for row in rows}
 
     return show
 
@@ -73,7 +73,7 @@ def shown(capsys):
 def test_without_results_every_cell_of_ours_is_blank(paper, capsys):
     table.run(paper, form="csv", metric="bertscore_f1")
     printed = capsys.readouterr()
-    rows = {tuple(row[:2]): row[2:] for row in csv.reader(printed.out.splitlines())}
+    rows = {tuple(row[:2]): row[2:-1] for row in csv.reader(printed.out.splitlines())}
     assert rows["LFM2-350M", "ours"] == rows["LFM2-350M", "difference"] == [""] * 5
     assert rows["LFM2-350M", "published"] == ["63.34", "63.72", "65.24", "66.60", "64.08"]
     assert printed.err.splitlines()[0] == "metrics/summary.json: not there yet; run `dvc repro`"
@@ -151,6 +151,107 @@ def test_every_model_of_the_papers_profile_has_published_figures(paper, shown):
         published = cells[paper.registry[model].title, "published"]
         assert all(50 < float(figure) < 70 for figure in published)
     assert cells["Qwen3-0.6B", "published"] == ["60.43", "61.40", "62.87", "65.06", "62.53"]
+
+
+def test_placebos_have_no_column(paper, shown):
+    params = changed(
+        paper, {"weighting": {}, "placebo": {"permute": 1}, "own": {"alpha": 0.1, "permute": 0}}
+    )
+    put_summary(base=0.61, weighting=0.63, placebo=0.64, own=0.65)
+    cells = shown(params, ["Base", "CE", "weighting (balanced)"])
+    assert cells["LFM2-350M", "ours"] == ["61.00", "", "63.00"]
+
+
+# Which arm is marked, and what is said of the test rows.
+
+
+def results(valid, **more):
+    """BERTScore and validation NLL by arm, of which the former would choose another."""
+    return {
+        arm: {"bertscore_f1": 0.6, **({} if nll is None else {"valid_nll": nll}), **more}
+        for arm, nll in valid.items()
+    }
+
+
+VALID = {"base": 1.0, "uniform": 2.2, "mild": 2.1, "weighting": 2.3, "strong": 2.4}
+
+
+@pytest.fixture
+def selected(capsys):
+    """Title and figure to the arm that CSV has as selected."""
+
+    def show(params, metric="bertscore_f1"):
+        table.run(params, form="csv", metric=metric)
+        printed = capsys.readouterr()
+        assert "*" not in printed.out
+        rows = list(csv.reader(printed.out.splitlines()))[1:]
+        assert ("selected: the arm with the least" in printed.err) == any(row[-1] for row in rows)
+        return {(row[0], row[1]): row[-1] for row in rows}
+
+    return show
+
+
+def test_the_arm_with_the_least_validation_nll_is_marked_and_no_test_figure_matters(paper, selected):
+    measured = results(VALID)
+    measured["strong"] |= {"bertscore_f1": 0.9, "nll": 0.1, "bertscore_f1_sd": 0.01}
+    put_summary({MODEL: measured, "lfm2-700m": results({**VALID, "uniform": 1.5})})
+    for metric in ("bertscore_f1", "nll"):
+        found = selected(paper, metric)
+        assert found["LFM2-350M", "ours"] == "mild"
+        assert found["LFM2-700M", "ours"] == "uniform"
+        assert {arm for (_, figure), arm in found.items() if figure != "ours"} <= {""}
+        assert found["AraGPT2-Base", "ours"] == ""
+
+
+def test_without_a_validation_nll_of_every_arm_none_is_marked(paper, selected, capsys):
+    put_summary({MODEL: results({**VALID, "strong": None})})
+    assert set(selected(paper).values()) == {""}
+    table.run(paper, form="terminal", metric="bertscore_f1")
+    assert "*" not in capsys.readouterr().out
+    # That of the base model is not needed.
+    put_summary({MODEL: results({**VALID, "base": None})})
+    assert selected(paper)["LFM2-350M", "ours"] == "mild"
+
+
+def test_a_placebo_is_never_the_one(paper, selected):
+    params = changed(paper, {"weighting": {}, "placebo": {"permute": 1}})
+    put_summary({MODEL: results({"uniform": 2.2, "weighting": 2.1, "placebo": 2.0})})
+    assert selected(params)["LFM2-350M", "ours"] == "weighting"
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "latex"])
+def test_a_star_stands_after_its_cell_and_is_explained(paper, capsys, form):
+    put_summary({MODEL: results(VALID)})
+    table.run(paper, form=form, metric="bertscore_f1")
+    lines = capsys.readouterr().out.splitlines()
+    [row] = [line for line in lines if "LFM2-350M" in line]
+    assert [cell for cell in row.replace("|", " ").replace("&", " ").split() if cell[0] == "6"] == [
+        *("60.00", "60.00", "60.00*", "60.00", "60.00"),
+    ]
+    assert sum("*" in line for line in lines) == 2
+    assert lines[-1].endswith(
+        ". * the arm with the least validation NLL; the test rows took no part in the choice."
+    )
+
+
+@pytest.mark.parametrize(
+    ("labelled", "source", "expected"),
+    [
+        (80, "classifier", "severity of 80 by people, of 27 by the classifier."),
+        (80, "provided", "severity of 80 by people, of 27 by the source of the pairs."),
+        (107, "classifier", "severity by people."),
+        (0, "classifier", "severity by the classifier."),
+    ],
+)
+def test_it_is_said_how_many_test_rows_there_are_and_who_labelled_them(
+    paper, capsys, labelled, source, expected
+):
+    counts = {"rows": 107, "rows_critical": 27, "rows_labelled_by_people": labelled}
+    params = changed(paper, severity={"source": source}, models=[MODEL])
+    put_summary({MODEL: {"base": {"bertscore_f1": 0.6, **counts}}})
+    table.run(params, form="terminal", metric="bertscore_f1")
+    note = capsys.readouterr().out.splitlines()[-1]
+    assert note.endswith(f"decoding: paper. 107 test rows, 27 critical; {expected}")
 
 
 # How they are laid out.
