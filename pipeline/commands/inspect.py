@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline import paths
 from pipeline.inputs import checked_json, damaged, read_json
-from pipeline.parquet_inputs import read_batches, read_parquet
+from pipeline.parquet_inputs import parquet_note, read_batches, read_parquet
 from pipeline.schemas import REJECTED, SCORED_SEVERITIES, SPLITS, texts
-from pipeline.severities import SEVERITIES
+from pipeline.severities import PROBABILITIES, SEVERITIES
+from pipeline.severity.probabilities import sharpened
 from pipeline.severity.weights import pair_weights, weight_spread
-from pipeline.shapes import DataMetrics
+from pipeline.shapes import DataMetrics, ScoredNote
 from pipeline.text.language import is_arabizi, other_language
 from pipeline.text.mojibake import is_mojibake
 from pipeline.text.normalise import arabic_shares
@@ -65,16 +67,28 @@ def run(weighting: "ArmConfig", *, text: bool) -> None:
         severities[f"scored {split}"] = [int(counts.get(name, 0)) for name in SEVERITIES]
     _print_severities(severities, weak)
     _print_contradictions(repeated)
-    _print_weights(pair_weights(scored[scored["split"] == "train"], weighting), weighting)
+    temperature = parquet_note(paths.SCORED, ScoredNote).get("sharpen", 1.0)
+    _print_weights(scored[scored["split"] == "train"], weighting, temperature)
 
 
-def _print_weights(weights: np.ndarray, arm: "ArmConfig") -> None:
-    spread = weight_spread(weights)
+def _print_weights(pairs: pd.DataFrame, arm: "ArmConfig", temperature: float) -> None:
+    """Print how the weights of an arm spread over the training pairs.
+
+    Args:
+        temperature: by which their probabilities were sharpened; taken back for a second line.
+    """
+    spreads = {"train": weight_spread(pair_weights(pairs, arm))}
+    if temperature != 1:
+        names = list(PROBABILITIES)
+        before = pd.DataFrame(sharpened(pairs[names].to_numpy(), 1 / temperature), columns=names)
+        spreads["not sharpened"] = weight_spread(pair_weights(before, arm))
     names = ["mean", "std", "q01", "q25", "q50", "q75", "q99"]
-    _print_table("weights", names, {"train": [spread[name] for name in names]}, ".3f")
+    rows = {row: [spread[name] for name in names] for row, spread in spreads.items()}
+    _print_table("weights", names, rows, ".3f")
+    share = spreads["train"]["effective_share"]
     print(
-        f"Effective sample size: {spread['effective_share'] * len(weights):.0f} of {len(weights)} training "
-        f"pairs ({spread['effective_share']:.1%}), by alpha {arm.alpha:g}, beta {arm.beta:g}, "
+        f"Effective sample size: {share * len(pairs):.0f} of {len(pairs)} training "
+        f"pairs ({share:.1%}), by alpha {arm.alpha:g}, beta {arm.beta:g}, "
         f"gamma {arm.gamma:g}{', divided by their mean' if arm.renormalise else ''}."
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from raw import GOOD, TEXTS, setting, write_raw
 from root import ROOT
@@ -162,6 +163,22 @@ def test_balance_weights_and_effective_sample_size_are_of_the_scored_pairs(proje
     assert (
         "Effective sample size: 54 of 60 training pairs (90.7%), by alpha 0.5, beta 1, gamma 1.5." in output
     )
+
+
+def test_sharpened_probabilities_show_how_the_weights_would_spread_without(project, shown):
+    plain = np.random.default_rng(0).dirichlet([1, 1, 1], 40).astype("float32")
+    squares = plain.astype("float64") ** 2
+    sharp = squares / squares.sum(axis=1, keepdims=True)
+    table = pd.DataFrame({"split": "train", "severity": "neutral"}, index=range(40))
+    table = table.assign(**dict(zip(PROBABILITIES, sharp.astype("float32").T, strict=True)))
+    write_parquet(paths.SCORED, table)
+    assert "not sharpened" not in shown()
+    note = {"wazn": json.dumps({"sharpen": 0.5})}
+    pq.write_table(pq.read_table(paths.SCORED).replace_schema_metadata(note), paths.SCORED)
+    output = shown()
+    for name, values in (("train", sharp), ("not sharpened", plain)):
+        weights = values @ [0.5, 1.0, 1.5]
+        assert numbers(output, name)[:2] == pytest.approx([weights.mean(), weights.std()], abs=6e-4)
 
 
 def test_equal_weights_have_the_effective_sample_size_of_all(project, shown):
