@@ -38,6 +38,49 @@ def quality(value):
     }
 
 
+def calibration(rows, critical, mean):
+    """What metrics/classifier.json says of p_critical on some rows: two bins."""
+    share = critical / rows
+    return {
+        "rows": rows,
+        "critical": critical,
+        "mean_probability": mean,
+        "share": interval(share, share - 0.08, share + 0.08),
+        "excess": interval(mean - share, mean - share - 0.07, mean - share + 0.07),
+        "brier": interval(0.123, 0.08, 0.17),
+        "ece": interval(0.116, 0.066, 0.176),
+        "ece_by_chance": interval(0.047, 0.019, 0.085),
+        "bins": [
+            {"probability": 0.021, "share": interval(0.05, 0.009, 0.236), "rows": rows - rows // 2},
+            {"probability": 0.412, "share": interval(0.619, 0.409, 0.792), "rows": rows // 2},
+        ],
+    }
+
+
+def calibrations(rows, critical):
+    """The same of both sides."""
+    return {
+        "classifier": calibration(rows, critical, 0.149),
+        "linear": calibration(rows, critical, 0.118),
+        "brier_minus_linear": interval(-0.023, -0.044, -0.005),
+    }
+
+
+def flagged(threshold, flags, caught):
+    """What a threshold finds among 107 test complaints, 27 of them critical."""
+    shares = [interval(share, share / 2, (1 + share) / 2) for share in (caught / 27, caught / flags)]
+    return {
+        "threshold": threshold,
+        "rows": 107,
+        "critical": 27,
+        "flagged": flags,
+        "found": caught,
+        "recall": shares[0],
+        "precision": shares[1],
+        "share_flagged": interval(flags / 107, flags / 107 - 0.08, flags / 107 + 0.08),
+    }
+
+
 def classifier(**changes):
     """metrics/classifier.json."""
     return {
@@ -61,6 +104,18 @@ def classifier(**changes):
         },
         "per_specialty": {},
         "folds": None,
+        "critical": {
+            "test": calibrations(107, 27),
+            "folds": None,
+            "alarms": {
+                "recall": 0.9,
+                "chosen_on": "valid",
+                "rows": 42,
+                "critical": 10,
+                "classifier": flagged(0.091, 40, 23),
+                "linear": flagged(0.169, 21, 18),
+            },
+        },
         **changes,
     }
 

@@ -1,7 +1,5 @@
 """The severity classifier and its linear reference, judged on rows that neither was trained on."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,16 +13,18 @@ import transformers
 
 from pipeline.code_hashes import code_hash
 from pipeline.errors import WaznError
+from pipeline.evaluation.critical_quality import Judged
 from pipeline.evaluation.severity_quality import figures, paired_difference
 from pipeline.files import replacing_folder, write_json
-from pipeline.hashes import folder_digest
+from pipeline.hashes import folder_digest, json_digest
 from pipeline.inputs import read_json
 from pipeline.models.runtime import deterministic
 from pipeline.paths import CHECKPOINTS, NORMALISED_LABELLED
 from pipeline.severities import SEVERITIES
+from pipeline.severity.calibration import fit_temperature, softmax
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.folds import folds
-from pipeline.severity.ngrams import linear_reference
+from pipeline.severity.ngrams import NgramModel, linear_reference
 from pipeline.shapes import TrainedNote
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _fingerprint(
     settings = config.model_dump(exclude={"folds"})
     versions = [torch.__version__, transformers.__version__]
     parts = [folder_digest(encoder), texts, labels, settings, code_hash("train_classifier"), versions]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return json_digest(parts)
 
 
 def reference_probabilities(parts: Mapping[str, pd.DataFrame], texts: list[str]) -> np.ndarray:
@@ -94,6 +94,21 @@ def reference_probabilities(parts: Mapping[str, pd.DataFrame], texts: list[str])
     return linear_reference(
         list(train["text"]), list(train["severity"]), list(valid["text"]), list(valid["severity"]), texts
     )
+
+
+def judge_validation(classifier: Classifier, parts: Mapping[str, pd.DataFrame]) -> Judged:
+    """The validation rows, judged by models that were trained on the training rows only.
+
+    The n-gram models of the classifier and of the reference learn from the validation rows in the end, so
+    here one that has not stands for both. What was fitted on the validation rows is the number of epochs,
+    and the temperature and n-gram weight of each side.
+    """
+    train, valid = parts["train"], parts["valid"]
+    texts, truth = list(valid["text"]), list(valid["severity"])
+    ngrams = NgramModel.fit(list(train["text"]), list(train["severity"])).log_probabilities(texts)
+    pool = classifier.logits(texts, TOKENS) / classifier.temperature + classifier.ngram_weight * ngrams
+    linear = softmax(ngrams, fit_temperature(ngrams, truth))
+    return Judged(truth, list(valid["group"]), softmax(pool, 1.0), linear)
 
 
 @dataclass(frozen=True)
@@ -105,11 +120,13 @@ class CrossFit:
         fold_of: group of like complaints to its fold.
         figures: `k`, `rows`, and the figures of the classifiers and of the linear reference, each row
             judged by a model that did not see its fold; None without folds.
+        judged: the rows so judged; None without folds.
     """
 
     models: list[Classifier]
     fold_of: dict[str, int]
     figures: dict[str, Any] | None
+    judged: Judged | None
 
 
 def cross_fit(labelled: pd.DataFrame, encoder: Path, config: "ClassifierConfig") -> CrossFit:
@@ -127,7 +144,7 @@ def cross_fit(labelled: pd.DataFrame, encoder: Path, config: "ClassifierConfig")
     """
     k, seed = config.folds, config.seed
     if k is None:
-        return CrossFit([], {}, None)
+        return CrossFit([], {}, None, None)
     groups = list(labelled["group"])
     fold = folds(groups, k, seed)
     models = []
@@ -146,8 +163,9 @@ def cross_fit(labelled: pd.DataFrame, encoder: Path, config: "ClassifierConfig")
     measured = {
         "k": k,
         "rows": len(truth),
-        "classifier": figures(truth, classified, seed),
-        "linear": figures(truth, linear, seed),
-        "log_loss_minus_linear": paired_difference(truth, classified, linear, seed),
+        "classifier": figures(truth, classified, groups, seed),
+        "linear": figures(truth, linear, groups, seed),
+        "log_loss_minus_linear": paired_difference(truth, classified, linear, groups),
     }
-    return CrossFit(models, dict(zip(groups, fold.tolist(), strict=True)), measured)
+    fold_of = dict(zip(groups, fold.tolist(), strict=True))
+    return CrossFit(models, fold_of, measured, Judged(truth, groups, classified, linear))

@@ -1,83 +1,99 @@
 """How good severity probabilities are."""
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.errors import WaznError
+from pipeline.evaluation.group_intervals import (
+    Interval,
+    group_codes,
+    group_sums,
+    influence_interval,
+    mean_interval,
+    rounded,
+    share_interval,
+)
 from pipeline.evaluation.groups import MIN_ROWS, specialties
 from pipeline.evaluation.resampling import percentile_interval, resampled_sums
 from pipeline.severities import SEVERITIES
 
 ECE_BINS = 15
 CLASSES = len(SEVERITIES)
-
-
-class Interval(TypedDict):
-    """A figure with the ends of its 95 % interval, all rounded to six decimals."""
-
-    value: float
-    low: float
-    high: float
+# A probability of 0 counts as this in log-loss, as in scikit-learn.
+_LEAST = np.finfo("float64").eps
+_MAX_LOG_LOSS = float(-np.log(_LEAST))
 
 
 def figures(
-    labels: Sequence[str], probabilities: np.ndarray, seed: int, resamples: int = 1000
+    labels: Sequence[str],
+    probabilities: np.ndarray,
+    groups: Sequence[str],
+    seed: int,
+    resamples: int = 1000,
 ) -> dict[str, Interval]:
-    """How good probabilities are, each figure with its 95 % bootstrap interval.
+    """How good probabilities are, each figure with its 95 % interval over the choice of groups.
 
     `accuracy` and `macro_f1` of the most likely class; a class that is neither there nor guessed counts as
     0 in macro-F1. `log_loss` in nats. `brier`: the squared error summed over the classes (Brier 1950), so
     between 0 and 2. `ece`: the expected calibration error of the most likely class over 15 bins of equal
     width (Naeini et al. 2015; Guo et al., arXiv:1706.04599).
 
-    The intervals are percentiles over resampled rows. The interval of `ece` is moved by the difference
-    between the mean of the resamples and the value: a mean of absolute gaps grows with every row that is
-    drawn twice, so its percentiles would lie above the value itself.
+    The interval of `accuracy` is `share_interval`; those of log-loss and Brier score are `mean_interval`;
+    that of `macro_f1` has the jackknife's influences of the groups (Efron & Tibshirani 1993, ch. 11). That
+    of `ece` has percentiles over resampled groups, moved by the difference between the mean of the
+    resamples and the value: a mean of absolute gaps grows with every row that is drawn twice, so its
+    percentiles would lie above the value itself.
 
     Args:
         labels: n severities.
         probabilities: (n, 3).
-        seed: of the resampling. Equal n and seed resample the same rows.
+        groups: n names; near duplicates have one.
+        seed: of the resampling. Equal groups and seed resample the same rows.
         resamples: how many.
 
     Raises:
         WaznError: there are no rows.
     """
     truth, probabilities = _checked(labels, probabilities)
-    sums = _features(truth, probabilities)
-    exact = _from_sums(sums.sum(axis=0, keepdims=True), len(truth))
-    resampled = _from_sums(resampled_sums(sums, resamples, seed), len(truth))
-    excess = resampled["ece"].mean() - exact["ece"][0]
-    resampled["ece"] = np.maximum(resampled["ece"] - excess, 0.0)
-    return {name: _interval(float(value[0]), resampled[name]) for name, value in exact.items()}
+    features, codes = _features(truth, probabilities), group_codes(groups)
+    sums = group_sums(features, codes)
+    total = sums.sum(axis=0, keepdims=True)
+    exact = {name: float(value[0]) for name, value in _from_sums(total).items()}
+    without = _from_sums(total - sums)["macro_f1"] if len(sums) > 1 else np.zeros(1)
+    resampled = _from_sums(resampled_sums(sums, resamples, seed))["ece"]
+    low, high = percentile_interval((resampled - (resampled.mean() - exact["ece"]))[:, None])[:, 0]
+    return {
+        "accuracy": share_interval(probabilities.argmax(axis=1) == truth, codes),
+        "macro_f1": influence_interval(exact["macro_f1"], -(len(sums) - 1) * without, (0.0, 1.0)),
+        "log_loss": mean_interval(features[:, 1], codes, (0.0, _MAX_LOG_LOSS)),
+        "brier": mean_interval(features[:, 2], codes, (0.0, 2.0)),
+        "ece": rounded(exact["ece"], max(0.0, low), high),
+    }
 
 
 def paired_difference(
-    labels: Sequence[str], a: np.ndarray, b: np.ndarray, seed: int, resamples: int = 1000
+    labels: Sequence[str], a: np.ndarray, b: np.ndarray, groups: Sequence[str]
 ) -> Interval:
     """Log-loss of `a` less that of `b` (nats; below 0 where `a` is better), with a 95 % interval.
 
-    Both are measured on the same resampled rows, so a row that is hard for both does not widen the
-    interval.
+    It is the mean of the rows' differences, so a row that is hard for both does not widen the interval; see
+    `mean_interval`.
 
     Args:
         labels: n severities.
         a, b: probabilities, (n, 3) each.
-        seed, resamples: as of `figures`.
+        groups: as of `figures`.
 
     Raises:
         WaznError: there are no rows.
     """
     truth, a = _checked(labels, a)
     _, b = _checked(labels, b)
-    difference = (_log_losses(truth, a) - _log_losses(truth, b))[:, None]
-    resampled = resampled_sums(difference, resamples, seed)[:, 0] / len(truth)
-    return _interval(float(difference.mean()), resampled)
+    difference = _log_losses(truth, a) - _log_losses(truth, b)
+    return mean_interval(difference, group_codes(groups), (-_MAX_LOG_LOSS, _MAX_LOG_LOSS))
 
 
 def per_class(labels: Sequence[str], probabilities: np.ndarray) -> dict[str, dict[str, float]]:
@@ -100,20 +116,25 @@ def per_specialty(
     labels: Sequence[str],
     probabilities: np.ndarray,
     names: Sequence[str],
+    groups: Sequence[str],
     min_rows: int = MIN_ROWS,
 ) -> dict[str, dict[str, Interval | int]]:
-    """Accuracy by specialty, with Wilson's 95 % interval, and `rows`; see `groups.specialties`.
+    """Accuracy by specialty, see `share_interval`, and `rows`; see `groups.specialties`.
 
     Args:
         labels: n severities.
         probabilities: (n, 3).
         names: n specialties; empty where the source gives none.
+        groups: as of `figures`.
         min_rows: specialties with fewer rows are pooled.
     """
     truth, probabilities = _checked(labels, probabilities)
-    right = probabilities.argmax(axis=1) == truth
+    right, codes = probabilities.argmax(axis=1) == truth, group_codes(groups)
     return {
-        name: {"accuracy": _wilson(int(right[mask].sum()), int(mask.sum())), "rows": int(mask.sum())}
+        name: {
+            "accuracy": share_interval(right[mask], group_codes(codes[mask])),
+            "rows": int(mask.sum()),
+        }
         for name, mask in specialties(pd.Series(list(names), dtype=object), min_rows)
     }
 
@@ -152,9 +173,9 @@ def _checked(labels: Sequence[str], probabilities: np.ndarray) -> tuple[np.ndarr
 
 
 def _log_losses(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """-log p of each row's label, (n,); a p of 0 counts as the machine epsilon, as in scikit-learn."""
+    """-log p of each row's label, (n,)."""
     given = probabilities[np.arange(len(truth)), truth]
-    return np.asarray(-np.log(np.maximum(given, np.finfo("float64").eps)))
+    return np.asarray(-np.log(np.maximum(given, _LEAST)))
 
 
 def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:
@@ -162,46 +183,30 @@ def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _features(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """What each row adds to the sums from which all figures are computed, (n, 2 + 9 + 15).
+    """What each row adds to the sums from which all figures are computed, (n, 3 + 9 + 15).
 
-    Log-loss and Brier score; its cell of the confusion matrix; its part of its bin's gap between accuracy
-    and confidence.
+    1, log-loss and Brier score; its cell of the confusion matrix; its part of its bin's gap between
+    accuracy and confidence.
     """
     row = np.arange(len(truth))
     guess = probabilities.argmax(axis=1)
     confidence = probabilities[row, guess]
-    features = np.zeros((len(truth), 2 + CLASSES**2 + ECE_BINS))
-    features[:, 0] = _log_losses(truth, probabilities)
-    features[:, 1] = ((probabilities - np.eye(CLASSES)[truth]) ** 2).sum(axis=1)
-    features[row, 2 + CLASSES * truth + guess] = 1.0
-    features[row, 2 + CLASSES**2 + _bins(confidence, ECE_BINS)] = (guess == truth) - confidence
+    features = np.zeros((len(truth), 3 + CLASSES**2 + ECE_BINS))
+    features[:, 0] = 1.0
+    features[:, 1] = _log_losses(truth, probabilities)
+    features[:, 2] = ((probabilities - np.eye(CLASSES)[truth]) ** 2).sum(axis=1)
+    features[row, 3 + CLASSES * truth + guess] = 1.0
+    features[row, 3 + CLASSES**2 + _bins(confidence, ECE_BINS)] = (guess == truth) - confidence
     return features
 
 
-def _from_sums(sums: np.ndarray, rows: int) -> dict[str, np.ndarray]:
-    """The figures, (m,) each, of m sums over `rows` rows of `_features`."""
-    confusion = sums[:, 2 : 2 + CLASSES**2].reshape(-1, CLASSES, CLASSES)
+def _from_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Macro-F1 and calibration error, (m,) each, of m sums of `_features`."""
+    confusion = sums[:, 3 : 3 + CLASSES**2].reshape(-1, CLASSES, CLASSES)
     right = np.diagonal(confusion, axis1=1, axis2=2)
     # F1 = 2 TP / (actual + guessed), where TP is 0 if the divisor is.
     divisor = np.maximum(confusion.sum(axis=1) + confusion.sum(axis=2), 1.0)
     return {
-        "accuracy": right.sum(axis=1) / rows,
         "macro_f1": (2 * right / divisor).mean(axis=1),
-        "log_loss": sums[:, 0] / rows,
-        "brier": sums[:, 1] / rows,
-        "ece": np.abs(sums[:, 2 + CLASSES**2 :]).sum(axis=1) / rows,
-    }
-
-
-def _interval(value: float, resampled: np.ndarray) -> Interval:
-    low, high = percentile_interval(resampled[:, None])[:, 0]
-    return {"value": round(value, 6), "low": round(float(low), 6), "high": round(float(high), 6)}
-
-
-def _wilson(right: int, rows: int) -> Interval:
-    ends = binomtest(right, rows).proportion_ci(method="wilson")
-    return {
-        "value": round(right / rows, 6),
-        "low": round(float(ends.low), 6),
-        "high": round(float(ends.high), 6),
+        "ece": np.abs(sums[:, 3 + CLASSES**2 :]).sum(axis=1) / sums[:, 0],
     }

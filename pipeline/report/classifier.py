@@ -1,6 +1,7 @@
 """How the page shows the quality of the severity classifier."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +15,8 @@ QUALITY_TITLES = {
     "brier": "Brier score",
     "ece": "ECE",
 }
+# The two that are compared on p_critical, and their titles in CLASSIFIER_TITLES.
+SIDES = ("classifier", "linear")
 CLASSIFIER_TITLES = {
     "classifier": "Classifier, calibrated",
     "encoder_alone": "Its encoder alone, calibrated",
@@ -37,6 +40,43 @@ def comparison(difference: Mapping[str, float]) -> str:
     certain = f"all of it {word}" if low * high > 0 else "which includes 0, so it may be chance alone"
     interval = f"{signed(low)} to {signed(high)}"
     return f"{abs(difference['value']):.3f} nats {word} (95 % interval {interval}, {certain})"
+
+
+def linear_is_as_good(difference: Mapping[str, float]) -> str:
+    """A sentence on the linear reference where the classifier's log-loss is not shown to be lower.
+
+    Args:
+        difference: as of `comparison`.
+    """
+    if difference["low"] > 0:
+        return "TF-IDF with logistic regression is better."
+    return "These complaints cannot tell it from TF-IDF with logistic regression."
+
+
+def calibration_in_the_large(calibration: Mapping[str, Any]) -> str:
+    """A sentence on mean p_critical beside the share of critical complaints.
+
+    Args:
+        calibration: of one side, as metrics/classifier.json has it.
+    """
+    excess = calibration["excess"]
+    low, high = excess["low"], excess["high"]
+    told = (
+        f"mean p_critical is {calibration['mean_probability']:.3f}, and the share of critical complaints "
+    )
+    told += f"{calibration['share']['value']:.3f} ({calibration['critical']} of {calibration['rows']}): "
+    verdict = "too low" if high < 0 else "too high" if low > 0 else "no difference is shown"
+    return told + f"{verdict} ({signed(excess['value'])}, {signed(low)} to {signed(high)})"
+
+
+def calibration_error(calibration: Mapping[str, Any]) -> str:
+    """The end of a sentence that starts with "its ECE of p_critical is"."""
+    ece, chance = calibration["ece"], calibration["ece_by_chance"]
+    beyond = "more than" if ece["value"] > chance["high"] else "within"
+    return (
+        f"{ece['value']:.3f} ({ece['low']:.3f} to {ece['high']:.3f}), {beyond} what calibrated "
+        f"probabilities show on as many complaints ({chance['low']:.3f} to {chance['high']:.3f})"
+    )
 
 
 def confusion_counts(confusion: pd.DataFrame) -> dict[str, dict[str, int]]:

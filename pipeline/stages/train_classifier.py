@@ -13,9 +13,15 @@ import pandas as pd
 from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.evaluation import cross_validation
-from pipeline.evaluation.cross_validation import TOKENS, cross_fit, reference_probabilities
+from pipeline.evaluation.critical_quality import Judged, alarms, calibration_of_both
+from pipeline.evaluation.cross_validation import (
+    TOKENS,
+    cross_fit,
+    judge_validation,
+    reference_probabilities,
+)
+from pipeline.evaluation.group_intervals import Interval
 from pipeline.evaluation.severity_quality import (
-    Interval,
     figures,
     majority,
     paired_difference,
@@ -60,22 +66,31 @@ def run(train_classifier: "ClassifierConfig") -> None:
     classifier, epoch = cross_validation.train_classifier(encoder, parts, config)
     classifier.labels = note["labels"]
     texts, truth = list(parts["test"]["text"]), list(parts["test"]["severity"])
+    groups, seed = list(parts["test"]["group"]), config.seed
     logits = classifier.logits(texts, TOKENS)
     probabilities = classifier.calibrated(texts, logits)
     valid_logits = classifier.logits(list(parts["valid"]["text"]), TOKENS)
     own_temperature = fit_temperature(valid_logits, list(parts["valid"]["severity"]))
     linear = reference_probabilities(parts, texts)
-    shares = majority(list(parts["train"]["severity"]), len(texts))
-    seed = config.seed
-    measured: dict[str, Any] = {
-        "classifier": figures(truth, probabilities, seed),
-        "encoder_alone": figures(truth, softmax(logits, own_temperature), seed),
-        "uncalibrated": figures(truth, softmax(logits, 1.0), seed),
-        "linear": figures(truth, linear, seed),
-        "majority": figures(truth, shares, seed),
+    given = {
+        "classifier": probabilities,
+        "encoder_alone": softmax(logits, own_temperature),
+        "uncalibrated": softmax(logits, 1.0),
+        "linear": linear,
+        "majority": majority(list(parts["train"]["severity"]), len(texts)),
     }
-    difference = paired_difference(truth, probabilities, linear, seed)
+    measured = {name: figures(truth, values, groups, seed) for name, values in given.items()}
+    difference = paired_difference(truth, probabilities, linear, groups)
     fitted = cross_fit(pd.concat([parts["train"], parts["valid"]]), encoder, config)
+    test, folds = Judged(truth, groups, probabilities, linear), fitted.judged
+    # Chosen on rows that neither side was trained on, and that are not the test rows.
+    chosen_on = folds or judge_validation(classifier, parts)
+    critical = {
+        "test": calibration_of_both(test, seed),
+        "folds": calibration_of_both(folds, seed) if folds else None,
+        "alarms": alarms(chosen_on, test, config.critical_recall, "folds" if folds else "valid"),
+    }
+    specialties = list(parts["test"]["specialty"])
     metrics = {
         "encoder": config.encoder,
         "labels": classifier.labels,
@@ -87,8 +102,9 @@ def run(train_classifier: "ClassifierConfig") -> None:
         **measured,
         "log_loss_minus_linear": difference,
         "per_class": per_class(truth, probabilities),
-        "per_specialty": per_specialty(truth, probabilities, list(parts["test"]["specialty"])),
+        "per_specialty": per_specialty(truth, probabilities, specialties, groups),
         "folds": fitted.figures,
+        "critical": critical,
     }
     guesses = [SEVERITIES[index] for index in probabilities.argmax(axis=1)]
     confusion = pd.DataFrame({"actual": truth, "predicted": guesses})
@@ -101,6 +117,7 @@ def run(train_classifier: "ClassifierConfig") -> None:
     for kept in cross_validation.WORK.glob("*/"):
         shutil.rmtree(kept, ignore_errors=True)
     _print_figures(measured, difference, classifier.labels)
+    _print_critical(critical)
 
 
 def _print_figures(measured: Mapping[str, Any], difference: Interval, labels: str) -> None:
@@ -115,3 +132,43 @@ def _print_figures(measured: Mapping[str, Any], difference: Interval, labels: st
     )
     if labels == "lexicon":
         print("Its labels are weak: they come from a list of symptom terms, not from people.")
+
+
+def _print_critical(critical: Mapping[str, Any]) -> None:
+    """Print how p_critical is calibrated, and what a threshold on it finds, for both sides."""
+    rows = {"test": "test complaints", "folds": "complaints of the folds"}
+    for name, title in rows.items():
+        for side, values in (critical[name] or {}).items():
+            if side == "brier_minus_linear":
+                print(f"  Brier score of critical, classifier less linear: {_ends(values, '+.3f')}")
+                continue
+            print(
+                f"{side}, {values['rows']} {title}: mean p_critical {values['mean_probability']:.3f}, "
+                f"critical {values['share']['value']:.3f}, difference {_ends(values['excess'], '+.3f')}; "
+                f"ECE of p_critical {_ends(values['ece'])}, by chance alone "
+                f"{_ends(values['ece_by_chance'])}; Brier score {_ends(values['brier'])}"
+            )
+    found = critical["alarms"]
+    if found is None:
+        print("No complaint outside the test split is critical, so there is no threshold on p_critical.")
+        return
+    others = (
+        f"{found['recall']:.0%} of the {found['critical']} critical of {found['rows']} other complaints"
+    )
+    for side in ("classifier", "linear"):
+        values = found[side]
+        caught = "no test complaint is critical"
+        if values["recall"] is not None:
+            caught = f"finds {values['found']} of {values['critical']} critical test complaints, recall "
+            caught += _ends(values["recall"])
+        if values["precision"] is not None:
+            caught += f", precision {_ends(values['precision'])}"
+        print(
+            f"{side}, flagging p_critical from {values['threshold']:.3f}, which finds {others}: {caught}; "
+            f"flags {values['flagged']} of {values['rows']}, {_ends(values['share_flagged'])}"
+        )
+
+
+def _ends(figure: Interval, form: str = ".3f") -> str:
+    low, high = (format(figure[end], form) for end in ("low", "high"))
+    return f"{figure['value']:{form}} ({low} to {high})"

@@ -38,12 +38,17 @@ def drawn(rows, seed=1):
     return [SEVERITIES[index] for index in truth], truth, probabilities
 
 
+def singles(labels):
+    """Groups of one row each."""
+    return [f"row-{number}" for number in range(len(labels))]
+
+
 def values(found):
     return {name: interval["value"] for name, interval in found.items()}
 
 
 def test_figures_are_those_counted_by_hand():
-    found = values(figures(LABELS, PROBABILITIES, seed=1))
+    found = values(figures(LABELS, PROBABILITIES, singles(LABELS), seed=1))
     assert found == pytest.approx(
         {
             "accuracy": 3 / 4,
@@ -60,7 +65,7 @@ def test_figures_are_those_counted_by_hand():
 
 def test_figures_agree_with_scikit_learn_on_random_rows():
     labels, truth, probabilities = drawn(200)
-    found = values(figures(labels, probabilities, seed=1))
+    found = values(figures(labels, probabilities, singles(labels), seed=1))
     guess = probabilities.argmax(axis=1)
     assert found["accuracy"] == pytest.approx(accuracy_score(truth, guess), **ROUNDED)
     assert found["macro_f1"] == pytest.approx(f1_score(truth, guess, average="macro"), **ROUNDED)
@@ -78,30 +83,33 @@ def test_the_calibration_error_is_that_of_a_loop_over_its_bins():
         if rows.any():
             expected += rows.mean() * abs(right[rows].mean() - confidence[rows].mean())
     labels = [SEVERITIES[index] for index in truth]
-    assert figures(labels, probabilities, seed=1)["ece"]["value"] == pytest.approx(expected, **ROUNDED)
+    assert figures(labels, probabilities, singles(labels), seed=1)["ece"]["value"] == pytest.approx(
+        expected, **ROUNDED
+    )
 
 
 def test_confidence_that_is_always_right_has_no_calibration_error():
-    found = figures(LABELS, np.eye(3)[[0, 1, 2, 2]], seed=1)
+    found = figures(LABELS, np.eye(3)[[0, 1, 2, 2]], singles(LABELS), seed=1)
     assert found["ece"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert found["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    # Four of four are no proof that the fifth is right: Wilson's interval begins at 4 / (4 + 1.96^2).
+    assert found["accuracy"] == pytest.approx({"value": 1.0, "low": 0.510109, "high": 1.0}, abs=1e-6)
 
 
 def test_a_label_of_probability_0_leaves_log_loss_finite():
-    found = figures(["neutral"], np.array([[1.0, 0.0, 0.0]]), seed=1)
+    found = figures(["neutral"], np.array([[1.0, 0.0, 0.0]]), ["row"], seed=1)
     assert found["log_loss"]["value"] == pytest.approx(-log(np.finfo(float).eps), **ROUNDED)
     assert found["brier"]["value"] == pytest.approx(2.0)
 
 
 def test_a_class_that_nobody_has_counts_as_0_in_macro_f1():
     probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]])
-    found = figures(["non_critical", "neutral"], probabilities, seed=1)
+    found = figures(["non_critical", "neutral"], probabilities, ["a", "b"], seed=1)
     assert found["macro_f1"]["value"] == pytest.approx(2 / 3, **ROUNDED)
 
 
 def test_intervals_are_those_of_resampling_row_by_row():
     labels, truth, probabilities = drawn(150)
-    found = figures(labels, probabilities, seed=1)
+    found = figures(labels, probabilities, singles(labels), seed=1)
     random = np.random.default_rng(99)
     guess, resampled = probabilities.argmax(axis=1), []
     losses = -np.log(probabilities[np.arange(150), truth])
@@ -116,7 +124,7 @@ def test_intervals_are_those_of_resampling_row_by_row():
 
 def test_the_interval_of_accuracy_is_about_the_normal_one():
     labels, _, probabilities = drawn(600)
-    found = figures(labels, probabilities, seed=1)["accuracy"]
+    found = figures(labels, probabilities, singles(labels), seed=1)["accuracy"]
     error = (found["value"] * (1 - found["value"]) / 600) ** 0.5
     assert [found["low"], found["high"]] == pytest.approx(
         [found["value"] - 1.96 * error, found["value"] + 1.96 * error], abs=0.006
@@ -126,23 +134,63 @@ def test_the_interval_of_accuracy_is_about_the_normal_one():
 @pytest.mark.parametrize("seed", range(20))
 def test_a_value_lies_in_its_interval(seed):
     labels, _, probabilities = drawn(60, seed)
-    for name, interval in figures(labels, probabilities, seed, resamples=200).items():
+    for name, interval in figures(labels, probabilities, singles(labels), seed, resamples=200).items():
         assert interval["low"] <= interval["value"] <= interval["high"], name
 
 
 def test_the_calibration_error_of_class_shares_is_0_and_its_interval_begins_there():
     labels = ["critical"] * 5000 + ["neutral"] * 3000 + ["non_critical"] * 2000
-    found = figures(labels, majority(labels, len(labels)), seed=1)["ece"]
+    found = figures(labels, majority(labels, len(labels)), singles(labels), seed=1)["ece"]
     assert found["value"] == found["low"] == 0.0
     assert 0.0 < found["high"] < 0.01
 
 
 def test_intervals_repeat_with_the_seed_and_differ_with_another():
     labels, _, probabilities = drawn(100)
-    first, again, other = (figures(labels, probabilities, seed) for seed in (1, 1, 2))
+    first, again, other = (figures(labels, probabilities, singles(labels), seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
     assert values(first) == values(other)
+
+
+def test_copies_of_rows_leave_every_interval_as_it_was_when_they_share_a_group():
+    labels, _, probabilities = drawn(40)
+    once = figures(labels, probabilities, singles(labels), seed=1)
+    thrice = figures(labels * 3, np.tile(probabilities, (3, 1)), singles(labels) * 3, seed=1)
+    for name, interval in once.items():
+        assert thrice[name] == pytest.approx(interval, abs=1e-5), name
+    flat = np.full((40, 3), 1 / 3)
+    assert paired_difference(
+        labels * 3, np.tile(probabilities, (3, 1)), np.tile(flat, (3, 1)), singles(labels) * 3
+    ) == pytest.approx(paired_difference(labels, probabilities, flat, singles(labels)), abs=1e-5)
+
+
+def test_one_group_says_nothing_of_others():
+    labels, _, probabilities = drawn(30)
+    found = paired_difference(labels, probabilities, np.full((30, 3), 1 / 3), ["same"] * 30)
+    assert found["low"] < -30
+    assert found["high"] > 30, "no verdict"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [20, 100])
+def test_intervals_of_accuracy_and_macro_f1_cover(rows):
+    """Calibrated probabilities of known accuracy and F1: at least 93 % of 95 % intervals hold them."""
+    _, truth, probabilities = drawn(400_000, seed=7)
+    guess = probabilities.argmax(axis=1)
+    true = {
+        "accuracy": accuracy_score(truth, guess),
+        "macro_f1": f1_score(truth, guess, average="macro"),
+        "log_loss": log_loss(truth, probabilities),
+        "brier": brier_score_loss(truth, probabilities),
+    }
+    held = dict.fromkeys(true, 0)
+    for seed in range(600):
+        labels, _, sample = drawn(rows, seed)
+        found = figures(labels, sample, singles(labels), seed=1, resamples=2)
+        for name, value in true.items():
+            held[name] += found[name]["low"] <= value <= found[name]["high"]
+    assert min(held.values()) >= 0.93 * 600, held
 
 
 def test_single_precision_probabilities_do_not_warn_and_are_not_changed():
@@ -150,26 +198,26 @@ def test_single_precision_probabilities_do_not_warn_and_are_not_changed():
     before = probabilities.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures(["neutral"] * 2000, probabilities, seed=1)
+        figures(["neutral"] * 2000, probabilities, singles(probabilities), seed=1)
     assert (probabilities == before).all()
 
 
 def test_no_rows_end_in_one_sentence():
     with pytest.raises(WaznError, match=r"no labelled test complaints.*normalise\.split\.test"):
-        figures([], np.zeros((0, 3)), seed=1)
+        figures([], np.zeros((0, 3)), [], seed=1)
 
 
 def test_a_thousand_resamples_of_600_rows_take_less_than_a_second():
     labels, _, probabilities = drawn(600)
     start = time.perf_counter()
-    figures(labels, probabilities, seed=1)
+    figures(labels, probabilities, singles(labels), seed=1)
     assert time.perf_counter() - start < 1
 
 
 def test_memory_of_resampling_does_not_grow_with_the_rows():
     labels, _, probabilities = drawn(100_000)
     tracemalloc.start()
-    figures(labels, probabilities, seed=1, resamples=200)
+    figures(labels, probabilities, singles(labels), seed=1, resamples=200)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 200e6, "200 resamples of all rows at once take half a gigabyte"
@@ -178,10 +226,10 @@ def test_memory_of_resampling_does_not_grow_with_the_rows():
 def test_the_paired_difference_is_that_of_the_log_losses_and_its_sign_tells_the_better():
     labels, truth, probabilities = drawn(500)
     flat = np.full((500, 3), 1 / 3)
-    found = paired_difference(labels, probabilities, flat, seed=1)
+    found = paired_difference(labels, probabilities, flat, singles(labels))
     assert found["value"] == pytest.approx(log_loss(truth, probabilities) - log(3), **ROUNDED)
     assert found["low"] < found["value"] < found["high"] < 0
-    mirrored = paired_difference(labels, flat, probabilities, seed=1)
+    mirrored = paired_difference(labels, flat, probabilities, singles(labels))
     assert [mirrored[end] for end in ("value", "low", "high")] == pytest.approx(
         [-found[end] for end in ("value", "high", "low")], **ROUNDED
     )
@@ -190,13 +238,13 @@ def test_the_paired_difference_is_that_of_the_log_losses_and_its_sign_tells_the_
 def test_pairing_cancels_what_makes_a_row_hard_for_both():
     labels, _, probabilities = drawn(500)
     slightly = 0.98 * probabilities + 0.02 / 3
-    found = paired_difference(labels, slightly, probabilities, seed=1)
-    alone = figures(labels, probabilities, seed=1)["log_loss"]
+    found = paired_difference(labels, slightly, probabilities, singles(labels))
+    alone = figures(labels, probabilities, singles(labels), seed=1)["log_loss"]
     assert found["high"] - found["low"] < (alone["high"] - alone["low"]) / 4
 
 
 def test_equal_probabilities_differ_by_nothing():
-    found = paired_difference(LABELS, PROBABILITIES, PROBABILITIES.astype("float32"), seed=1)
+    found = paired_difference(LABELS, PROBABILITIES, PROBABILITIES.astype("float32"), singles(LABELS))
     assert found == pytest.approx({"value": 0, "low": 0, "high": 0}, **ROUNDED)
 
 
@@ -226,7 +274,7 @@ def test_small_specialties_and_rows_without_one_are_pooled_at_the_end():
     labels = ["critical"] * len(specialties)
     probabilities = np.tile([0.1, 0.1, 0.8], (len(labels), 1))
     probabilities[:2] = [0.8, 0.1, 0.1]
-    found = per_specialty(labels, probabilities, specialties, min_rows=4)
+    found = per_specialty(labels, probabilities, specialties, singles(labels), min_rows=4)
     assert {name: row["rows"] for name, row in found.items()} == {"c": 5, "a": 4, "b": 4, "other": 8}
     assert list(found) == ["c", "a", "b", "other"]
     assert [row["accuracy"]["value"] for row in found.values()] == [1, 1, 0.5, 1]
@@ -235,14 +283,15 @@ def test_small_specialties_and_rows_without_one_are_pooled_at_the_end():
 def test_the_interval_of_a_specialty_is_wilsons():
     # Wilson 1927 for 8 of 10: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96.
     labels = ["critical"] * 8 + ["neutral"] * 2
-    found = per_specialty(labels, np.tile([0.1, 0.1, 0.8], (10, 1)), ["skin"] * 10, min_rows=1)
+    always = np.tile([0.1, 0.1, 0.8], (10, 1))
+    found = per_specialty(labels, always, ["skin"] * 10, singles(labels), min_rows=1)
     assert found["skin"]["accuracy"] == pytest.approx(
         {"value": 0.8, "low": 0.49016, "high": 0.94332}, abs=1e-5
     )
 
 
 def test_without_specialties_there_is_nothing_to_show():
-    assert per_specialty(LABELS, PROBABILITIES, [""] * 4) == {}
+    assert per_specialty(LABELS, PROBABILITIES, [""] * 4, singles(LABELS)) == {}
 
 
 def test_majority_gives_every_row_the_class_shares():
@@ -269,5 +318,5 @@ def test_reliability_loses_no_row_and_stands_in_order():
     found = reliability(labels, probabilities, bins=5)
     assert found["rows"].sum() == 500
     assert found["confidence"].is_monotonic_increasing
-    accuracy = figures(labels, probabilities, seed=1)["accuracy"]["value"]
+    accuracy = figures(labels, probabilities, singles(labels), seed=1)["accuracy"]["value"]
     assert np.average(found["accuracy"], weights=found["rows"]) == pytest.approx(accuracy)

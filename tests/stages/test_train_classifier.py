@@ -20,12 +20,13 @@ from pipeline import paths
 from pipeline.config.severity import ClassifierConfig
 from pipeline.errors import WaznError
 from pipeline.evaluation import cross_validation
+from pipeline.evaluation.critical_quality import Judged, alarms, calibration_of_both
 from pipeline.evaluation.severity_quality import figures, majority, paired_difference
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_temperature, softmax
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.cross_fitting import FINAL, CrossFitted
-from pipeline.severity.ngrams import linear_reference
+from pipeline.severity.ngrams import NgramModel, linear_reference
 from pipeline.stages import train_classifier as stage
 
 SETTINGS = ClassifierConfig(
@@ -127,6 +128,10 @@ def part(labelled, split):
     return list(rows["text"]), list(rows["severity"])
 
 
+def groups_of(labelled, split):
+    return list(labelled["group"][labelled["split"] == split])
+
+
 # ---- what it writes -----------------------------------------------------------------------------
 
 
@@ -134,7 +139,7 @@ def test_json_has_every_figure_with_its_interval(measured):
     assert list(measured) == [
         *("encoder", "labels", "rows", "epochs", "temperature", "ngram_weight", "beats_linear"),
         *MEASURED,
-        *("log_loss_minus_linear", "per_class", "per_specialty", "folds"),
+        *("log_loss_minus_linear", "per_class", "per_specialty", "folds", "critical"),
     ]
     assert (measured["encoder"], measured["labels"], measured["rows"]) == ("minute", "human", ROWS)
     assert 1 <= measured["epochs"] <= SETTINGS.epochs
@@ -145,12 +150,14 @@ def test_json_has_every_figure_with_its_interval(measured):
     assert sum(row["rows"] for row in measured["per_class"].values()) == ROWS["test"]
     assert set(measured["per_specialty"]) == {"skin", "other"}
     assert measured["folds"] is None
+    assert list(measured["critical"]) == ["test", "folds", "alarms"]
+    assert measured["critical"]["folds"] is None
 
 
 def test_figures_are_those_of_the_classifier_that_was_saved(measured, saved, labelled):
     texts, truth = part(labelled, "test")
     found = saved.probabilities(texts, 1000)
-    assert measured["classifier"] == approximately(figures(truth, found, 17))
+    assert measured["classifier"] == approximately(figures(truth, found, groups_of(labelled, "test"), 17))
     assert measured["temperature"] == pytest.approx(saved.temperature, abs=1e-6)
     assert measured["ngram_weight"] == pytest.approx(saved.ngram_weight, abs=1e-6)
     assert saved.ngram_weight > 0, "else nothing tells the blend from the encoder alone"
@@ -162,7 +169,7 @@ def test_beside_it_stand_its_encoder_alone_and_the_references_of_the_training_sp
     texts, truth = part(labelled, "test")
     (train, train_truth), (valid, valid_truth) = part(labelled, "train"), part(labelled, "valid")
     logits = saved.logits(texts, 1000)
-    alone = fit_temperature(saved.logits(valid, 1000), valid_truth)
+    alone, groups = fit_temperature(saved.logits(valid, 1000), valid_truth), groups_of(labelled, "test")
     linear = linear_reference(train, train_truth, valid, valid_truth, texts)
     expected = {
         "encoder_alone": softmax(logits, alone),
@@ -171,10 +178,36 @@ def test_beside_it_stand_its_encoder_alone_and_the_references_of_the_training_sp
         "majority": majority(train_truth, len(texts)),
     }
     for name, probabilities in expected.items():
-        assert measured[name] == approximately(figures(truth, probabilities, 17)), name
-    difference = paired_difference(truth, saved.probabilities(texts, 1000), linear, 17)
+        assert measured[name] == approximately(figures(truth, probabilities, groups, 17)), name
+    difference = paired_difference(truth, saved.probabilities(texts, 1000), linear, groups)
     assert measured["log_loss_minus_linear"] == pytest.approx(difference, abs=1e-5)
     assert measured["beats_linear"] == (difference["high"] < 0)
+
+
+def test_p_critical_is_measured_alike_on_both_sides_with_thresholds_of_unseen_validation_rows(
+    measured, saved, labelled
+):
+    """The n-gram models learn from the validation rows in the end, so others choose the thresholds."""
+    (train, train_truth), (valid, valid_truth) = part(labelled, "train"), part(labelled, "valid")
+    texts, truth = part(labelled, "test")
+    linear = linear_reference(train, train_truth, valid, valid_truth, texts)
+    test = Judged(truth, groups_of(labelled, "test"), saved.probabilities(texts, 1000), linear)
+    ngrams = NgramModel.fit(train, train_truth).log_probabilities(valid)
+    pool = saved.logits(valid, 1000) / saved.temperature + saved.ngram_weight * ngrams
+    chosen_on = Judged(
+        valid_truth,
+        groups_of(labelled, "valid"),
+        softmax(pool, 1.0),
+        softmax(ngrams, fit_temperature(ngrams, valid_truth)),
+    )
+    assert nearly(measured["critical"]["test"]) == nearly(calibration_of_both(test, 17))
+    assert nearly(measured["critical"]["alarms"]) == nearly(alarms(chosen_on, test, 0.9, "valid"))
+    assert measured["critical"]["alarms"]["critical"] == valid_truth.count("critical")
+
+
+def nearly(values):
+    """JSON with its numbers rounded to four decimals."""
+    return json.loads(json.dumps(values), parse_float=lambda number: round(float(number), 4))
 
 
 def approximately(values):
@@ -229,6 +262,16 @@ def test_weak_labels_are_said(fresh, labelled, capsys):
     assert Classifier(Path("models/classifier")).labels == "lexicon"
 
 
+def test_without_critical_complaints_outside_training_no_threshold_is_made_up(fresh, labelled, capsys):
+    write(labelled[(labelled["split"] == "train") | (labelled["severity"] != "critical")])
+    critical = run(**QUICK)["critical"]
+    assert critical["alarms"] is None
+    assert critical["test"]["classifier"]["critical"] == 0
+    printed = capsys.readouterr().out
+    assert "No complaint outside the test split is critical" in printed
+    assert "critical 0.000" in printed
+
+
 @pytest.mark.parametrize(
     ("changes", "verdict", "beats"),
     [
@@ -246,6 +289,13 @@ def test_whether_it_beats_the_linear_reference_is_printed_plainly(changes, verdi
     assert f"The classifier {verdict} the linear reference on log-loss: " in printed
     assert f"{difference['value']:+.3f} nats" in printed
     assert "weak" not in printed
+    for side in ("classifier", "linear"):
+        alarm = found["critical"]["alarms"][side]
+        assert f"{side}, 30 test complaints: mean p_critical " in printed
+        assert (
+            f"{side}, flagging p_critical from {alarm['threshold']:.3f}, which finds 90% of the " in printed
+        )
+        assert f"finds {alarm['found']} of {alarm['critical']} critical test complaints" in printed
     assert not any(word in printed for words in WORDS.values() for word in words), "no patient's text"
 
 
@@ -309,7 +359,8 @@ def test_pairs_whose_complaint_was_learnt_are_scored_by_the_model_of_their_fold(
     assert set(fitted.folds(list(learnt["group"])).tolist()) == {0, 1, 2}
     assert fitted.folds(["another"]).tolist() == [FINAL]
     found = fitted.probabilities(list(learnt["text"]), list(learnt["group"]), 512)
-    expected = figures(list(learnt["severity"]), found, SETTINGS.seed)
+    learnt_groups = list(learnt["group"])
+    expected = figures(list(learnt["severity"]), found, learnt_groups, SETTINGS.seed)
     for name in FIGURES:
         assert measured["folds"]["classifier"][name]["value"] == pytest.approx(
             expected[name]["value"], abs=1e-5
@@ -335,6 +386,12 @@ def test_figures_over_folds_stand_beside_those_of_the_test_split(folded, measure
         assert list(found["folds"][name]) == FIGURES
         assert found["folds"][name]["accuracy"]["value"] > 0.5, "rows and probabilities are in one order"
     assert found["linear"] == measured["linear"], "folds leave the test split's figures alone"
+    critical, learnt = found["critical"], labelled[labelled["split"] != "test"]
+    assert critical["folds"]["classifier"]["rows"] == critical["alarms"]["rows"] == len(learnt)
+    assert critical["alarms"]["critical"] == (learnt["severity"] == "critical").sum()
+    assert critical["alarms"]["chosen_on"] == "folds"
+    for name in ("classifier", "linear"):
+        assert critical["alarms"][name]["rows"] == ROWS["test"], "chosen on the folds, measured on test"
 
 
 # ---- what it refuses ----------------------------------------------------------------------------
