@@ -8,6 +8,7 @@ without dropout. The pipeline computes many pairs at once, in several processes,
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -18,15 +19,9 @@ model_name, arm_name, *folders = sys.argv[1:]  # a third argument is a folder fo
 params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 config, arm, seed = params["finetune"], params[arm_name], params["seeds"][0]
 
-# The scored pairs: what the severity classifier says of each complaint.
+# The scored pairs: what the severity classifier says of each complaint. All are used (train_rows: null).
 pairs = pd.read_parquet("data/scored/pairs.parquet")
-pairs = pairs[pairs["split"] == "train"].head(config["train_rows"] or len(pairs))
-
-# One weight for each pair: w = alpha p_non_critical + beta p_neutral + gamma p_critical.
-p = pairs[["p_non_critical", "p_neutral", "p_critical"]].to_numpy(dtype="float64")
-weights = p @ [arm["alpha"], arm["beta"], arm["gamma"]] / p.sum(axis=1)
-if arm["renormalise"]:
-    weights /= weights.mean()
+pairs = pairs[pairs["split"] == "train"]
 
 # The base model with a low-rank adapter on some of its layers; only the adapter is trained.
 torch.manual_seed(seed)
@@ -38,12 +33,21 @@ targets = params["registry"][model_name]["lora_targets"]
 model = get_peft_model(model, LoraConfig(target_modules=targets, task_type="CAUSAL_LM", **lora)).eval()
 
 # Token ids of question, answer cue, answer and end-of-text; the loss is on what follows the cue.
-examples = []
-for question, answer, weight in zip(pairs["question"], pairs["answer"], weights, strict=True):
+examples, rows = [], []
+for row, (question, answer) in enumerate(zip(pairs["question"], pairs["answer"], strict=True)):
     prompt = tokenizer(f"\n{question}\n\nالاجابة:\n")["input_ids"]
     completion = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     if len(prompt) < config["max_length"]:
-        examples.append(((prompt + completion)[: config["max_length"]], len(prompt), weight))
+        examples.append(((prompt + completion)[: config["max_length"]], len(prompt)))
+        rows.append(row)
+
+# One weight for each of these: w = alpha p_non_critical + beta p_neutral + gamma p_critical.
+p = pairs[["p_non_critical", "p_neutral", "p_critical"]].to_numpy(dtype="float64")[rows]
+weights = p @ [arm["alpha"], arm["beta"], arm["gamma"]] / p.sum(axis=1)
+if arm["renormalise"]:
+    weights /= weights.mean()
+if arm.get("permute") is not None:  # a placebo
+    weights = weights[np.random.default_rng(arm["permute"]).permutation(len(weights))]
 
 # Optimiser steps: shuffle, sort by length within windows of some steps, cut, and shuffle the steps.
 steps, size = [], config["batch_size"]
@@ -67,7 +71,7 @@ for number, step in enumerate(steps, start=1):
     optimiser.zero_grad()
     total = 0.0
     for index in step:
-        tokens, start, weight = examples[index]
+        (tokens, start), weight = examples[index], weights[index]
         ids = torch.tensor([tokens])
         logits = model(input_ids=ids).logits[0]
         # The logits at a position predict the token after it.
