@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from pipeline import paths, schemas, shapes
+from pipeline.classifier_shapes import ClassifierMetrics
 from pipeline.data.subsets import stratified_subset
 from pipeline.evaluation.statistics import UNIFORM
 from pipeline.files import replacing, write_csv, write_json
@@ -67,7 +68,7 @@ def run(params: "Params") -> None:
             test_severities=Counter(row["severity"] for row in answers),
             train_rows=len(training),
             bertscore_encoder=read_json(evaluation, shapes.EvaluationMetrics)["bertscore_encoder"],
-            classifier=read_json(paths.CLASSIFIER_METRICS, shapes.ClassifierMetrics),
+            classifier=read_json(paths.CLASSIFIER_METRICS, ClassifierMetrics),
             data=read_json(paths.DATA_METRICS, shapes.DataMetrics),
             severity=read_json(paths.SEVERITY_METRICS, shapes.SeverityMetrics),
             confusion=read_csv(paths.PLOTS / "confusion.csv", {"actual": str, "predicted": str}),

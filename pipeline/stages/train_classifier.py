@@ -5,14 +5,14 @@ it goes on after the last epoch, or the last fold, that was complete, and gives 
 """
 
 import shutil
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.evaluation import cross_validation
+from pipeline.evaluation.classifier_lines import critical_lines, quality_lines
 from pipeline.evaluation.critical_quality import Judged, alarms, calibration_of_both
 from pipeline.evaluation.cross_validation import (
     TOKENS,
@@ -20,7 +20,6 @@ from pipeline.evaluation.cross_validation import (
     judge_validation,
     reference_probabilities,
 )
-from pipeline.evaluation.group_intervals import Interval
 from pipeline.evaluation.severity_quality import (
     figures,
     majority,
@@ -116,59 +115,5 @@ def run(train_classifier: "ClassifierConfig") -> None:
     write_json(paths.CLASSIFIER_METRICS, metrics)
     for kept in cross_validation.WORK.glob("*/"):
         shutil.rmtree(kept, ignore_errors=True)
-    _print_figures(measured, difference, classifier.labels)
-    _print_critical(critical)
-
-
-def _print_figures(measured: Mapping[str, Any], difference: Interval, labels: str) -> None:
-    """Print the figures, and whether the classifier is better than the linear reference."""
-    for name, values in measured.items():
-        print(f"{name:>12}", ", ".join(f"{key} {value['value']:.3f}" for key, value in values.items()))
-    low, high = difference["low"], difference["high"]
-    verdict = "beats" if high < 0 else "does worse than" if low > 0 else "CANNOT BE TOLD FROM"
-    print(
-        f"The classifier {verdict} the linear reference on log-loss: {difference['value']:+.3f} nats "
-        f"(95 % interval {low:+.3f} to {high:+.3f}; same rows, same calibration)."
-    )
-    if labels == "lexicon":
-        print("Its labels are weak: they come from a list of symptom terms, not from people.")
-
-
-def _print_critical(critical: Mapping[str, Any]) -> None:
-    """Print how p_critical is calibrated, and what a threshold on it finds, for both sides."""
-    rows = {"test": "test complaints", "folds": "complaints of the folds"}
-    for name, title in rows.items():
-        for side, values in (critical[name] or {}).items():
-            if side == "brier_minus_linear":
-                print(f"  Brier score of critical, classifier less linear: {_ends(values, '+.3f')}")
-                continue
-            print(
-                f"{side}, {values['rows']} {title}: mean p_critical {values['mean_probability']:.3f}, "
-                f"critical {values['share']['value']:.3f}, difference {_ends(values['excess'], '+.3f')}; "
-                f"ECE of p_critical {_ends(values['ece'])}, by chance alone "
-                f"{_ends(values['ece_by_chance'])}; Brier score {_ends(values['brier'])}"
-            )
-    found = critical["alarms"]
-    if found is None:
-        print("No complaint outside the test split is critical, so there is no threshold on p_critical.")
-        return
-    others = (
-        f"{found['recall']:.0%} of the {found['critical']} critical of {found['rows']} other complaints"
-    )
-    for side in ("classifier", "linear"):
-        values = found[side]
-        caught = "no test complaint is critical"
-        if values["recall"] is not None:
-            caught = f"finds {values['found']} of {values['critical']} critical test complaints, recall "
-            caught += _ends(values["recall"])
-        if values["precision"] is not None:
-            caught += f", precision {_ends(values['precision'])}"
-        print(
-            f"{side}, flagging p_critical from {values['threshold']:.3f}, which finds {others}: {caught}; "
-            f"flags {values['flagged']} of {values['rows']}, {_ends(values['share_flagged'])}"
-        )
-
-
-def _ends(figure: Interval, form: str = ".3f") -> str:
-    low, high = (format(figure[end], form) for end in ("low", "high"))
-    return f"{figure['value']:{form}} ({low} to {high})"
+    for line in (*quality_lines(measured, difference, classifier.labels), *critical_lines(critical)):
+        print(line)
