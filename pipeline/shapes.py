@@ -156,11 +156,25 @@ class Interval(Shape):
     high: float
 
 
+class SplitSpread(Shape):
+    """How the probabilities of a split spread, and agree with people's labels (None without any)."""
+
+    rows: Count
+    contrast_std: float
+    labelled: Count
+    log_loss: float | None
+    p_critical: float | None
+    critical: float | None
+
+
 class SeverityMetrics(Shape):
     """metrics/severity.json."""
 
     source: Literal["classifier", "provided"]
     labels: Labels | None
+    sharpen: float
+    splits: dict[str, SplitSpread]
+    splits_before_sharpening: dict[str, SplitSpread] | None
 
 
 class WeightSpread(Shape):

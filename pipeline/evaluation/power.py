@@ -1,7 +1,7 @@
 """How many seeds and placebos an effect needs, from how results have varied so far."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -14,8 +14,15 @@ DRAWS = 20_000
 _SEED = 17
 
 
-class Components(NamedTuple):
-    """Variances of seed effects, of effects of groups of rows, and of their interaction; and the groups."""
+@dataclass(frozen=True)
+class Components:
+    """How a difference varies.
+
+    Attributes:
+        seeds, groups, interaction: variances of the effects of seeds and of groups of rows, and of their
+            interaction.
+        count: groups of rows.
+    """
 
     seeds: float
     groups: float

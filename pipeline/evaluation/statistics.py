@@ -217,14 +217,12 @@ def _groups(tables: ArmTables, names: Sequence[str]) -> Iterator[tuple[str, dict
 def _paired(ours: _Sums, theirs: _Sums) -> tuple[_Sums, _Sums]:
     """Both with the same number of seeds: what has one table, as `base`, has it for each seed."""
     seeds = max(len(ours.above), len(theirs.above))
-    one, other = (
-        _Sums(
-            *(np.broadcast_to(part, (seeds, *part.shape[1:])) for part in (sums.above, sums.below)),
-            sums.rows,
-        )
-        for sums in (ours, theirs)
-    )
-    return one, other
+
+    def repeated(sums: _Sums) -> _Sums:
+        shape = (seeds, *sums.above.shape[1:])
+        return _Sums(np.broadcast_to(sums.above, shape), np.broadcast_to(sums.below, shape), sums.rows)
+
+    return repeated(ours), repeated(theirs)
 
 
 def _interval(
@@ -240,9 +238,8 @@ def _interval(
     low, high, p = crossed_interval(estimate, influences)
     shares = [index for index, name in enumerate(names) if METRICS[name].share]
     if shares:
-        parts = [_with_rows(ours, shares, [1, 0] if theirs else [1, 1, 0, 0])]
-        parts.append(_with_rows(theirs, shares, [0, 1]) if theirs else None)
-        estimate, influences = _estimate(*parts)
+        more = _with_rows(ours, shares, [1, 0] if theirs else [1, 1, 0, 0])
+        estimate, influences = _estimate(more, _with_rows(theirs, shares, [0, 1]) if theirs else None)
         bounds = (-1.0 if theirs else 0.0, 1.0)
         exact = _estimate(ours, theirs)[0][shares]
         ends = crossed_interval(estimate, influences, skewed=False)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.evaluation.statistics import UNIFORM
-from pipeline.report.arms import WEIGHTING
+from pipeline.evaluation.statistics import BASE, UNIFORM
+from pipeline.report.summary import Gathered
 from pipeline.severities import SEVERITIES
 
 # Longer texts are cut, so that one of them does not take the room of a hundred complaints.
@@ -18,26 +18,27 @@ MAX_CHARACTERS = 1_500
 Row = dict[str, Any]
 
 
-def answer_rows(
-    gathered: Mapping[str, Mapping[str, list[pd.DataFrame]]], scored: pd.DataFrame
-) -> list[Row]:
+def answer_rows(gathered: Gathered, scored: pd.DataFrame, shown: Sequence[str], main: str) -> list[Row]:
     """The test complaints with the answers of every model and arm, of the first seed.
 
     Args:
-        gathered: see `summary.gather`.
+        gathered: see `results.gather`.
         scored: the scored pairs.
+        shown: the arms whose answers are shown; `base` is too.
+        main: the arm by which the complaints are ordered.
 
     Returns:
         For each complaint that a model answered: `id`, `source`, `line` (in the source), `severity`,
         `by_people` (whether people gave it), `specialty` (None where it has none), `question`, `reference`;
         `answers` and `nll` (of the reference, in nats per token), model to arm to text and figure. Those
-        come first whose NLL differs most between `weighting` and `uniform`, as the mean over models of the
+        come first whose NLL differs most between `main` and `uniform`, as the mean over models of the
         absolute difference.
     """
     texts: dict[str, dict[str, dict[str, str]]] = {}
     nll: dict[str, dict[str, dict[str, float]]] = {}
     for model, arms in gathered.items():
-        for arm, (table, *_) in arms.items():
+        for arm in (BASE, *shown):
+            table = arms[arm][0]
             by_token = table["nll_sum"] / table["answer_tokens"]
             for row_id, text, value in zip(table["id"], table["generated"], by_token, strict=True):
                 texts.setdefault(row_id, {}).setdefault(model, {})[arm] = text
@@ -45,7 +46,7 @@ def answer_rows(
 
     def difference(row: Row) -> float:
         # A complaint that does not fit one model's window is missing there; the others count.
-        return float(np.mean([abs(arms[WEIGHTING] - arms[UNIFORM]) for arms in row["nll"].values()]))
+        return float(np.mean([abs(arms[main] - arms[UNIFORM]) for arms in row["nll"].values()]))
 
     complaints = scored[scored["id"].isin(list(texts))]
     if "specialty" in complaints:

@@ -1,14 +1,29 @@
 """What the arms and their comparisons are called on the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from pipeline.evaluation.placebos import placebos
 from pipeline.evaluation.statistics import BASE, UNIFORM, comparisons
 
-# The arm of the paper's `balanced` setting. It always runs, and the first screen of the page is about it.
+if TYPE_CHECKING:
+    from pipeline.config.training import ArmConfig
+
+# The arm of the paper's `balanced` setting. It always runs.
 WEIGHTING = "weighting"
-MAIN_COMPARISON = f"{WEIGHTING}-{UNIFORM}"
 
 _TITLES = {BASE: "Base", UNIFORM: "CE", WEIGHTING: "Severity-aware"}
+
+
+def shown_arms(arms: Mapping[str, "ArmConfig"], main: str) -> list[str]:
+    """The arms whose results are shown one by one: all but the placebos of others, and always `main`.
+
+    Args:
+        arms: those that run, with their settings.
+        main: the arm of the primary endpoint.
+    """
+    hidden = {name for names in placebos(arms).values() for name in names} - {main}
+    return [arm for arm in arms if arm not in hidden]
 
 
 def arm_titles(arms: Sequence[str]) -> dict[str, str]:

@@ -38,7 +38,9 @@ def shown_groups(rows: Sequence[Row], max_cells: int = MAX_CELLS) -> tuple[list[
         rows: of the table of metrics.
         max_cells: what the tables of all groups may have; specialties that do not fit are left out.
     """
-    sizes = {row["group"]: row["rows"] for row in rows}
+    sizes: dict[str, int] = {}
+    for row in rows:
+        sizes[row["group"]] = max(sizes.get(row["group"], 0), row["rows"])
     fixed = [name for name in (ALL, *reversed(SEVERITIES)) if name in sizes]
     specialties = sorted(sizes.keys() - set(fixed), key=lambda name: (-sizes[name], str(name)))
     cells = max(1, len(rows) // max(1, len(sizes)))
@@ -47,23 +49,28 @@ def shown_groups(rows: Sequence[Row], max_cells: int = MAX_CELLS) -> tuple[list[
 
 
 def result_tables(
-    rows: Sequence[Row], models: Sequence[str], arms: Sequence[str], groups: Sequence[str]
+    rows: Sequence[Row],
+    models: Sequence[str],
+    arms: Sequence[str],
+    groups: Sequence[str],
+    chosen: Mapping[str, str | None],
 ) -> list[Row]:
     """For each group its number of rows and, by model and arm, the metrics.
-
-    `best` has the best value of each metric for which more is better or worse.
 
     Args:
         rows: of the table of metrics.
         arms: in the order of the page, `base` among them.
         groups: as `shown_groups` gives them.
+        chosen: model to the arm that the validation pairs choose, see `chosen_arms`.
     """
     by_key = {(row["group"], row["model"], row["arm"], row["metric"]): row for row in rows}
-    sizes = {row["group"]: row["rows"] for row in rows}
+    sizes: dict[str, int] = {}
+    for row in rows:
+        sizes[row["group"]] = max(sizes.get(row["group"], 0), row["rows"])
 
     def of_model(group: str, model: str) -> Row:
         cells = {arm: {name: by_key.get((group, model, arm, name)) for name in METRICS} for arm in arms}
-        return {"model": model, "arms": cells, "best": _best(cells)}
+        return {"model": model, "arms": cells, "chosen": chosen.get(model)}
 
     return [
         {"group": group, "rows": sizes[group], "models": [of_model(group, model) for model in models]}
@@ -71,20 +78,86 @@ def result_tables(
     ]
 
 
-def _best(cells: Mapping[str, Mapping[str, Row | None]]) -> dict[str, float]:
-    best = {}
-    for name, metric in METRICS.items():
-        values = [row["value"] for metrics in cells.values() if (row := metrics[name]) is not None]
-        if values and metric.better != "neither":
-            best[name] = min(values) if metric.better == "lower" else max(values)
-    return best
+def chosen_arms(trainings: pd.DataFrame, arms: Sequence[str]) -> dict[str, str | None]:
+    """Model to the arm with the least mean validation NLL over its seeds; None without validation pairs.
+
+    The test rows take no part in the choice, so the chosen arm's figures on them are not too good.
+
+    Args:
+        trainings: see `results.trainings_table`.
+        arms: among which is chosen.
+    """
+    rows = trainings[trainings["arm"].isin(arms)]
+    means = rows.groupby(["model", "arm"], sort=False)["valid_nll"].mean().unstack()
+    return {
+        str(model): None if values.isna().any() else str(values.astype("float64").idxmin())
+        for model, values in means.iterrows()
+    }
+
+
+def over_seeds(trainings: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:
+    """Model and arm to the mean of a column over the seeds; without those that have no value.
+
+    Args:
+        trainings: see `results.trainings_table`.
+    """
+    means = trainings.groupby(["model", "arm"])[column].mean().dropna().reset_index()
+    return {(row["model"], row["arm"]): float(row[column]) for row in means.to_dict("records")}
+
+
+def placebo_tests(placebos: pd.DataFrame, arm: str) -> dict[str, Row]:
+    """Model to `p` and `count` of an arm's placebos; empty where it has none.
+
+    Args:
+        placebos: see `summary.placebo_table`.
+    """
+    of_arm = placebos[placebos["arm"] == arm]
+    return {
+        str(model): {"p": float(rows["p"].dropna().iloc[0]), "count": len(rows) - 1}
+        for model, rows in of_arm.groupby("model", sort=False)
+    }
+
+
+def placebo_blocks(placebos: pd.DataFrame, models: Sequence[str]) -> dict[str, Row]:
+    """Arm to its `count` of placebos and, for each model, where its value stands among theirs.
+
+    `lines` have `model`, `value`, `low` and `high` (the least and greatest of the placebos), `further` (how
+    many placebos are at least as far from the mean of all) and `p`.
+
+    Args:
+        placebos: see `summary.placebo_table`.
+        models: in the order of the page.
+    """
+    blocks: dict[str, Row] = {}
+    for arm in dict.fromkeys(placebos["arm"]):
+        lines = []
+        for model in models:
+            rows = placebos[(placebos["arm"] == arm) & (placebos["model"] == model)]
+            own, others = rows[rows["placebo"] == ""], rows[rows["placebo"] != ""]
+            if own.empty:
+                continue
+            p = float(own["p"].iloc[0])
+            lines.append(
+                {
+                    "model": model,
+                    "value": float(own["value"].iloc[0]),
+                    "low": float(others["value"].min()),
+                    "high": float(others["value"].max()),
+                    "further": round(p * (len(others) + 1)) - 1,
+                    "p": p,
+                    "count": len(others),
+                }
+            )
+        if lines:
+            blocks[str(arm)] = {"count": lines[0]["count"], "lines": lines}
+    return blocks
 
 
 def forests(effects: Sequence[Row], comparisons: Sequence[str], groups: Sequence[str]) -> list[Row]:
     """For each comparison and metric the groups, each with a line for every model, all on one scale.
 
-    Positions (`low_at`, `high_at`, `at`, `zero_at`, those of `ticks`) are percent of the width. Specialties
-    are given for NLL only and in a forest of their own, since they are many and have no p-value.
+    Positions (`low_at`, `high_at`, `at`, `seeds_at`, `zero_at`, those of `ticks`) are percent of the width.
+    Specialties are given for NLL only and in a forest of their own, since they are many.
 
     Args:
         effects: rows of the table of differences.
@@ -97,7 +170,9 @@ def forests(effects: Sequence[Row], comparisons: Sequence[str], groups: Sequence
             rows = [
                 row
                 for row in effects
-                if (row["comparison"], row["metric"]) == (comparison, metric) and row["group"] in groups
+                if (row["comparison"], row["metric"]) == (comparison, metric)
+                and row["group"] in groups
+                and row["low"] is not None
             ]
             main = [row for row in rows if row["group"] in (ALL, *SEVERITIES)]
             specialties = [row for row in rows if row["group"] not in (ALL, *SEVERITIES)]
@@ -110,13 +185,13 @@ def forests(effects: Sequence[Row], comparisons: Sequence[str], groups: Sequence
 
 def _forest(rows: Sequence[Row], groups: Sequence[str], *, specialties: bool) -> Row:
     """The forest of one comparison and metric."""
-    low = min(0.0, *(float(row["low"]) for row in rows))
-    high = max(0.0, *(float(row["high"]) for row in rows))
+    ends = [value for row in rows for value in (row["low"], row["high"], *_by_seed(row))]
+    low, high = min(0.0, *ends), max(0.0, *ends)
     margin = (high - low or 1.0) * 0.06
     low, high = low - margin, high + margin
 
     def position(value: float) -> float:
-        return round(100 * (value - low) / (high - low), 2)
+        return float(round(100 * (value - low) / (high - low), 2))
 
     better = METRICS[rows[0]["metric"]].better
     lines: dict[str, list[Row]] = {}
@@ -128,6 +203,7 @@ def _forest(rows: Sequence[Row], groups: Sequence[str], *, specialties: bool) ->
                 **row,
                 **positions,
                 "at": position(row["value"]),
+                "seeds_at": [position(value) for value in _by_seed(row)],
                 "kind": "better" if kind == better else kind,
             }
         )
@@ -145,6 +221,12 @@ def _forest(rows: Sequence[Row], groups: Sequence[str], *, specialties: bool) ->
             for name in critical_first
         ],
     }
+
+
+def _by_seed(row: Row) -> list[float]:
+    """Each seed's difference, where there are several; a seed without a value is left out."""
+    values = [value for value in row["by_seed"] if not math.isnan(value)]
+    return values if len(row["by_seed"]) > 1 else []
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, bool]]:

@@ -20,6 +20,7 @@ from pipeline.report.vega import bundle, plot_file
 from pipeline.severities import SEVERITIES
 
 if TYPE_CHECKING:
+    from pipeline.config.evaluation import PrimaryConfig
     from pipeline.config.training import ArmConfig
 
 DATA_FILES = ("page.html", "page.css", "page.js")
@@ -51,9 +52,11 @@ class PageContent:
         titles: title by model; these are shown, in this order.
         sources: source of each model, as the registry has it.
         arms: the settings of each arm that runs, in the order in which they are shown.
-        measured, differences, loss, weights, reliability, confusion: the tables metrics/plots/{metrics,
-            differences,loss,weights,reliability,confusion}.csv.
-        spreads: `weight_spread` of each arm.
+        primary: names the primary endpoint.
+        measured, placebos, trainings, loss, weights, reliability, confusion: the tables metrics/plots/
+            {metrics,placebos,trainings,loss,weights,reliability,confusion}.csv.
+        differences: see `summary.differences_table`.
+        spreads: `weight_spread` of each arm that is shown.
         answers: all test rows, see `answer_rows`.
         examples: how many of them are shown at most.
         test_severities: number of test rows by severity.
@@ -66,8 +69,11 @@ class PageContent:
     titles: Mapping[str, str]
     sources: Mapping[str, str]
     arms: Mapping[str, "ArmConfig"]
+    primary: "PrimaryConfig"
     measured: pd.DataFrame
     differences: pd.DataFrame
+    placebos: pd.DataFrame
+    trainings: pd.DataFrame
     loss: pd.DataFrame
     weights: pd.DataFrame
     reliability: pd.DataFrame
@@ -107,19 +113,23 @@ def render(content: PageContent) -> str:
 def _results(content: PageContent) -> dict[str, Any]:
     """What the template needs for the first screen, differences, results and answers."""
     titles = {model: visible(title) for model, title in content.titles.items()}
-    models, arm_titles = list(titles), arms.arm_titles(list(content.arms))
-    comparisons = arms.comparison_titles(list(content.arms))
+    models, primary = list(titles), content.primary
+    shown = arms.shown_arms(content.arms, primary.arm)
+    arm_titles, comparisons = arms.arm_titles(shown), arms.comparison_titles(shown)
+    main = f"{primary.arm}-{UNIFORM}"
     results = figures.records(content.measured, models)
-    effects = figures.records(content.differences, models)
+    effects = [row for row in figures.records(content.differences, models) if row["role"] != "placebo"]
     groups, specialties_left_out = figures.shown_groups(results)
     seeds = max((int(row["seeds"]) for row in results), default=1)
 
-    def nll_effects(comparison: str, group: str) -> list[figures.Row]:
-        key = (comparison, "nll", group)
+    def effects_of(comparison: str, metric: str, group: str) -> list[figures.Row]:
+        key = (comparison, metric, group)
         return [row for row in effects if (row["comparison"], row["metric"], row["group"]) == key]
 
-    critical = nll_effects(arms.MAIN_COMPARISON, "critical")
-    weighted = arms.weighted_arms(list(content.arms))
+    endpoint = effects_of(main, primary.metric, primary.group)
+    unit = " nats per token" if primary.metric == "nll" else ""
+    weighted = arms.weighted_arms(shown)
+    primary_rows = max((row["rows"] for row in endpoint), default=0)
     return {
         "titles": titles,
         "arm_titles": arm_titles,
@@ -130,23 +140,40 @@ def _results(content: PageContent) -> dict[str, Any]:
         "test_severities": content.test_severities,
         "labelled_by_people": sum(row["by_people"] for row in content.answers),
         "bertscore_encoder": content.bertscore_encoder,
-        "headline": findings.headline(critical, seeds),
-        "effect_sentences": findings.effect_sentences(critical, titles),
+        "headline": findings.headline(
+            endpoint,
+            seeds,
+            primary,
+            content.arms[primary.arm],
+            figures.placebo_tests(content.placebos, primary.arm),
+        ),
+        "endpoint": findings.endpoint(primary),
+        "primary": primary,
+        "unit": unit,
+        "effect_sentences": findings.effect_sentences(endpoint, titles, unit, seeds),
+        "primary_effects": endpoint,
+        "seed_numbers": list(dict.fromkeys(content.trainings["seed"])),
         "overview": {
-            arm: findings.overview(nll_effects(f"{arm}-{UNIFORM}", "critical")) for arm in weighted
+            arm: findings.overview(effects_of(f"{arm}-{UNIFORM}", primary.metric, primary.group))
+            for arm in weighted
         },
         "by_severity": findings.by_severity(
-            {severity: nll_effects(arms.MAIN_COMPARISON, severity) for severity in SEVERITIES}
+            {severity: effects_of(main, "nll", severity) for severity in SEVERITIES}, seeds
         ),
-        "certainty": findings.certainty(len(models), seeds, content.test_severities.get("critical", 0)),
+        "certainty": findings.certainty(len(models), seeds, primary_rows, primary.group),
+        "placebo_blocks": figures.placebo_blocks(content.placebos, models),
+        "placebo_sentence": findings.placebo_sentence,
         "seeds": seeds,
         "comparisons": comparisons,
-        "main_comparison": arms.MAIN_COMPARISON,
+        "main_comparison": main,
         "forests": figures.forests(effects, list(comparisons), groups),
         "metrics": {
             name: METRICS[name] for name in METRICS if any(row["metric"] == name for row in results)
         },
-        "tables": figures.result_tables(results, models, list(arm_titles), groups),
+        "tables": figures.result_tables(
+            results, models, list(arm_titles), groups, figures.chosen_arms(content.trainings, shown)
+        ),
+        "valid_nll": figures.over_seeds(content.trainings, "valid_nll"),
         "specialties_left_out": specialties_left_out,
         "plots": draw_all(
             content.measured,
@@ -165,6 +192,10 @@ def _data_sections(content: PageContent) -> dict[str, Any]:
     datasets = {name: content.data[name] for name in DATASETS}
     return {
         "spreads": content.spreads,
+        "steps": {
+            name: figures.over_seeds(content.trainings, name)
+            for name in ("mean_weight", "clipped_share", "gradient_norm")
+        },
         "train_rows": content.train_rows,
         "severity": content.severity,
         "classifier": content.classifier,

@@ -16,6 +16,7 @@ from pipeline.evaluation.statistics import (
     holm,
     measure,
 )
+from pipeline.report.arms import shown_arms
 from pipeline.severities import SEVERITIES
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def differences_table(
 ) -> pd.DataFrame:
     """metrics/plots/differences.csv: `model`, the columns of `compare`, `role` and `p_adjusted`.
 
-    `role` is `primary` for the primary endpoint, of which there is one for each model; `placebo` for an arm
-    whose weights are permuted; `exploratory` else. `p_adjusted` is p corrected for the number of primary
+    `role` is `primary` for the primary endpoint, of which there is one for each model; `placebo` for a
+    placebo of another arm; `exploratory` else. `p_adjusted` is p corrected for the number of primary
     endpoints (Holm), or the false discovery rate over all exploratory differences that the page colours
     (Benjamini-Hochberg): those of all models, comparisons and metrics on all rows and by severity, and
     those of NLL by specialty. It is NaN where p is, and for a placebo.
@@ -68,8 +69,8 @@ def differences_table(
         & (table["metric"] == primary.metric)
         & (table["group"] == primary.group)
     )
-    permuted = [name for name, settings in arms.items() if settings.permute is not None]
-    placebo = table["comparison"].isin([f"{name}-{UNIFORM}" for name in permuted]) & ~endpoint
+    hidden = arms.keys() - set(shown_arms(arms, primary.arm))
+    placebo = table["comparison"].isin([f"{name}-{UNIFORM}" for name in hidden])
     role = np.select([endpoint, placebo], ["primary", "placebo"], "exploratory")
     coloured = table["group"].isin((ALL, *SEVERITIES)) | (table["metric"] == "nll")
     adjusted = pd.Series(np.nan, table.index)

@@ -15,8 +15,9 @@ from pipeline.evaluation.statistics import UNIFORM
 from pipeline.files import replacing, write_csv, write_json
 from pipeline.inputs import damaged, read_csv, read_json
 from pipeline.parquet_inputs import read_parquet
-from pipeline.report import summary
+from pipeline.report import results, summary
 from pipeline.report.answers import answer_rows
+from pipeline.report.arms import shown_arms
 from pipeline.report.page import PageContent, render
 from pipeline.severity.weights import pair_weights, weight_spread
 
@@ -27,39 +28,54 @@ RELIABILITY = {"confidence": float, "accuracy": float, "rows": int}
 
 
 def run(params: "Params") -> None:
-    """Write metrics/summary.json, metrics/plots/{metrics,differences,nll,loss,weights}.csv and the page.
+    """Write metrics/summary.json, the page, and in metrics/plots/ the tables that it is made of.
+
+    These are metrics, differences, seeds, placebos, trainings, nll, loss and weights.csv.
 
     Raises:
         WaznError: a file of a listed model, arm and seed is missing or damaged, or is of other rows than
             the model's other arms; names the file.
     """
     scored = read_parquet(paths.SCORED, schemas.SCORED, ["specialty"])
-    gathered = summary.gather(params.models, params.arms, params.seeds, scored)
-    measured = summary.measured_table(gathered)
-    training = scored[scored["split"] == "train"]
+    chosen = (params.models, params.arms, params.seeds)
+    gathered, trainings = results.gather(*chosen, scored), results.trainings_table(*chosen)
+    primary, arms = params.report.primary, {arm: params.arm_settings[arm] for arm in params.arms}
+    shown = shown_arms(arms, primary.arm)
+    training = stratified_subset(
+        scored[scored["split"] == "train"], params.finetune.train_rows, params.finetune.subset_seed
+    )
     if training.empty:
         raise damaged(paths.SCORED, "it has no training pair")
-    training = stratified_subset(training, params.finetune.train_rows, params.finetune.subset_seed)
-    arms = {arm: params.arm_settings[arm] for arm in params.arms}
-    weights = {arm: pair_weights(training, settings) for arm, settings in arms.items()}
+    weights = {arm: pair_weights(training, arms[arm]) for arm in shown}
+    measured = summary.measured_table(gathered)
+    # The figures of every placebo would hide the others; differences.csv and placebos.csv have theirs.
+    of_shown = measured[measured["arm"].isin([paths.BASE, *shown])]
+    differences = summary.differences_table(gathered, arms, primary)
+    loss = results.loss_table(params.models, shown, params.seeds)
     tables = {
-        "metrics": measured,
-        "differences": summary.differences_table(gathered),
-        "nll": summary.nll_table(measured),
-        "loss": summary.loss_table(params.models, params.arms, params.seeds),
+        "metrics": of_shown,
+        "differences": differences.drop(columns="by_seed"),
+        "seeds": summary.seeds_table(differences, params.seeds),
+        "placebos": summary.placebo_table(differences, arms, primary),
+        "trainings": trainings,
+        "nll": summary.nll_table(of_shown),
+        "loss": loss,
         # All weights of `uniform` are 1.
         "weights": summary.weight_histogram({arm: weights[arm] for arm in weights if arm != UNIFORM}),
     }
-    answers = answer_rows(gathered, scored)
+    answers = answer_rows(gathered, scored, shown, primary.arm)
     evaluation = paths.evaluation_metrics(paths.BASE, params.models[0], None)
     page = render(
         PageContent(
             titles={model: params.registry[model].title for model in params.models},
             sources={model: params.registry[model].source for model in params.models},
             arms=arms,
-            measured=measured,
-            differences=tables["differences"],
-            loss=tables["loss"],
+            primary=primary,
+            measured=of_shown,
+            differences=differences,
+            placebos=tables["placebos"],
+            trainings=trainings,
+            loss=loss,
             weights=tables["weights"],
             reliability=read_csv(paths.PLOTS / "reliability.csv", RELIABILITY),
             spreads={arm: weight_spread(of_arm) for arm, of_arm in weights.items()},
@@ -75,9 +91,14 @@ def run(params: "Params") -> None:
             params=_shown_params(params),
         )
     )
+    people = {
+        model: int(tables[paths.BASE][0]["severity_human"].notna().sum())
+        for model, tables in gathered.items()
+    }
     for name, table in tables.items():
         write_csv(paths.PLOTS / f"{name}.csv", table)
-    write_json(paths.SUMMARY, summary.summary(measured))
+    of_all = summary.summary(measured, differences, trainings, tables["placebos"], people)
+    write_json(paths.SUMMARY, of_all)
     with replacing(paths.PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
