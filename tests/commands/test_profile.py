@@ -123,7 +123,7 @@ def test_a_profile_with_a_mistake_leaves_the_parameters_as_they_are(project):
         ("# why\nseeds: [3]\n", ("seeds", [3])),
         (
             "mild:\n  alpha: 0.9\n",
-            ("mild", {"alpha": 0.9, "beta": 1.0, "gamma": 1.25, "renormalise": False}),
+            ("mild", {"alpha": 0.9, "beta": 1.0, "gamma": 1.25, "renormalise": False, "permute": None}),
         ),
         (
             "own:\n  alpha: 0.0\n  beta: 1.0\n  gamma: 2.0\n  renormalise: true\n",
