@@ -55,7 +55,7 @@ class Expressions:
         self._even_if = re.compile(r"(?<= )حتي و?(?:لو|اذا|ان) |(?<=\S )ولو ")
         this = "".join(f"(?<! {word})" for word in _folded(content.get("this", ())))
         self._not_after = re.compile(
-            rf"(?: {lists['denied']}"
+            rf"(?: [وف]?{lists['denied']}"
             rf"| [وف]?{lists['needless']}(?: \w+){{0,3}}"
             rf"|{this} [وف]?{lists['calls_for']}(?: \w+)?) $"
         )
