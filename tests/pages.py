@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pandas as pd
 
+from pipeline.config.evaluation import PrimaryConfig
 from pipeline.config.training import ArmConfig
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.statistics import comparisons
@@ -155,6 +156,25 @@ def data(source="own.csv", labels="human", unequal=None, **changes):
     return {"pairs": counts, "labelled": {**counts, **labelled}, "duplicates": {**duplicates, **changes}}
 
 
+def spread(rows, contrast_std, labelled=0):
+    """What metrics/severity.json says of a split."""
+    figures = {"log_loss": 0.827, "p_critical": 0.181, "critical": 0.241} if labelled else {}
+    unknown = dict.fromkeys(("log_loss", "p_critical", "critical"))
+    return {"rows": rows, "contrast_std": contrast_std, "labelled": labelled, **unknown, **figures}
+
+
+def severity(**changes):
+    """metrics/severity.json."""
+    return {
+        "source": "classifier",
+        "labels": "human",
+        "sharpen": 1.0,
+        "splits": {"test": spread(107, 0.441), "train": spread(361, 0.39, labelled=360)},
+        "splits_before_sharpening": None,
+        **changes,
+    }
+
+
 def settings(arms=ARMS):
     """Alpha, beta and gamma of each arm: those of the paper."""
     return {
@@ -189,8 +209,9 @@ def measured(models, specialties=(), seeds=1, arms=ARMS):
     )
 
 
-def difference(model, metric, group, value, half, p_holm, comparison="weighting-uniform", rows=20):
-    """A row of metrics/plots/differences.csv."""
+def difference(model, metric, group, value, half, p, comparison="weighting-uniform", rows=20, seeds=3):
+    """A row of `summary.differences_table`."""
+    primary = (comparison, metric, group) == ("weighting-uniform", "nll", "critical")
     return {
         "model": model,
         "comparison": comparison,
@@ -200,13 +221,16 @@ def difference(model, metric, group, value, half, p_holm, comparison="weighting-
         "value": value,
         "low": value - half,
         "high": value + half,
-        "p": p_holm,
-        "p_holm": p_holm,
+        "p": p if seeds > 1 else None,
+        "seeds": seeds,
+        "by_seed": [value + half * (seed - (seeds - 1) / 2) / seeds for seed in range(seeds)],
+        "role": "primary" if primary else "exploratory",
+        "p_adjusted": p if seeds > 1 else None,
     }
 
 
-def differences(models, specialties=(), arms=ARMS):
-    """metrics/plots/differences.csv: critical NLL falls surely for every second model, other NLL never."""
+def differences(models, specialties=(), arms=ARMS, seeds=3):
+    """`summary.differences_table`: critical NLL falls surely for every second model, other NLL never."""
     return pd.DataFrame(
         [
             difference(
@@ -216,12 +240,9 @@ def differences(models, specialties=(), arms=ARMS):
                 value=(-0.06 + 0.004 * place if group == "critical" else 0.011 - 0.006 * place)
                 * (1 if metric == "nll" else -0.4),
                 half=0.035 if (place % 2 == 0) else 0.075,
-                p_holm=None
-                if group in specialties
-                else 0.004
-                if place % 2 == 0 and group == "critical"
-                else 0.41,
+                p=0.004 if place % 2 == 0 and group == "critical" else 0.41,
                 comparison=comparison,
+                seeds=seeds,
             )
             for place, model in enumerate(models)
             for comparison in comparisons(arms)
@@ -267,6 +288,41 @@ def answers(models, rows, words=25, seed=1, arms=ARMS, labelled=0):
     return sorted(made, key=difference, reverse=True)
 
 
+def trainings(models, arms=ARMS, seeds=3):
+    """`results.trainings_table`: the validation NLL is least in the last arm."""
+    return pd.DataFrame(
+        [
+            {
+                "model": model,
+                "arm": arm,
+                "seed": 17 + seed,
+                "mean_weight": 1.0 + SETTINGS[arm] / 10,
+                "clipped_share": 0.125,
+                "gradient_norm": 0.75,
+                "valid_nll": 2.7 - SETTINGS[arm] / 100 + seed / 1000,
+                "valid_nll_critical": 2.8,
+                "valid_nll_neutral": 2.6,
+                "valid_nll_non_critical": np.nan,
+            }
+            for model in models
+            for arm in arms
+            for seed in range(seeds)
+        ]
+    )
+
+
+def placebos(models, count, p=0.35):
+    """`summary.placebo_table`: of the arm weighting."""
+    rows = []
+    for model in models:
+        rows.append({"model": model, "arm": "weighting", "placebo": "", "value": -0.0123, "p": p})
+        rows += [
+            {"model": model, "arm": "weighting", "placebo": f"placebo_{n}", "value": n / 1000, "p": np.nan}
+            for n in range(count)
+        ]
+    return pd.DataFrame(rows, columns=["model", "arm", "placebo", "value", "p"])
+
+
 def curves(models, steps, arms=ARMS):
     """metrics/plots/loss.csv."""
     return pd.DataFrame(
@@ -299,7 +355,7 @@ def content(
     title="A model",
     source="own.csv",
     arms=ARMS,
-    seeds=1,
+    seeds=3,
     **changes,
 ):
     """The content of a page of `models`; `changes` replace fields of it."""
@@ -311,7 +367,10 @@ def content(
         "sources": dict.fromkeys(models, "tiny:gpt2"),
         "arms": settings(arms),
         "measured": measured(models, specialties, seeds, arms),
-        "differences": differences(models, specialties, arms),
+        "primary": PrimaryConfig(arm="weighting", metric="nll", group="critical"),
+        "differences": differences(models, specialties, arms, seeds),
+        "placebos": placebos(models, 0)[:0],
+        "trainings": trainings(models, arms, seeds),
         "loss": curves(models, steps, arms),
         "weights": weight_histogram({arm: of_arm[arm] for arm in arms if arm != "uniform"}),
         "reliability": pd.DataFrame({"confidence": [0.45, 0.9], "accuracy": [0.5, 0.8], "rows": [3, 5]}),
@@ -329,7 +388,7 @@ def content(
             }
         ),
         "data": data(source),
-        "severity": {"source": "classifier", "labels": "human"},
+        "severity": severity(),
         "params": "models: [m]\n",
     }
     return PageContent(**{**values, **changes})

@@ -87,8 +87,8 @@ def headline(
     """
     about = subject(primary, arm)
     if not effects:
-        none = f"No {_group(primary.group)} test complaint that counts"
-        return f"{none}, so whether {about} helps cannot be told."
+        none = f"No {_group(primary.group)} test complaint"
+        return f"{none}, so whether {about.removeprefix('severity ')} helps them cannot be told."
     if seeds < 2:
         return f"One training of each arm cannot tell whether {about} helps."
     signs = [claimed(effect, placebos.get(effect["model"])) for effect in effects]

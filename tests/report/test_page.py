@@ -17,11 +17,15 @@ from pages import (
     interval,
     measured,
     page,
+    placebos,
     quality,
     settings,
+    severity,
+    spread,
 )
 
 from pipeline.code_hashes import code_hash
+from pipeline.evaluation.metrics import METRICS
 from pipeline.report.classifier import comparison, confusion_counts
 from pipeline.report.page import figure
 
@@ -118,7 +122,7 @@ def full():
         specialties=("قلب",),
         classifier=quality_of,
         data=data(labels="lexicon"),
-        severity={"source": "classifier", "labels": "lexicon"},
+        severity=severity(labels="lexicon"),
     )
 
 
@@ -219,35 +223,31 @@ def test_every_metric_stands_with_its_interval(plain):
     # 2.6, 1 % less from arm to arm, ± 3 %.
     assert "2.600 2.522–2.678" in Page(plain).first("A model", "Base")
     cells = next(row for row in Page(plain).rows if row[0] == "Severity-aware")
-    assert "2.548 2.472–2.624" in cells
+    assert "2.548  ± 0.004 2.472–2.624" in cells
 
 
 def test_a_metric_without_a_value_is_a_dash():
     table = measured(["m"])
     table.loc[(table["metric"] == "chrf") & (table["arm"] == "base"), "value"] = None
     html = page(measured=table)
-    assert Page(html).first("A model", "Base")[3] == "–"
+    assert Page(html).first("A model", "Base")[4] == "–"
     assert "nan" not in words(html).lower().split()
     assert "None" not in words(html)
 
 
-def test_the_best_arm_of_a_metric_is_bold(plain):
+def test_the_arm_that_validation_chooses_is_bold_and_no_metric_of_the_test_rows(plain):
     table = re.search(r'(?s)data-group="0".*?</table>', plain)[0]
     rows = re.findall(r"(?s)<tr>.*?</tr>", table)[1:]
-    bold = [[int('class="best"' in cell) for cell in re.findall(r"<td[^>]*>", row)[1:]] for row in rows]
-    # Values fall from arm to arm: base is best where more is better, weighting where less is.
-    better = [
-        cell.count("↑") - cell.count("↓")
-        for cell in re.findall(r"(?s)<th scope=\"col\">(.*?)</th>", table)[1:]
-    ]
-    assert bold == [[way > 0 for way in better], [0] * len(better), [way < 0 for way in better]]
+    bold = [re.findall(r'<td[^>]*class="[^"]*best[^"]*"[^>]*>([^<]*)', row) for row in rows]
+    # The mean over three seeds of the arm's validation NLL.
+    assert bold == [[], [], ["Severity-aware", "2.696"]]
 
 
-def test_the_spread_over_seeds_stands_by_the_mean(plain, four_arms):
+def test_the_spread_over_seeds_stands_by_the_mean(four_arms):
     assert "means over 2 training seeds" in words(four_arms)
     cells = next(row for row in Page(four_arms).rows if row[0] == "CE")
     assert "2.574  ± 0.004 2.497–2.651" in cells
-    assert "±" not in words(plain)
+    assert "±" not in words(page(seeds=1))
 
 
 def test_the_verdict_heads_the_page():
@@ -263,16 +263,18 @@ def test_the_verdict_heads_the_page():
 
 
 def test_every_arm_has_its_row_of_results(plain, four_arms):
+    # An arm, its validation NLL and every metric; the first arm of a model has its title before it.
+    width = 2 + len(METRICS)
     titles = ["Base", "CE", "Severity-aware"]
-    assert [row[-12] for row in Page(plain).rows if len(row) in (12, 13)][1:4] == titles
-    shown = [row[-12] for row in Page(four_arms).rows if len(row) in (12, 13)]
+    assert [row[-width] for row in Page(plain).rows if len(row) in (width, width + 1)][1:4] == titles
+    shown = [row[-width] for row in Page(four_arms).rows if len(row) in (width, width + 1)]
     assert shown[1:11] == 2 * ["Base", "CE", "mild", "Severity-aware", "strong"]
 
 
 def test_other_arms_are_on_the_first_screen(plain):
     rows = [
-        difference("m", "nll", "critical", value, 0.02, 0.003, comparison=f"{arm}-uniform")
-        for arm, value in (("mild", -0.01), ("weighting", -0.061), ("strong", 0.08))
+        difference("m", "nll", "critical", value, 0.02, p, comparison=f"{arm}-uniform")
+        for arm, value, p in (("mild", -0.01, 0.4), ("weighting", -0.061, 0.003), ("strong", 0.08, 0.003))
     ]
     found = Page(page(arms=FOUR_ARMS, differences=pd.DataFrame(rows)))
     assert found.first("mild 0.75, 1, 1.25") == ["0", "0", "1", "−0.010"]
@@ -280,9 +282,63 @@ def test_other_arms_are_on_the_first_screen(plain):
     assert found.first("strong 0.25, 1, 1.75") == ["0", "1", "0", "+0.080"]
     text = words(page(arms=FOUR_ARMS, seeds=2, differences=pd.DataFrame(rows[1:2])))
     assert "Severity weighting lowers the loss on critical complaints." in text
-    assert "with the severity-aware loss, and with the weights of mild and strong." in text
+    assert (
+        "with the severity-aware loss, and with the weights of mild and strong; 2 trainings of each."
+        in text
+    )
     assert "And with other weights?" not in plain
-    assert "(CE) and with the severity-aware loss." in words(plain)
+    assert "(CE) and with the severity-aware loss; 3 trainings of each." in words(plain)
+
+
+def test_each_training_and_the_exploratory_differences_are_told_apart(plain):
+    text = words(plain)
+    assert "the primary endpoint (the loss on critical complaints, Severity-aware − CE)" in text
+    assert Page(plain).row("Model", "seed 17", "seed 18", "seed 19") == ["Mean"]
+    assert len([row for row in Page(plain).rows if row[-1].endswith("primary")]) == 1
+
+
+def test_one_training_is_called_so_everywhere():
+    html = page(seeds=1)
+    text = words(html)
+    assert "One training of each arm cannot tell whether severity weighting helps." in text
+    assert "nothing is called shown" in text
+    assert "one training of each" in text
+    assert "seed 17" not in text
+    assert not re.search(r'<tr class="(better|higher|lower)">', html)
+
+
+@pytest.mark.parametrize(("count", "p"), [(19, 0.35), (3, 0.25)])
+def test_placebos_have_a_table_that_says_what_they_can_show(count, p):
+    html = page(("m", "n"), placebos=placebos(("m", "n"), count, p))
+    found = Page(html)
+    further = round(p * (count + 1)) - 1
+    rows = [row for row in found.rows if f"{further} of {count}" in row]
+    assert [row[0] for row in rows] == ["A model", "A model 1"]
+    assert rows[0][1:] == [
+        "−0.012",
+        f"+0.000 to +{(count - 1) / 1000:.3f}",
+        f"{further} of {count}",
+        f"{p:.3f}",
+    ]
+    assert ("19 are needed for 0.05" in words(html)) == (count < 19)
+    assert f"{count} placebos of weighting" in words(html)
+
+
+def test_placebo_arms_have_no_rows_of_their_own():
+    arms = settings() | {"noise": settings()["weighting"].model_copy(update={"permute": 3})}
+    html = page(arm_settings=arms, placebos=placebos(("m",), 1))
+    assert "noise − CE" not in html
+    assert "1 placebo of weighting" in words(html)
+
+
+def test_steps_and_spread_by_split_are_shown(plain):
+    found = Page(plain)
+    assert ["A model", "Severity-aware", "1.050", "12.5 %", "0.750"] in found.rows
+    assert ["train", "361", "0.390", "360", "0.827", "0.181", "0.241"] in found.rows
+    assert ["test", "107", "0.441", "0", "–", "–", "–"] in found.rows
+    before = {"test": spread(107, 0.3), "train": spread(361, 0.25)}
+    sharpened = Page(page(severity=severity(sharpen=0.5, splits_before_sharpening=before)))
+    assert ["train", "361", "0.250", "0.390", "360", "0.827", "0.181", "0.241"] in sharpened.rows
 
 
 def test_every_arm_is_compared_with_ce(four_arms):
@@ -475,7 +531,7 @@ def test_it_is_told_whose_severities_they_are(labelled, by_whom):
 
 
 def test_probabilities_of_the_source_are_not_called_the_classifiers(plain):
-    html = page(severity={"source": "provided", "labels": None})
+    html = page(severity=severity(source="provided", labels=None))
     assert "are those that the source of the pairs provides" in words(html)
     assert "Severities by the source." in words(html)
     assert "Severities by the classifier." in words(plain)
@@ -501,7 +557,8 @@ def test_every_row_is_accounted_for(plain):
     assert found.row("rejected: question empty") == ["3", "0"]
     assert found.row("rejected: unknown label") == ["0", "4"]
     assert found.row("kept") == ["1001", "1001"]
-    assert found.row("test") == ["199", "199"]
+    # The table of probabilities by split has a row `test` too.
+    assert ["test", "199", "199"] in found.rows
     assert found.row("Phone numbers") == ["13", "13"]
     assert "246 are non-critical, 162 are neutral, 132 are critical, as their source says" in words(plain)
 

@@ -1,10 +1,19 @@
+import numpy as np
 import pandas as pd
 import pytest
-from pages import ARMS, FOUR_ARMS, curves, difference, differences, measured
+from pages import ARMS, FOUR_ARMS, curves, difference, differences, measured, placebos, trainings
 
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.statistics import comparisons
-from pipeline.report.figures import forests, records, result_tables, shown_groups
+from pipeline.report.figures import (
+    chosen_arms,
+    forests,
+    placebo_blocks,
+    placebo_tests,
+    records,
+    result_tables,
+    shown_groups,
+)
 from pipeline.report.vega import MAX_STEPS, draw
 
 MODELS = ["a", "b"]
@@ -41,18 +50,51 @@ def test_specialties_that_do_not_fit_are_counted():
     assert shown[:4] == ORDER
 
 
-def test_a_table_has_every_arm_and_metric_and_marks_the_best():
+def test_a_table_has_every_arm_and_metric_and_the_chosen_arm():
     rows = [
         row for row in records(measured(MODELS), MODELS) if (row["model"], row["metric"]) != ("b", "chrf")
     ]
-    [table] = result_tables(rows, MODELS, ["base", *ARMS], ["critical"])
+    [table] = result_tables(rows, MODELS, ["base", *ARMS], ["critical"], {"a": "weighting", "b": None})
     first, second = table["models"]
     assert list(first["arms"]) == ["base", "uniform", "weighting"]
-    assert first["best"]["chrf"] == first["arms"]["base"]["chrf"]["value"]
-    assert first["best"]["nll"] == first["arms"]["weighting"]["nll"]["value"]
-    assert "words" not in first["best"], "neither more nor fewer words are better"
+    assert (first["chosen"], second["chosen"]) == ("weighting", None)
     assert second["arms"]["base"]["chrf"] is None
-    assert "chrf" not in second["best"]
+
+
+def test_validation_chooses_and_not_the_test_rows():
+    table = trainings(MODELS, FOUR_ARMS)
+    assert chosen_arms(table, FOUR_ARMS) == {"a": "strong", "b": "strong"}
+    assert chosen_arms(table, ARMS) == {"a": "weighting", "b": "weighting"}
+    table.loc[(table["model"] == "a") & (table["arm"] == "uniform"), "valid_nll"] = np.nan
+    assert chosen_arms(table, ARMS) == {"a": None, "b": "weighting"}
+
+
+def test_each_training_stands_in_the_forest():
+    row = difference("a", "nll", "all", -0.05, 0.1, 0.01, seeds=3)
+    [several] = forest(row)
+    [line] = several["groups"][0]["effects"]
+    assert len(line["seeds_at"]) == 3
+    assert line["seeds_at"][1] == line["at"], "the middle one is the mean"
+    [one] = forest(difference("a", "nll", "all", -0.05, 0.1, 0.01, seeds=1))
+    assert one["groups"][0]["effects"][0]["seeds_at"] == []
+
+
+def test_a_difference_without_an_interval_is_left_out():
+    row = {**difference("a", "nll", "all", -0.05, 0.1, 0.01), "low": None, "high": None}
+    assert forest(row) == []
+
+
+def test_placebo_blocks_say_where_the_arm_stands():
+    table = placebos(MODELS, 19, p=0.1)
+    [(arm, block)] = placebo_blocks(table, ["b", "a"]).items()
+    assert (arm, block["count"]) == ("weighting", 19)
+    assert [line["model"] for line in block["lines"]] == ["b", "a"]
+    assert block["lines"][0] == {
+        "model": "b", "value": -0.0123, "low": 0.0, "high": 0.018, "further": 1, "p": 0.1, "count": 19
+    }  # fmt: skip
+    assert placebo_tests(table, "weighting") == dict.fromkeys(MODELS, {"p": 0.1, "count": 19})
+    assert placebo_tests(table, "mild") == {}
+    assert placebo_blocks(table[:0], MODELS) == {}
 
 
 @pytest.mark.parametrize(
@@ -63,12 +105,13 @@ def test_a_table_has_every_arm_and_metric_and_marks_the_best():
         ("chrf", 0.5, "better"),
         ("chrf", -0.5, "lower"),
         ("words", 0.5, "higher"),
-        ("nll", -0.05, "unclear"),
     ],
 )
 def test_only_a_shown_difference_to_the_good_is_called_better(metric, value, kind):
     [found] = forest(difference("a", metric, "all", value, 0.1, 0.01))
     assert found["groups"][0]["effects"][0]["kind"] == kind
+    [found] = forest(difference("a", metric, "all", value, 0.1, 0.05))
+    assert found["groups"][0]["effects"][0]["kind"] == "unclear"
 
 
 def test_all_groups_of_a_forest_share_a_scale_that_holds_every_interval_and_zero():
