@@ -1,206 +1,191 @@
-"""python benchmarks/severity.py --posts ../shared/data/severity_posts.xlsx
+"""Does severity weighting do anything? On posts with human severity labels and doctors' plans, with the
+tiny models of the embedded default and its parameters; docs/findings.md has the results. Three steps:
 
-Does severity weighting do anything? On posts with human severity labels and doctors' plans, with the tiny
-models of the embedded default and its parameters: base, uniform, mild, balanced (the arm `weighting`) and
-strong with the classifier's probabilities, then balanced and strong with the human labels as one-hot
-probabilities, the largest spread there can be. Each is trained with several seeds and measured by the NLL
-per answer token on the test rows of each human severity.
+    python benchmarks/severity.py prepare --posts ../shared/data/severity_posts.xlsx --folder FOLDER
+    python benchmarks/severity.py train --folder FOLDER --jobs 2
+    python benchmarks/severity.py report --folder FOLDER
 
-Prints two tables in Markdown: the weights, and the NLL with its difference from uniform. Intervals are
-95 % bootstrap intervals over test rows, a row with all its seeds; the standard deviation over seeds stands
-beside them. About half an hour on 2 cores.
+`prepare` runs the stages up to the scores and leaves in the folder what trainings need: token ids,
+severities and base models, no text. `train` trains and measures each model with each condition and seed,
+each in one thread of one of `--jobs` processes, on CPUs; about 40 s each. Stopped and started again, it
+goes on. It needs torch, transformers, peft, accelerate, pandas, scipy and pydantic, so it runs where wazn
+is not installed too (PYTHONPATH=.). `report` prints the tables in Markdown.
+
+The probabilities come from the classifier, each pair's from the model of a fold that did not see it
+(`cross-fitted`); from the classifier that was trained on the whole training split (`in-sample`); or from
+the human labels, one-hot (`gold`). A placebo is an arm whose weights are permuted among the training pairs.
 """
 
 import argparse
-import importlib
+import io
+import json
+import multiprocessing
 import os
-import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import chdir
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, redirect_stderr
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+from pipeline.environment import lacking
 
-import numpy as np
-import pandas as pd
-import yaml
-from accelerate import PartialState
-
-from pipeline.config.params import Params, load
-from pipeline.models.prompt import encode_pairs
-from pipeline.models.runtime import load_tokenizer, torch_dtype
-from pipeline.models.trained import load_trained
-from pipeline.severities import SEVERITIES
-from pipeline.severity.weights import pair_weights, weight_spread
-from pipeline.training.likelihood import score_answers
-from pipeline.training.objective import AnswerLoss
-
-ROOT = Path(__file__).resolve().parents[1]
-SCORED = Path("data/scored/pairs.parquet")
-LABELS = {"non_critical": "غير حرج", "neutral": "متوسط", "critical": "حرج"}
-# Where the probabilities come from, and the arm of params.yaml; None for the base model.
-CONDITIONS = {
-    "base": None,
-    "uniform": ("classifier", "uniform"),
-    "mild": ("classifier", "mild"),
-    "balanced": ("classifier", "weighting"),
-    "strong": ("classifier", "strong"),
-    "balanced, human labels": ("provided", "weighting"),
-    "strong, human labels": ("provided", "strong"),
+# Workers are started with these; torch and its libraries read them as they load.
+os.environ |= lacking() | {
+    "CUDA_VISIBLE_DEVICES": "",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
 }
-RESAMPLES = 2000
+
+import pandas as pd
+from severity_conditions import BASE, PLACEBO, REAL, UNIFORM, WITH_PLACEBOS, condition_weights
+
+# Padded tokens that a process computes at once: it changes the results by rounding only.
+TOKENS_PER_BATCH = 2048
+
+
+class Job(NamedTuple):
+    """One training, or a base model, whose seed is 0."""
+
+    model: str
+    condition: str
+    seed: int
+
+    def result(self, folder: Path) -> Path:
+        """Where its NLLs are."""
+        return folder / "results" / f"{self.model}+{self.condition}+{self.seed}.parquet"
 
 
 def main() -> None:
-    """Prepare a project in a temporary folder, train every condition in it, and print the tables."""
+    """Run one of the three steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--posts", type=Path, required=True, help="XLSX with Post, Plan and Severity")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19])
-    parser.add_argument("--rows", type=int, help="only this many posts, for a trial")
-    parser.add_argument("--keep", type=Path, help="write the NLL of every row and run to this CSV file")
+    parser.add_argument("step", choices=("prepare", "train", "report"))
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--posts", type=Path, help="prepare: XLSX with Post, Plan and Severity")
+    parser.add_argument("--rows", type=int, help="prepare: only this many posts, for a trial")
+    parser.add_argument("--jobs", type=int, default=2, help="train: processes")
+    parser.add_argument("--minutes", type=float, default=1e6, help="train: stop after these")
+    parser.add_argument("--families", nargs="+", help="train: only these, as tiny_gpt2:17")
+    parser.add_argument("--arms", nargs="+", help="train: only these conditions")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19, 20, 21])
+    parser.add_argument("--placebos", type=int, default=19, help="train: of each arm that has some")
     options = parser.parse_args()
-    posts = options.posts.resolve()
-    keep = options.keep.resolve() if options.keep else None
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        params = project(posts, options.rows)
-        human = pd.read_parquet("data/provided.parquet").set_index("id")["severity"]
-        measured = pd.concat(runs(params, options.seeds), ignore_index=True)
-        measured["severity"] = measured["id"].map(human)
-        if keep:
-            measured.to_csv(keep, index=False)
-        print_weights(params)
-        print_nll(measured)
+    folder = options.folder.resolve()
+    if options.step == "prepare":
+        from severity_prepare import prepare  # noqa: PLC0415
+
+        with tempfile.TemporaryDirectory() as project, chdir(project):
+            prepare(options.posts, options.rows, folder)
+    elif options.step == "train":
+        jobs = [job for job in ordered(settings(folder).models, options) if is_chosen(job, options)]
+        sys.exit(train_all(jobs, folder, options.jobs, options.minutes))
+    else:
+        from severity_report import print_report  # noqa: PLC0415
+
+        print_report(folder, settings(folder))
 
 
-def project(posts: Path, rows: int | None) -> Params:
-    """Run the stages up to the base models in the current folder; score with both sources of severity."""
-    table = pd.read_excel(posts)[["Post", "Plan", "Severity"]].dropna()
-    table = table.sample(rows or len(table), random_state=0)
-    for name, label in LABELS.items():
-        table[name] = (table["Severity"] == label).astype(float)
-    Path("data/own").mkdir(parents=True)
-    table.to_csv("data/own/posts.csv", index=False)
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    columns = {name: name for name in LABELS}
-    settings["download"] |= {
-        "folder": "data/own",
-        "pairs": [{"source": "posts.csv", "question": "Post", "answer": "Plan", "probabilities": columns}],
-        "labelled": [{"source": "posts.csv", "text": "Post", "label": "Severity", "labels": LABELS}],
-    }
-    Path("params.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
-    params = load(Path("params.yaml"))
-    stage("download").run(params.download)
-    stage("normalise").run(params.normalise)
-    for encoder in params.encoders:
-        stage("base_encoder").run(encoder, base_encoder=params.base_encoder, entry=params.registry[encoder])
-    stage("train_classifier").run(params.train_classifier)
-    for model in params.models:
-        stage("base_model").run(model, base_model=params.base_model, entry=params.registry[model])
-    for source in ("provided", "classifier"):
-        severity = params.severity.model_copy(update={"source": source})
-        stage("score").run(params.score, severity, params.resources.score)
-        shutil.copy(SCORED, f"data/{source}.parquet")
-    return params
+def settings(folder: Path) -> Any:
+    """What `keep` has written; keys are attributes, as of the sections of params.yaml."""
+    text = (folder / "settings.json").read_text(encoding="utf-8")
+    return json.loads(text, object_hook=lambda keys: SimpleNamespace(**keys))
 
 
-def stage(name: str) -> Any:
-    """A module of pipeline/stages."""
-    return importlib.import_module(f"pipeline.stages.{name}")
+def ordered(models: Sequence[str], options: argparse.Namespace) -> Iterator[Job]:
+    """All that can be done, what matters most first."""
+    yield from (Job(model, BASE, 0) for model in models)
+    yield from (Job(model, name, seed) for seed in options.seeds for name in REAL for model in models)
+    for name in WITH_PLACEBOS:
+        for number in range(1, options.placebos + 1):
+            condition = f"{name}{PLACEBO}{number}"
+            yield from (Job(model, condition, seed) for seed in options.seeds for model in models)
 
 
-def runs(params: Params, seeds: list[int]) -> Iterator[pd.DataFrame]:
-    """NLL of every test row by model, condition and seed."""
-    for model in params.models:
-        for condition, chosen in CONDITIONS.items():
-            if chosen is None:
-                yield measure(params, model, "base", None).assign(condition=condition, seed=0)
+def is_chosen(job: Job, options: argparse.Namespace) -> bool:
+    """Whether the options name it. A family has one model and seed; its results are compared by pairs."""
+    family = f"{job.model}:{job.seed}"
+    return job.condition in (options.arms or [job.condition]) and (
+        job.condition == BASE or family in (options.families or [family])
+    )
+
+
+def train_all(jobs: Sequence[Job], folder: Path, processes: int, minutes: float) -> int:
+    """Do what is not yet done, until the time is up; return 1 if a job failed, else 0."""
+    start, failed = time.monotonic(), 0
+    waiting = [job for job in jobs if not job.result(folder).is_file()]
+    print(f"{len(jobs) - len(waiting)} of {len(jobs)} are there; {processes} processes", flush=True)
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        results = pool.imap_unordered(train_one, [(job, folder) for job in waiting])
+        for number in range(1, len(waiting) + 1):
+            since = time.monotonic() - start
+            try:
+                job, seconds = results.next(max(0.0, 60 * minutes - since))
+            except multiprocessing.TimeoutError:
+                print(f"the time is up; {len(waiting) - number + 1} are left", flush=True)
+                break
+            except Exception as error:
+                failed += 1
+                print(f"failed: {type(error).__name__}: {error}", flush=True)
                 continue
-            source, arm = chosen
-            shutil.copy(f"data/{source}.parquet", SCORED)
-            for seed in seeds:
-                stage("finetune").run(
-                    model,
-                    arm,
-                    seed,
-                    finetune=params.finetune,
-                    entry=params.registry[model],
-                    weights=params.arm_settings[arm],
-                    resources=params.resources.finetune,
-                )
-                found = measure(params, model, arm, seed)
-                yield found.assign(condition=condition, seed=seed)
+            done = f"{number} of {len(waiting)} after {time.monotonic() - start:.0f} s"
+            print(f"{done}: {job.model}, {job.condition}, seed {job.seed} ({seconds:.0f} s)", flush=True)
+    return int(failed > 0)
 
 
-def measure(params: Params, model: str, arm: str, seed: int | None) -> pd.DataFrame:
-    """NLL of the test rows under one model."""
-    base, evaluate = Path("models/base") / model, params.evaluate
-    rows = pd.read_parquet("data/classifier.parquet").query("split == 'test'")
-    examples, _ = encode_pairs(load_tokenizer(base), rows, [1.0] * len(rows), evaluate.max_length)
-    decoder = load_trained(model, arm, seed, torch_dtype(evaluate.dtype), evaluate.max_length)
-    sums, counts = score_answers(AnswerLoss(decoder), examples, 4096, PartialState(cpu=True))
-    ids = [example.id for example in examples]
-    return pd.DataFrame({"model": model, "id": ids, "nll": sums, "tokens": counts})
+def train_one(task: tuple[Job, Path]) -> tuple[Job, float]:
+    """Train one model and measure it, in memory; write the NLL of each test pair."""
+    import torch  # noqa: PLC0415
+    from accelerate import PartialState  # noqa: PLC0415
+
+    from pipeline.files import write_parquet  # noqa: PLC0415
+    from pipeline.models.methods import load_trainable  # noqa: PLC0415
+    from pipeline.models.runtime import deterministic, load_decoder  # noqa: PLC0415
+    from pipeline.training.likelihood import score_answers  # noqa: PLC0415
+    from pipeline.training.objective import AnswerLoss  # noqa: PLC0415
+    from pipeline.training.trainer import train  # noqa: PLC0415
+
+    job, folder = task
+    start = time.monotonic()
+    torch.set_num_threads(1)
+    deterministic(job.seed)
+    given, base = settings(folder), folder / job.model
+    if job.condition == BASE:
+        model: Any = load_decoder(base, torch.float32, given.finetune.max_length)
+    else:
+        targets = getattr(given.lora_targets, job.model)
+        model = load_trainable(base, given.finetune, targets, torch.float32)
+        examples = encoded(job, folder, "train", given.arms)
+        given.resources.tokens_per_microbatch = TOKENS_PER_BATCH
+        # Its progress bar would stand among those of the other processes.
+        with redirect_stderr(io.StringIO()):
+            for _ in train(model, examples, given.finetune, given.resources, job.seed, name=str(job)):
+                pass
+    measured = encoded(job, folder, "test", given.arms)
+    sums, counts = score_answers(AnswerLoss(model), measured, TOKENS_PER_BATCH, PartialState(cpu=True))
+    ids = [example.id for example in measured]
+    table = pd.DataFrame({**job._asdict(), "id": ids, "nll_sum": sums, "answer_tokens": counts})
+    job.result(folder).parent.mkdir(exist_ok=True)
+    write_parquet(job.result(folder), table)
+    return job, time.monotonic() - start
 
 
-def print_weights(params: Params) -> None:
-    """Mean, spread and effective sample size of the training pairs' weights."""
-    print("| weights | mean | std | 1 % | 99 % | effective sample size |\n|---|---|---|---|---|---|")
-    for condition, chosen in CONDITIONS.items():
-        if chosen is None or condition == "uniform":
-            continue
-        source, arm = chosen
-        scored = pd.read_parquet(f"data/{source}.parquet").query("split == 'train'")
-        spread = weight_spread(pair_weights(scored, params.arm_settings[arm]))
-        print(
-            f"| {condition} | {spread['mean']:.3f} | {spread['std']:.3f} | {spread['q01']:.3f} | "
-            f"{spread['q99']:.3f} | {spread['effective_share']:.1%} |"
-        )
-    print()
+def encoded(job: Job, folder: Path, split: str, arms: Any) -> list[Any]:
+    """The pairs of a split as token ids, with the weights of the condition where they are trained on."""
+    from pipeline.models.prompt import Example  # noqa: PLC0415
 
-
-def print_nll(measured: pd.DataFrame) -> None:
-    """NLL per answer token by model, condition and human severity, and what it differs from uniform by."""
-    print("| model | condition | severity | rows | NLL | less uniform (95 % interval) | std over seeds |")
-    print("|---|---|---|---|---|---|---|")
-    for model, of_model in measured.groupby("model", sort=False):
-        for severity in (*reversed(SEVERITIES), "all"):
-            rows = of_model if severity == "all" else of_model[of_model["severity"] == severity]
-            tables = {name: of_seeds(part) for name, part in rows.groupby("condition", sort=False)}
-            for condition, (nll, tokens) in tables.items():
-                shown = f"{ratio(nll, tokens).mean():.4f}"
-                line = f"| {model} | {condition} | {severity} | {len(tokens)} | {shown} | "
-                if condition == "uniform":
-                    print(line + f"| {ratio(nll, tokens).std(ddof=1):.4f} |")
-                    continue
-                low, high, middle, deviation = difference(nll, tables["uniform"][0], tokens)
-                print(line + f"{middle:+.4f} ({low:+.4f} to {high:+.4f}) | {deviation:.4f} |")
-
-
-def of_seeds(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The NLL by row and seed, (n, seeds); the answer tokens by row, (n,)."""
-    table = rows.pivot(index="id", columns="seed", values="nll").sort_index()
-    tokens = rows.drop_duplicates("id").set_index("id")["tokens"].loc[table.index]
-    return table.to_numpy(), tokens.to_numpy()
-
-
-def ratio(nll: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """NLL per answer token of each seed, (seeds,)."""
-    return np.asarray(nll.sum(axis=0) / tokens.sum())
-
-
-def difference(nll: np.ndarray, other: np.ndarray, tokens: np.ndarray) -> tuple[float, ...]:
-    """Interval, mean and spread over seeds of the difference in NLL per answer token, paired by row."""
-    apart = nll - other  # a base model has one seed, which stands beside each of the others'
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(0, len(tokens), (RESAMPLES, len(tokens)))
-    resampled = apart.mean(axis=1)[drawn].sum(axis=1) / tokens[drawn].sum(axis=1)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    by_seed = apart.sum(axis=0) / tokens.sum()
-    return low, high, by_seed.mean(), by_seed.std(ddof=1) if len(by_seed) > 1 else 0.0
+    tokens = pd.read_parquet(folder / f"{job.model}.parquet")
+    rows = tokens.merge(pd.read_parquet(folder / "pairs.parquet"), on="id", validate="1:1")
+    rows = rows[rows["split"] == split]
+    weights = condition_weights(rows, job.condition if split == "train" else UNIFORM, arms)
+    columns = (rows["id"], rows["input_ids"], rows["prompt_length"], weights.tolist())
+    return [
+        Example(id_, ids.tolist(), length, weight)
+        for id_, ids, length, weight in zip(*columns, strict=True)
+    ]
 
 
 if __name__ == "__main__":
