@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from root import ROOT
@@ -166,7 +167,7 @@ def test_another_arm_runs_that_arm_and_the_report(project):
     summary = yaml.safe_load(project.read("metrics/summary.json"))
     assert list(summary["tiny_gpt2"]) == ["base", "uniform", "weighting", "strong", "own"]
     # An arm that is changed reruns alone; one that is taken off leaves the report.
-    project.edit(lambda params: params["own"].update(gamma=4.0))
+    project.edit(lambda params: params["own"].update(permute=4))
     assert project.repro() == cells("own") | {"report"}
     project.edit(lambda params: params["arms"].remove("own"))
     assert project.repro() == {"report"}
@@ -244,6 +245,22 @@ def test_report_names_an_expected_file_that_is_missing(project):
     assert result.returncode == 2
     assert "data/generated/uniform/tiny_gpt2/17.parquet" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_another_primary_endpoint_reruns_the_report(project):
+    project.edit(lambda params: params["report"]["primary"].update(group="all"))
+    assert project.repro() == {"report"}
+
+
+def test_other_test_rows_rerun_references_evaluations_and_report(project):
+    ids = "data/generated/uniform/tiny_gpt2/17.parquet"
+    before = pd.read_parquet(project.folder / ids)["id"]
+    project.edit(lambda params: params["evaluate"].update(seed=18))
+    evaluations = {stage for stage in EVERY_STAGE if stage.startswith("evaluate")}
+    assert project.repro() == {"embed_references", "report"} | evaluations
+    after = pd.read_parquet(project.folder / ids)["id"]
+    assert len(after) == len(before) == 6
+    assert set(after) != set(before)
 
 
 def test_a_changed_source_file_is_noticed(project):
