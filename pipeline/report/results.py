@@ -59,6 +59,7 @@ def gather(
                 answers = list(table["generated"])
                 judged = table.assign(
                     group=test["group"].reindex(ids).to_numpy(),
+                    severity_human=test["severity_human"].reindex(ids).to_numpy(),
                     urgent_reference=urgent_reference.reindex(ids).to_numpy(),
                     urgent_answer=np.array(urgent(answers), dtype="int64"),
                     reassuring_answer=np.array(reassuring(answers), dtype="int64"),
