@@ -125,8 +125,7 @@ def _answered(
         progress=f"likelihood {name}",
     )
     if dtype != torch.float32:
-        # The one is freed before the other is loaded.
-        del decoder
+        del decoder  # before the other is loaded
         decoder = load_trained(model, arm, seed, dtype, max_tokens)
     answers = generate(
         decoder,
@@ -145,7 +144,6 @@ def _answered(
         nll_sum=sums,
         answer_tokens=counts,
         answer_bytes=[
-            scored_bytes(tokenizer, example, answer)
-            for example, answer in zip(examples, rows["answer"], strict=True)
+            scored_bytes(tokenizer, *pair) for pair in zip(examples, rows["answer"], strict=True)
         ],
     )
