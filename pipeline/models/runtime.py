@@ -129,7 +129,7 @@ def fuse_activations(model: torch.nn.Module) -> None:
 
 @contextmanager
 def float32_head(model: PreTrainedModel) -> Iterator[None]:
-    """While it lasts, `model` computes its logits with a float32 copy of its lm_head.
+    """While it lasts, a `model` in 16 bits computes its logits with a float32 copy of its lm_head.
 
     What the model does to logits after the head (scaling, soft-capping) is then in float32 too. Logits near
     -100, as GPT-2's are, lie 0.5 apart in bfloat16. A weight that the head shares with the input embedding
@@ -138,7 +138,7 @@ def float32_head(model: PreTrainedModel) -> Iterator[None]:
     head = model.get_output_embeddings()
     # PEFT puts a layer around it.
     head = getattr(head, "base_layer", head)
-    if head.weight.dtype == torch.float32:
+    if head.weight.dtype.itemsize >= torch.float32.itemsize:
         yield
         return
     exact = copy.deepcopy(head).float()

@@ -505,7 +505,7 @@ def writer(exact):
 def test_answers_do_not_depend_on_the_batch(exact, pairs):
     """Padding at the left is neither attended to, nor counted as a position, nor convolved."""
     decoder = writer(exact)
-    settings = {"max_length": 192, "max_new_tokens": 12, "name": "test"}
+    settings = {"max_length": 192, "max_new_tokens": 12, "max_new_words": None, "name": "test"}
     questions = [question for question, _ in pairs]
     together = generate(decoder, exact.tokenizer, questions, batch_size=len(pairs), **settings)
     alone = generate(decoder, exact.tokenizer, questions, batch_size=1, **settings)
@@ -525,5 +525,6 @@ def test_answers_are_greedy_by_the_whole_models_logits(exact, pairs):
                 break
     expected = exact.tokenizer.decode(tokens[start:], skip_special_tokens=True).strip()
     questions = [question for question, _ in pairs[:4]]
-    settings = {"batch_size": 4, "max_length": 192, "max_new_tokens": 8, "name": "test"}
-    assert generate(decoder, exact.tokenizer, questions, **settings)[2] == expected
+    limits = {"max_length": 192, "max_new_tokens": 8, "max_new_words": None}
+    answers = generate(decoder, exact.tokenizer, questions, batch_size=4, name="test", **limits)
+    assert answers[2].text == expected
