@@ -26,7 +26,8 @@ from pipeline.training.curves import curves
 from pipeline.training.dataset import TrainingData, load_data
 from pipeline.training.dropout import checkpoint_activations
 from pipeline.training.parallel import trained_state
-from pipeline.training.trainer import Step, train
+from pipeline.training.steps import Step
+from pipeline.training.trainer import train
 
 if TYPE_CHECKING:
     from pipeline.config.models import ModelEntry

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.files import replacing
 from pipeline.os_errors import writing
-from pipeline.training.trainer import Step
+from pipeline.training.steps import Step
 
 
 @contextmanager

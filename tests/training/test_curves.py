@@ -10,7 +10,7 @@ from commands import files_of, start
 
 from pipeline.errors import WaznError
 from pipeline.training.curves import curves
-from pipeline.training.trainer import Step
+from pipeline.training.steps import Step
 
 VALID = {"nll": 2.5, "nll_critical": 1 / 3, "nll_neutral": None, "nll_non_critical": 2e-7}
 STEPS = [

@@ -448,7 +448,7 @@ def test_run_taken_up_again_gives_the_same_to_the_last_bit(
     valid = Validation(examples[:6], ["critical"] * 6)
     if best == "first":
         monkeypatch.setattr(
-            "pipeline.training.trainer.mean_nll", lambda sums, *_: {"nll": -float(sums.sum())}
+            "pipeline.training.steps.mean_nll", lambda sums, *_: {"nll": -float(sums.sum())}
         )
 
     def start(steps, checkpoints):
