@@ -13,6 +13,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 import importlib
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -151,11 +152,14 @@ def finetune(
         bool,
         typer.Option("--dry-run", help="Say what it would take; without MODEL, for all `models`."),
     ] = False,
+    effect: Annotated[float | None, typer.Option(help="A difference to plan for by --dry-run.")] = None,
     seed: Seed = None,
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Fine-tune a language model."""
     values = load(params)
+    if effect is not None and (not dry_run or not 0 < abs(effect) < math.inf):
+        raise WaznError("--effect is a difference other than 0, and goes with --dry-run")
     if dry_run:
         chosen = {name: _entry(values, name) for name in ([model] if model else values.models)}
         _command("dry_run").run(
@@ -165,6 +169,7 @@ def finetune(
             finetune=values.finetune,
             resources=values.resources.finetune,
         )
+        _command("trainings_needed").run(values, list(chosen), effect)
         return
     if model is None or arm is None:
         raise WaznError("finetune takes MODEL and ARM, as in: wazn finetune tiny_gpt2 weighting")
