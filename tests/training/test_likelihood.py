@@ -15,7 +15,7 @@ from pipeline.training.objective import AnswerLoss
 
 @pytest.fixture(scope="module")
 def here():
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=True)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
