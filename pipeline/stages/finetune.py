@@ -6,7 +6,7 @@ Over several GPUs: WAZN_LAUNCH="accelerate launch --num_processes 4" (docs/train
 
 import shutil
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from pipeline.training.checkpoints import Checkpoints, fingerprint
 from pipeline.training.curves import curves
 from pipeline.training.dataset import TrainingData, load_data
 from pipeline.training.dropout import checkpoint_activations
+from pipeline.training.facts import training_facts
 from pipeline.training.parallel import trained_state
 from pipeline.training.steps import Step
 from pipeline.training.trainer import train
@@ -98,7 +99,7 @@ def run(
             "arm": weights.model_dump(),
             "method": finetune.method,
             "trained_parameters": count_trainable(trainable),
-            **_facts(data, history, finetune),
+            **training_facts(data, history, finetune),
             "weights": spread,
             "warning": note,
         }
@@ -120,26 +121,6 @@ def run(
         for checkpoints in work.glob("*/"):
             shutil.rmtree(checkpoints)
     processes.destroy_process_group()
-
-
-def _facts(data: TrainingData, history: list[Step], finetune: "TrainConfig") -> dict[str, Any]:
-    """What was trained on what, how far its steps went, and the validation NLL of what was kept."""
-    evaluated = [step for step in history if step.valid]
-    kept = history[-1]
-    norms = np.array([step.gradient_norm for step in history])
-    if evaluated and finetune.checkpoint_selection == "best":
-        kept = min(evaluated, key=lambda step: (step.valid or {})["nll"] or 0.0)
-    return {
-        "pairs": len(data.examples),
-        "left_out": data.left_out,
-        "tokens": sum(len(example.input_ids) for example in data.examples),
-        "steps": history[-1].number,
-        "kept_step": kept.number,
-        # Clipping hides a weight's scale, so that arms compare only where it is alike.
-        "clipped_share": float((norms > finetune.max_grad_norm).mean()),
-        "gradient_norm": float(norms.mean()),
-        "valid": {"pairs": len(data.valid.examples) if data.valid else 0, **(kept.valid or {})},
-    }
 
 
 def _print_notes(data: TrainingData, note: str | None) -> None:
