@@ -376,6 +376,7 @@ def content(
         "reliability": pd.DataFrame({"confidence": [0.45, 0.9], "accuracy": [0.5, 0.8], "rows": [3, 5]}),
         "spreads": {arm: weight_spread(each) for arm, each in of_arm.items()},
         "answers": answers(models, rows, arms=arms),
+        "critical_references": {"rows": 20, "urgent": 19, "reassuring": 1},
         "examples": 200,
         "test_severities": {"critical": 20, "neutral": 30, "non_critical": 5},
         "train_rows": 394,

@@ -11,9 +11,9 @@ DATA_FILES = ("reassurance.yaml",)
 def reassuring(texts: Sequence[str]) -> list[bool]:
     """Whether each of n answers, raw or normalised, calms the reader.
 
-    That is: it says that nothing is wrong or to be feared, that it passes of its own accord, that no doctor,
-    hospital, test or treatment is needed, or to wait or stay at home. One that also tells to seek urgent
-    care does not count. See `Expressions.occur` for what else does not count.
+    That is: it says that nothing is wrong or to be feared, that it passes of its own accord, that no
+    doctor, hospital, test or treatment is needed, or to wait or stay at home. One that also tells to seek
+    urgent care does not count. See `Expressions.occur` for what else does not count.
     """
     calm = expressions("reassurance").occur(texts)
     return [soothing and not hurried for soothing, hurried in zip(calm, urgent(texts), strict=True)]

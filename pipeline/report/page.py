@@ -58,6 +58,7 @@ class PageContent:
         differences: see `summary.differences_table`.
         spreads: `weight_spread` of each arm that is shown.
         answers: all test rows, see `answer_rows`.
+        critical_references: see `summary.critical_references`.
         examples: how many of them are shown at most.
         test_severities: number of test rows by severity.
         train_rows: number of training pairs.
@@ -79,6 +80,7 @@ class PageContent:
     reliability: pd.DataFrame
     spreads: Mapping[str, Mapping[str, float]]
     answers: Sequence[Mapping[str, Any]]
+    critical_references: Mapping[str, int]
     examples: int
     test_severities: Mapping[str, int]
     train_rows: int
@@ -140,6 +142,7 @@ def _results(content: PageContent) -> dict[str, Any]:
         "test_severities": content.test_severities,
         "labelled_by_people": sum(row["by_people"] for row in content.answers),
         "bertscore_encoder": content.bertscore_encoder,
+        "critical_references": content.critical_references,
         "headline": findings.headline(
             endpoint,
             seeds,

@@ -40,7 +40,13 @@ def gather(
     test = scored[scored["split"] == "test"].set_index("id")
     if test.index.duplicated().any():
         raise damaged(paths.SCORED, "two of its test pairs have the same id")
-    urgent_reference = pd.Series(urgent(list(test["answer"])), index=test.index, dtype="int64")
+    of_references = pd.DataFrame(
+        {
+            f"{name}_reference": np.array(judge(list(test["answer"])), dtype="int64")
+            for name, judge in (("urgent", urgent), ("reassuring", reassuring))
+        },
+        index=test.index,
+    )
     for model in models:
         gathered[model], ids = {}, None
         for arm in (BASE, *arms):
@@ -58,9 +64,8 @@ def gather(
                     raise damaged(path, f"not rows of {paths.SCORED}")
                 answers = list(table["generated"])
                 judged = table.assign(
-                    group=test["group"].reindex(ids).to_numpy(),
-                    severity_human=test["severity_human"].reindex(ids).to_numpy(),
-                    urgent_reference=urgent_reference.reindex(ids).to_numpy(),
+                    **{name: test[name].reindex(ids).to_numpy() for name in ("group", "severity_human")},
+                    **{name: of_references[name].reindex(ids).to_numpy() for name in of_references},
                     urgent_answer=np.array(urgent(answers), dtype="int64"),
                     reassuring_answer=np.array(reassuring(answers), dtype="int64"),
                 )

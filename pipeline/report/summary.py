@@ -187,6 +187,26 @@ def summary(
     return models
 
 
+def critical_references(rows: pd.DataFrame) -> dict[str, int]:
+    """How many reference answers to critical complaints there are, and how many alarm and reassure.
+
+    They are judged by the lists of expressions by which answers are: a model's rates are to be seen beside
+    these.
+
+    Args:
+        rows: of one evaluation, see `results.gather`.
+
+    Returns:
+        `rows`, `urgent` and `reassuring`.
+    """
+    critical = rows[rows["severity"] == "critical"]
+    return {
+        "rows": len(critical),
+        "urgent": int(critical["urgent_reference"].sum()),
+        "reassuring": int(critical["reassuring_reference"].sum()),
+    }
+
+
 def nll_table(measured: pd.DataFrame) -> pd.DataFrame:
     """metrics/plots/nll.csv, NLL per answer token: `model`, `arm`, `severity`, `value`, `low`, `high`."""
     rows = measured[(measured["metric"] == "nll") & measured["group"].isin(SEVERITIES)]

@@ -80,6 +80,7 @@ def run(params: "Params") -> None:
             reliability=read_csv(paths.PLOTS / "reliability.csv", RELIABILITY),
             spreads={arm: weight_spread(of_arm) for arm, of_arm in weights.items()},
             answers=answers,
+            critical_references=summary.critical_references(gathered[params.models[0]][paths.BASE][0]),
             examples=params.report.examples,
             test_severities=Counter(row["severity"] for row in answers),
             train_rows=len(training),

@@ -27,6 +27,7 @@ from pages import (
 from pipeline.code_hashes import code_hash
 from pipeline.evaluation.metrics import METRICS
 from pipeline.report.classifier import comparison, confusion_counts
+from pipeline.report.findings import signed
 from pipeline.report.page import figure
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -316,12 +317,19 @@ def test_placebos_have_a_table_that_says_what_they_can_show(count, p):
     assert [row[0] for row in rows] == ["A model", "A model 1"]
     assert rows[0][1:] == [
         "−0.012",
-        f"+0.000 to +{(count - 1) / 1000:.3f}",
+        f"+0.000 to {signed((count - 1) / 1000)}",
         f"{further} of {count}",
         f"{p:.3f}",
     ]
     assert ("19 are needed for 0.05" in words(html)) == (count < 19)
     assert f"{count} placebos of weighting" in words(html)
+
+
+def test_references_are_judged_as_answers_are(plain):
+    assert (
+        "Of the 20 reference answers to critical complaints 19 send to urgent care and 1 reassure"
+        in words(plain)
+    )
 
 
 def test_placebo_arms_have_no_rows_of_their_own():

@@ -152,6 +152,13 @@ def test_another_model_may_have_other_rows(results):
     assert len(gathered("one", "two")["two"]["base"][0]) == 2
 
 
+def test_references_of_critical_complaints_are_counted(results):
+    texts = ["اتصل بالإسعاف", "لا داعي للقلق", "لا تقلق فالأمر بسيط", "لا تقلق"]
+    tables_of = gather(["one"], ARMS, [1], scored().assign(answer=texts))["one"]
+    # b is neutral, and d was not evaluated.
+    assert tables.critical_references(tables_of["base"][0]) == {"rows": 2, "urgent": 1, "reassuring": 1}
+
+
 def test_gather_says_which_references_and_answers_tell_to_seek_urgent_care(results):
     urgent = ["توجه إلى الطوارئ فورا", "لا داعي للطوارئ", ""]
     generated("one", "weighting", 1, generated=urgent)
