@@ -288,6 +288,18 @@ def answers(models, rows, words=25, seed=1, arms=ARMS, labelled=0):
     return sorted(made, key=difference, reverse=True)
 
 
+def facts(seed=1):
+    """metrics/finetune/**.json of a training."""
+    return {
+        "pairs": 9,
+        "steps": 2,
+        "clipped_share": 0.5,
+        "gradient_norm": 1.25,
+        "weights": {"mean": 1.1, "std": 0.2, "effective_share": 0.97},
+        "valid": {"pairs": 3, "nll": 2.0 + seed / 10, "nll_critical": 3.0, "nll_neutral": None},
+    }
+
+
 def trainings(models, arms=ARMS, seeds=3):
     """`results.trainings_table`: the validation NLL is least in the last arm."""
     return pd.DataFrame(

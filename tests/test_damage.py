@@ -17,7 +17,7 @@ from root import ROOT
 from pipeline.config.params import load
 from pipeline.data.raw_tables import LABELLED_SCHEMA, PAIRS_SCHEMA
 from pipeline.data.rejections import REJECTED_SCHEMA
-from pipeline.evaluation.metrics import COLUMNS
+from pipeline.evaluation.metrics import MEASURED
 from pipeline.files import write_json
 from pipeline.report.summary import SUMMARY_METRICS
 from pipeline.severities import PROBABILITIES, SEVERITIES
@@ -76,6 +76,7 @@ def whole(tmp_path_factory):
         "source": ["own.csv"] * rows,
         "line": list(range(2, rows + 2)),
         "id": [f"row-{row}" for row in range(rows)],
+        "group": [f"row-{row}" for row in range(rows)],
         "question": ["سؤال"] * rows,
         "answer": ["راجع الطبيب"] * rows,
         "text": ["سؤال"] * rows,
@@ -91,7 +92,7 @@ def whole(tmp_path_factory):
     put(folder, "data/normalised/rejected.parquet", rejected)
     probabilities = {name: pa.array([1 / 3] * rows, pa.float32()) for name in PROBABILITIES}
     put(folder, "data/scored/pairs.parquet", pa.table({**pairs, "severity": severities, **probabilities}))
-    figures = {name: [0.5] * 6 for name in COLUMNS if not name.startswith("urgent")}
+    figures = {name: [0.5] * 6 for name in MEASURED}
     answers = {"id": pairs["id"][:6], "severity": severities[:6], "generated": ["راجع"] * 6}
     for model in PARAMS.models:
         for arm in ("base", *PARAMS.arms):
@@ -102,6 +103,7 @@ def whole(tmp_path_factory):
                 if arm != "base":
                     curve = f"metrics/finetune/{arm}/{model}/{seed}/plots/metrics/train/loss.tsv"
                     put(folder, curve, {"step": [1, 2], "loss": [4.0, 2.0]})
+                    write_json(folder / f"metrics/finetune/{arm}/{model}/{seed}.json", pages.facts())
     put(folder, "metrics/plots/confusion.csv", {"actual": ["neutral"], "predicted": ["critical"]})
     reliability = {"confidence": [0.4], "accuracy": [0.5], "rows": [9]}
     put(folder, "metrics/plots/reliability.csv", reliability)
@@ -109,7 +111,7 @@ def whole(tmp_path_factory):
     data["labelled"]["rejected"] = {}
     write_json(folder / "metrics/data.json", data)
     write_json(folder / "metrics/classifier.json", pages.classifier())
-    write_json(folder / "metrics/severity.json", {"source": "classifier", "labels": "human"})
+    write_json(folder / "metrics/severity.json", pages.severity())
     write_json(folder / f"metrics/evaluate/base/{MODEL}/base.json", {"bertscore_encoder": "an encoder"})
     summary = {MODEL: {arm: dict.fromkeys(SUMMARY_METRICS, 0.5) for arm in ("base", *PARAMS.arms)}}
     write_json(folder / "metrics/summary.json", summary)

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pages import facts
 from studies import study
 
 from pipeline.config.evaluation import PrimaryConfig
@@ -44,17 +45,9 @@ def results(tmp_path, monkeypatch):
     return tmp_path
 
 
-def trained(model, arm, seed, **valid):
-    """The facts of a training."""
-    facts = {
-        "pairs": 9,
-        "steps": 2,
-        "clipped_share": 0.5,
-        "gradient_norm": 1.25,
-        "weights": {"mean": 1.1, "std": 0.2, "effective_share": 0.97},
-        "valid": {"pairs": 3, "nll": 2.0 + seed / 10, "nll_critical": 3.0, "nll_neutral": None, **valid},
-    }
-    Path(f"metrics/finetune/{arm}/{model}/{seed}.json").write_text(json.dumps(facts), encoding="utf-8")
+def trained(model, arm, seed):
+    path = Path(f"metrics/finetune/{arm}/{model}/{seed}.json")
+    path.write_text(json.dumps(facts(seed)), encoding="utf-8")
 
 
 def generated(model, arm, seed, nll=None, **columns):

@@ -12,11 +12,11 @@ from root import ROOT
 from pipeline.code_hashes import code_hash
 from pipeline.config.params import load
 from pipeline.errors import WaznError
-from pipeline.evaluation.metrics import COLUMNS
+from pipeline.evaluation.metrics import MEASURED, METRICS
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.stages import report
 
-TABLES = ("metrics", "differences", "nll", "loss", "weights")
+TABLES = ("metrics", "differences", "seeds", "placebos", "trainings", "nll", "loss", "weights")
 WRITTEN = [*(f"metrics/plots/{name}.csv" for name in TABLES), "metrics/summary.json", "report/index.html"]
 ARMS = ["uniform", "mild", "weighting"]
 ROWS = 30
@@ -39,6 +39,7 @@ def lay_out(params):
             "source": "own.csv",
             "line": range(2, 2 * ROWS + 2),
             "id": [f"row-{number}" for number in range(2 * ROWS)],
+            "group": [f"group-{number // 2}" for number in range(2 * ROWS)],
             "question": "سؤال",
             "answer": "توجه إلى الطوارئ فورا",
             "severity_human": None,
@@ -51,15 +52,16 @@ def lay_out(params):
     for model in params.models:
         for arm, names in (("base", ["base"]), *((arm, params.seeds) for arm in ARMS)):
             for name in names:
-                figures = {column: random.uniform(0.1, 0.9, ROWS) for column in COLUMNS}
+                figures = {column: random.uniform(0.1, 0.9, ROWS) for column in MEASURED}
                 rows = pairs.head(ROWS)[["id", "severity"]].assign(generated=f"{arm} {name}", **figures)
                 put(f"data/generated/{arm}/{model}/{name}.parquet", rows.assign(answer_tokens=5))
                 curve = pd.DataFrame({"step": [1, 2], "loss": [4.0, 2.0]})
                 put(f"metrics/finetune/{arm}/{model}/{name}/plots/metrics/train/loss.tsv", curve)
+                put(f"metrics/finetune/{arm}/{model}/{name}.json", pages.facts())
     put(f"metrics/evaluate/base/{params.models[0]}/base.json", {"bertscore_encoder": "an encoder"})
     put("metrics/classifier.json", pages.classifier())
     put("metrics/data.json", pages.data())
-    put("metrics/severity.json", {"source": "classifier", "labels": "human"})
+    put("metrics/severity.json", pages.severity())
     put("metrics/plots/confusion.csv", pd.DataFrame({"actual": ["neutral"], "predicted": ["critical"]}))
     reliability = {"confidence": [0.4], "accuracy": [0.5], "rows": [9]}
     put("metrics/plots/reliability.csv", pd.DataFrame(reliability))
@@ -105,14 +107,27 @@ def test_every_table_is_written(done):
     assert list(metrics) == [
         *("model", "arm", "metric", "group", "rows", "value", "low", "high", "sd_seeds", "seeds")
     ]
-    assert len(metrics) == 2 * 4 * 11 * 4
+    # Every reference alarms and no answer does; only critical rows can be reassured dangerously.
+    everywhere = len(METRICS) - len(("needless_alarms", "urgency_precision", "dangerous_reassurance"))
+    assert len(metrics) == 2 * 4 * (4 * everywhere + 2)
     assert metrics.groupby("arm")["seeds"].max().to_dict() == {"base": 1, **dict.fromkeys(ARMS, 2)}
     differences = pd.read_csv(done / "metrics/plots/differences.csv")
     assert list(differences) == [
-        *("model", "comparison", "metric", "group", "rows", "value", "low", "high", "p", "p_holm")
+        *("model", "comparison", "metric", "group", "rows", "value", "low", "high", "p", "seeds"),
+        *("role", "p_adjusted"),
     ]
-    assert len(differences) == 2 * 3 * 10 * 4
-    assert (differences["p_holm"] >= differences["p"]).all()
+    # All but the perplexity.
+    assert len(differences) == 2 * 3 * (4 * (everywhere - 1) + 2)
+    assert (differences["p_adjusted"] >= differences["p"]).all()
+    assert differences["role"].value_counts().to_dict() == {
+        "exploratory": len(differences) - 2,
+        "primary": 2,
+    }
+    seeds = pd.read_csv(done / "metrics/plots/seeds.csv")
+    assert len(seeds) == 2 * len(differences)
+    assert seeds["seed"].unique().tolist() == [3, 4]
+    assert len(pd.read_csv(done / "metrics/plots/trainings.csv")) == 2 * 3 * 2
+    assert pd.read_csv(done / "metrics/plots/placebos.csv").empty
 
 
 def test_plots_have_every_arm_that_they_can_tell_apart(done):
@@ -189,6 +204,7 @@ def test_a_second_run_writes_the_same_bytes(done, params, monkeypatch):
         "data/scored/pairs.parquet",
         "data/generated/mild/tiny_gpt2/4.parquet",
         "metrics/finetune/weighting/tiny_qwen2/3/plots/metrics/train/loss.tsv",
+        "metrics/finetune/weighting/tiny_qwen2/3.json",
         "metrics/evaluate/base/tiny_gpt2/base.json",
         "metrics/classifier.json",
         "metrics/plots/confusion.csv",
