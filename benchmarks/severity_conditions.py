@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.groups import ALL
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.severity.weights import pair_weights
 
@@ -27,21 +28,42 @@ REAL = {
 WITH_PLACEBOS = ("balanced, cross-fitted", "balanced, gold")
 PLACEBO = ", placebo "
 PRIMARY = ("balanced, cross-fitted", "critical")
-GROUPS = (*reversed(SEVERITIES), "all")
-
-Tables = dict[str, list[pd.DataFrame]]
+GROUPS = (*reversed(SEVERITIES), ALL)
 
 
-class Results(NamedTuple):
-    """Of one model: the evaluated rows of each condition, a table for each of `seeds`."""
+class Results:
+    """What was measured of one model."""
 
-    tables: Tables
-    seeds: list[int]
+    def __init__(self, measured: pd.DataFrame) -> None:
+        """Take the rows of all results of the model; the seeds are those of uniform."""
+        self._tables: dict[str, dict[int, pd.DataFrame]] = defaultdict(dict)
+        for (condition, seed), rows in measured.groupby(["condition", "seed"]):
+            self._tables[str(condition)][int(seed)] = rows.sort_values("id", ignore_index=True)
+        self.seeds = sorted(self._tables[UNIFORM])
 
-    def placebos(self, name: str) -> list[str]:
-        """The placebos of a condition, in the order of their numbers."""
-        names = [condition for condition in self.tables if condition.startswith(name + PLACEBO)]
-        return sorted(names, key=lambda condition: int(condition.rpartition(" ")[2]))
+    def tables(self, names: Sequence[str], seeds: Sequence[int]) -> dict[str, list[pd.DataFrame]]:
+        """The evaluated rows of each condition, a table for each seed; one of `base`."""
+        return {
+            name: [self._tables[name][seed] for seed in ((0,) if name == BASE else seeds)] for name in names
+        }
+
+    def arms(self) -> list[str]:
+        """The conditions that have every seed, without placebos and without uniform."""
+        return [name for name in REAL if name != UNIFORM and set(self.seeds) <= set(self._tables[name])]
+
+    def placebos(self, name: str, seeds: Sequence[int]) -> list[str]:
+        """The placebos of a condition that have these seeds."""
+        return [
+            condition
+            for condition, tables in self._tables.items()
+            if condition.startswith(name + PLACEBO) and set(seeds) <= set(tables)
+        ]
+
+    def nll(self, name: str, group: str, seeds: Sequence[int]) -> float:
+        """NLL per answer token over these seeds, of a group of test rows."""
+        rows = pd.concat(self.tables([name], seeds)[name])
+        rows = rows if group == ALL else rows[rows["severity"] == group]
+        return float(rows["nll_sum"].sum() / rows["answer_tokens"].sum())
 
 
 def condition_weights(rows: pd.DataFrame, condition: str, arms: Any) -> np.ndarray:
@@ -58,24 +80,6 @@ def condition_weights(rows: pd.DataFrame, condition: str, arms: Any) -> np.ndarr
     columns = {f"{source} {column}": column for column in PROBABILITIES}
     given = SimpleNamespace(**(vars(getattr(arms, arm)) | {"permute": permute}))
     return pair_weights(rows[list(columns)].rename(columns=columns), given)
-
-
-def of_seeds(measured: pd.DataFrame) -> Results:
-    """The results of one model, of the conditions that have every seed that uniform has."""
-    seeds = sorted(measured.loc[measured["condition"] == UNIFORM, "seed"].unique().tolist())
-    found: dict[str, dict[int, pd.DataFrame]] = defaultdict(dict)
-    for (condition, seed), rows in measured.groupby(["condition", "seed"]):
-        found[str(condition)][int(seed)] = rows.sort_values("id", ignore_index=True)
-    tables = {name: [of[seed] for seed in seeds] for name, of in found.items() if set(seeds) <= set(of)}
-    return Results(tables | {BASE: list(found[BASE].values())}, seeds)
-
-
-def nll(tables: Sequence[pd.DataFrame], group: str) -> float:
-    """NLL per answer token over all seeds."""
-    parts = [table if group == "all" else table[table["severity"] == group] for table in tables]
-    return float(
-        sum(part["nll_sum"].sum() for part in parts) / sum(part["answer_tokens"].sum() for part in parts)
-    )
 
 
 def row(*cells: object) -> str:

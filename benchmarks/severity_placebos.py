@@ -1,123 +1,130 @@
 """The tables of severity.py on placebos, and on what so many seeds can show."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
-from severity_conditions import REAL, UNIFORM, WITH_PLACEBOS, Results, nll, row, rule
+import pandas as pd
+from severity_conditions import UNIFORM, WITH_PLACEBOS, Results, row, rule
 
+from pipeline.evaluation.groups import ALL, groups
 from pipeline.evaluation.placebos import SIGNIFICANCE, randomisation_p
 from pipeline.evaluation.power import components, smallest_effect, smallest_effect_among_placebos
 from pipeline.evaluation.resampling import percentile_interval, resampled_sums
 from pipeline.evaluation.statistics import compare, influences_of
 
-FEWER_SEEDS = 3
+FEWER_SEEDS, MANY_SEEDS = 3, 5
 # Of the rule before: resamples of its bootstrap and sign flips.
 RESAMPLES, FLIPS = 2000, 4999
 
+Tables = Mapping[str, Sequence[pd.DataFrame]]
+Rule = Callable[[Tables, Sequence[str]], dict[str, np.ndarray]]
+
 
 def print_placebos(results: Mapping[str, Results]) -> None:
-    """Where the arms stand among their placebos."""
-    print(
-        "\n"
-        + row(
-            "", "rows", "arm", "placebos", "mean", "std", "from … to", "randomisation p", "smallest effect"
-        )
-    )
-    print(rule(9))
+    """Where the arms stand among their placebos; again with fewer seeds where more placebos have those."""
+    heads = ("", "rows", "seeds", "arm", "placebos", "mean", "std", "range", "randomisation p", "shown")
+    print("\n" + row(*heads))
+    print(rule(len(heads)))
     for title, name, result in with_placebos(results):
-        for group in ("critical", "all"):
-            reference = nll(result.tables[UNIFORM], group)
-            value = nll(result.tables[name], group) - reference
-            others = np.array([nll(result.tables[one], group) - reference for one in result.placebos(name)])
-            print(
-                row(
-                    f"{title}, {name}",
-                    group,
-                    f"{value:+.4f}",
-                    len(others),
-                    f"{others.mean():+.4f}",
-                    f"{others.std(ddof=1):.4f}",
-                    f"{others.min():+.4f} … {others.max():+.4f}",
-                    f"{randomisation_p(value, others.tolist()):.2f}",
-                    f"{smallest_effect_among_placebos(others.std(ddof=1), len(others)):.4f}",
+        most = 1
+        for count in range(len(result.seeds), 0, -1):
+            seeds = result.seeds[:count]
+            placebos = result.placebos(name, seeds)
+            if len(placebos) <= most:
+                continue
+            most = len(placebos)
+            for group in ("critical", ALL):
+                value, *others = (
+                    result.nll(one, group, seeds) - result.nll(UNIFORM, group, seeds)
+                    for one in (name, *placebos)
                 )
-            )
+                spread = float(np.std(others, ddof=1))
+                cells = (
+                    f"{value:+.4f}",
+                    most,
+                    f"{np.mean(others):+.4f}",
+                    f"{spread:.4f}",
+                    f"{min(others):+.4f} to {max(others):+.4f}",
+                    f"{randomisation_p(value, others):.2f}",
+                    f"{smallest_effect_among_placebos(spread, most):.4f}",
+                )
+                print(row(f"{title}, {name}", group, count, *cells))
 
 
 def with_placebos(results: Mapping[str, Results]) -> Iterator[tuple[str, str, Results]]:
-    """Model and arm of each that has at least two placebos."""
+    """Model and arm of each that has placebos."""
     for title, result in results.items():
         for name in WITH_PLACEBOS:
-            if name in result.tables and len(result.placebos(name)) > 1:
+            if result.placebos(name, result.seeds[:1]):
                 yield title, name, result
 
 
 def print_false_alarms(results: Mapping[str, Results]) -> None:
-    """How often placebos would be called significant, by the rule of now and by the one before."""
-    rules = (
-        "old rule, 1 seed",
-        f"new rule, {FEWER_SEEDS} seeds",
-        "old rule, all seeds",
-        "new rule, all seeds",
-    )
-    print("\n" + row("placebos of", "rows", "placebos", *rules))
-    print(rule(3 + len(rules)))
+    """How often placebos would be called significant, by the rule before and by that of now."""
+    rules = [
+        ("old rule, 1 seed", of_old_rule, 1),
+        (f"old rule, {MANY_SEEDS} seeds", of_old_rule, MANY_SEEDS),
+        (f"new rule, {FEWER_SEEDS} seeds", of_new_rule, FEWER_SEEDS),
+        (f"new rule, {MANY_SEEDS} seeds", of_new_rule, MANY_SEEDS),
+    ]
+    print("\n" + row("placebos of", "rows", *(name for name, _, _ in rules)))
+    print(rule(2 + len(rules)))
     for title, name, result in with_placebos(results):
-        placebos, count = result.placebos(name), len(result.seeds)
-        of_groups = {
-            "old rule, 1 seed": alarms_of_old_rule(result, placebos, 1),
-            f"new rule, {FEWER_SEEDS} seeds": alarms_of_new_rule(result, placebos, min(FEWER_SEEDS, count)),
-            "old rule, all seeds": alarms_of_old_rule(result, placebos, count),
-            "new rule, all seeds": alarms_of_new_rule(result, placebos, count),
-        }
-        for group in ("critical", "all"):
-            shares = [f"{alarms[group].mean():.0%}" for alarms in of_groups.values()]
-            print(row(f"{title}, {name}", group, len(placebos), *shares))
+        shares = [false_alarms(result, name, called, count) for _, called, count in rules]
+        for group in ("critical", ALL):
+            print(row(f"{title}, {name}", group, *(share[group] for share in shares)))
 
 
-def alarms_of_new_rule(result: Results, placebos: Sequence[str], count: int) -> dict[str, np.ndarray]:
-    """Whether p of `compare` is below 0.05, for each choice of so many seeds and each placebo, (c, k)."""
-    called = defaultdict(list)
-    for chosen in combinations(range(len(result.seeds)), count):
-        tables = {name: [result.tables[name][index] for index in chosen] for name in (UNIFORM, *placebos)}
-        effects = compare(tables, {name: (name, UNIFORM) for name in placebos}, ["nll"])
-        for group, rows in effects.groupby("group"):
-            called[str(group)].append(rows.set_index("comparison")["p"].loc[placebos] < SIGNIFICANCE)
-    return {group: np.array(parts) for group, parts in called.items()}
+def false_alarms(result: Results, name: str, called: Rule, count: int) -> dict[str, str]:
+    """By group of rows the share of placebos that a rule calls significant with so many seeds.
+
+    It is the mean over the placebos, and over all choices of so many of each one's seeds.
+    """
+    verdicts: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for seeds in combinations(result.seeds, count):
+        placebos = result.placebos(name, seeds)
+        if placebos:
+            tables = result.tables((UNIFORM, *placebos), seeds)
+            for group, calls in called(tables, placebos).items():
+                for placebo, call in zip(placebos, calls.tolist(), strict=True):
+                    verdicts[group][placebo].append(call)
+    return {
+        group: f"{np.mean([np.mean(calls) for calls in of.values()]):.0%} of {len(of)}"
+        for group, of in verdicts.items()
+    }
 
 
-def alarms_of_old_rule(result: Results, placebos: Sequence[str], count: int) -> dict[str, np.ndarray]:
-    """The same of the rule before: rows are drawn, trainings are not; the mean over seeds is one training.
+def of_new_rule(tables: Tables, placebos: Sequence[str]) -> dict[str, np.ndarray]:
+    """By group of rows whether p of `compare` is below 0.05, for each of k placebos, (k,)."""
+    effects = compare(tables, {name: (name, UNIFORM) for name in placebos}, ["nll"])
+    return {
+        str(group): (rows.set_index("comparison")["p"].loc[placebos] < SIGNIFICANCE).to_numpy()
+        for group, rows in effects.groupby("group")
+    }
+
+
+def of_old_rule(tables: Tables, placebos: Sequence[str]) -> dict[str, np.ndarray]:
+    """The same by the rule before, to which the mean over the seeds was one training.
 
     A difference counted where the percentile bootstrap over rows left out 0 and sign flips of the rows gave
     p < 0.05.
     """
-    called = {}
-    for group in ("critical", "all"):
-        first = result.tables[UNIFORM][0]
-        mask = np.ones(len(first), bool) if group == "all" else (first["severity"] == group).to_numpy()
-        tokens = first["answer_tokens"].to_numpy()[mask].astype("float64")
-        sums = {
-            name: np.array([table["nll_sum"].to_numpy()[mask] for table in result.tables[name]])
-            for name in (UNIFORM, *placebos)
+    calls = {}
+    for group, mask in groups(tables[UNIFORM][0]):
+        means = {
+            name: np.mean([table["nll_sum"][mask] for table in of], axis=0) for name, of in tables.items()
         }
-        choices = list(combinations(range(len(result.seeds)), count))
-        apart = np.array(
-            [
-                [(sums[name] - sums[UNIFORM])[list(chosen)].mean(axis=0) for name in placebos]
-                for chosen in choices
-            ]
-        )
-        columns = apart.reshape(-1, len(tokens)).T
-        drawn = resampled_sums(np.column_stack([columns, tokens]), RESAMPLES, 17)
+        apart = np.column_stack([means[name] - means[UNIFORM] for name in placebos])
+        tokens = tables[UNIFORM][0]["answer_tokens"][mask].to_numpy(dtype="float64")
+        drawn = resampled_sums(np.column_stack([apart, tokens]), RESAMPLES, 17)
         low, high = percentile_interval(drawn[:, :-1] / drawn[:, -1:])
         signs = np.random.default_rng(17).choice([-1.0, 1.0], (FLIPS, len(tokens)))
-        as_far = (np.abs(signs @ columns) >= np.abs(columns.sum(axis=0))).sum(axis=0)
+        as_far = (np.abs(signs @ apart) >= np.abs(apart.sum(axis=0))).sum(axis=0)
         p = (as_far + 1) / (FLIPS + 1)
-        called[group] = (((low > 0) | (high < 0)) & (p < SIGNIFICANCE)).reshape(len(choices), len(placebos))
-    return called
+        calls[group] = ((low > 0) | (high < 0)) & (p < SIGNIFICANCE)
+    return calls
 
 
 def print_power(results: Mapping[str, Results]) -> None:
@@ -125,10 +132,9 @@ def print_power(results: Mapping[str, Results]) -> None:
     print("\n" + row("critical rows", "smallest effect", "standard deviation of a seed's effect"))
     print(rule(3))
     for title, result in results.items():
-        for name in REAL:
-            if name == UNIFORM or name not in result.tables:
-                continue
-            _, influences = influences_of(result.tables, name, UNIFORM, "nll", "critical")
+        for name in result.arms():
+            tables = result.tables((UNIFORM, name), result.seeds)
+            _, influences = influences_of(tables, name, UNIFORM, "nll", "critical")
             spread = components(influences)
             least = smallest_effect(spread, len(result.seeds))
             print(row(f"{title}, {name}", f"{least:.4f}", f"{spread.seeds**0.5:.4f}"))

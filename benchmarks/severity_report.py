@@ -14,8 +14,6 @@ from severity_conditions import (
     UNIFORM,
     Results,
     condition_weights,
-    nll,
-    of_seeds,
     row,
     rule,
     shown_p,
@@ -24,7 +22,11 @@ from severity_placebos import print_false_alarms, print_placebos, print_power
 
 from pipeline.evaluation.placebos import SIGNIFICANCE
 from pipeline.evaluation.statistics import benjamini_hochberg, compare, holm
+from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.severity.weights import weight_spread
+
+SPLITS = ("train", "test")
+SOURCES = ("cross-fitted", "in-sample")
 
 
 def print_report(folder: Path, given: Any) -> None:
@@ -36,7 +38,8 @@ def print_report(folder: Path, given: Any) -> None:
     for model in given.models:
         of_model = measured[measured["model"] == model]
         if (of_model["condition"] == UNIFORM).any():
-            results[getattr(given.titles, model)] = of_seeds(of_model)
+            results[getattr(given.titles, model)] = Results(of_model)
+    print_sources(pairs)
     print_weights(pairs, given.arms)
     effects = compared(results)
     print_differences(results, effects)
@@ -54,8 +57,8 @@ def compared(results: Mapping[str, Results]) -> pd.DataFrame:
     """
     parts = []
     for title, result in results.items():
-        names = [name for name in (BASE, *REAL) if name in result.tables and name != UNIFORM]
-        tables = {name: result.tables[name] for name in (UNIFORM, *names)}
+        names = [BASE, *result.arms()]
+        tables = result.tables((UNIFORM, *names), result.seeds)
         found = compare(tables, {name: (name, UNIFORM) for name in names}, ["nll"])
         parts.append(found.assign(model=title))
     effects = pd.concat(parts, ignore_index=True)
@@ -66,18 +69,34 @@ def compared(results: Mapping[str, Results]) -> pd.DataFrame:
     return effects.assign(q=q)
 
 
+def print_sources(pairs: pd.DataFrame) -> None:
+    """How well the probabilities of each source agree with the human labels, by split."""
+    print(
+        row("probabilities", *(f"{name}, {split}" for split in SPLITS for name in ("log-loss", "accuracy")))
+    )
+    print(rule(1 + 2 * len(SPLITS)))
+    for source in SOURCES:
+        cells = []
+        for split in SPLITS:
+            rows = pairs[pairs["split"] == split]
+            given = rows[[f"{source} {name}" for name in PROBABILITIES]].to_numpy(dtype="float64")
+            label = rows["severity"].map(SEVERITIES.index).to_numpy()
+            loss = -np.log(given[np.arange(len(given)), label]).mean()
+            cells += [f"{loss:.3f}", f"{(given.argmax(axis=1) == label).mean():.1%}"]
+        print(row(source, *cells))
+    print()
+
+
 def print_weights(pairs: pd.DataFrame, arms: Any) -> None:
     """Spread of the weights by condition and split."""
-    splits = ("train", "test")
-    print(
-        row("weights", *(f"{name}, {split}" for split in splits for name in ("mean", "std", "effective")))
-    )
-    print(rule(7))
+    names = ("mean", "std", "effective")
+    print(row("weights", *(f"{name}, {split}" for split in SPLITS for name in names)))
+    print(rule(1 + len(names) * len(SPLITS)))
     for condition in REAL:
         if condition == UNIFORM:
             continue
         cells = []
-        for split in splits:
+        for split in SPLITS:
             rows = pairs[pairs["split"] == split]
             spread = weight_spread(condition_weights(rows, condition, arms))
             cells += [f"{spread['mean']:.3f}", f"{spread['std']:.3f}", f"{spread['effective_share']:.1%}"]
@@ -87,16 +106,14 @@ def print_weights(pairs: pd.DataFrame, arms: Any) -> None:
 def print_differences(results: Mapping[str, Results], effects: pd.DataFrame) -> None:
     """NLL of uniform and what each condition differs from it by, by human severity."""
     for title, result in results.items():
-        first = result.tables[UNIFORM][0]
-        parts = {group: first if group == "all" else first[first["severity"] == group] for group in GROUPS}
-        print(f"\n### {title}\n")
-        print(row("", *(f"{name} ({len(part)} rows)" for name, part in parts.items())))
-        print(rule(5))
-        print(row("uniform, NLL", *(f"{nll(result.tables[UNIFORM], group):.4f}" for group in GROUPS)))
         of_model = effects[effects["model"] == title].set_index(["comparison", "group"])
-        for condition in of_model.index.get_level_values(0).unique():
-            cells = [difference(of_model.loc[(condition, group)]) for group in GROUPS]
-            print(row(condition, *cells))
+        sizes = of_model["rows"].groupby("group").first()
+        print(f"\n### {title}\n")
+        print(row("", *(f"{group} ({sizes[group]} rows)" for group in GROUPS)))
+        print(rule(5))
+        print(row("uniform, NLL", *(f"{result.nll(UNIFORM, group, result.seeds):.4f}" for group in GROUPS)))
+        for condition in (BASE, *result.arms()):
+            print(row(condition, *(difference(of_model.loc[(condition, group)]) for group in GROUPS)))
 
 
 def difference(effect: pd.Series) -> str:
@@ -107,11 +124,11 @@ def difference(effect: pd.Series) -> str:
 
 
 def print_seeds(results: Mapping[str, Results], effects: pd.DataFrame) -> None:
-    """What each seed says on critical rows."""
+    """What each seed says on critical rows; p, and for the primary endpoint p after correction."""
     seeds = max((result.seeds for result in results.values()), key=len)
-    print("\n" + row("critical rows, arm − uniform", *(f"seed {seed}" for seed in seeds)))
-    print(rule(1 + len(seeds)))
-    for _, effect in effects[(effects["group"] == "critical") & (effects["comparison"] != BASE)].iterrows():
-        print(
-            row(f"{effect['model']}, {effect['comparison']}", *(f"{one:+.4f}" for one in effect["by_seed"]))
-        )
+    print("\n" + row("critical rows, arm − uniform", *(f"seed {seed}" for seed in seeds), "p", "corrected"))
+    print(rule(3 + len(seeds)))
+    for _, effect in effects[(effects["group"] == PRIMARY[1]) & (effects["comparison"] != BASE)].iterrows():
+        values = [f"{value:+.4f}" for value in effect["by_seed"]]
+        name = f"{effect['model']}, {effect['comparison']}"
+        print(row(name, *values, shown_p(effect["p"]), shown_p(effect["q"])))
