@@ -10,7 +10,7 @@ from pipeline.evaluation.crossed import MeanSquares, mean_squares, standard_erro
 from pipeline.evaluation.placebos import SIGNIFICANCE
 
 POWER = 0.8
-DRAWS = 20_000
+DRAWS = 8_000
 _SEED = 17
 
 

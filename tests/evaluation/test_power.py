@@ -47,6 +47,7 @@ def test_more_seeds_show_smaller_effects_down_to_what_the_rows_allow():
     assert effects[-1] == pytest.approx(2.9 * 0.01 / math.sqrt(27), rel=0.1)
 
 
+@pytest.mark.slow
 def test_components_come_back_from_what_was_measured():
     random = np.random.default_rng(0)
     found = [
