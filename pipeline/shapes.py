@@ -185,6 +185,16 @@ class WeightSpread(Shape):
     effective_share: float
 
 
+class FinetuneMetrics(Shape):
+    """metrics/finetune/**.json."""
+
+    pairs: Count
+    steps: Count
+    clipped_share: float
+    gradient_norm: float
+    weights: WeightSpread
+
+
 class ValidationNll(Shape):
     """NLL per answer token of the validation pairs; None where there are none, of a severity or at all."""
 
@@ -195,21 +205,11 @@ class ValidationNll(Shape):
     nll_non_critical: float | None = None
 
 
-class FinetuneMetrics(Shape):
-    """metrics/finetune/**.json."""
-
-    pairs: Count
-    steps: Count
-    clipped_share: float
-    gradient_norm: float
-    weights: WeightSpread
-    valid: ValidationNll
-
-
 class EvaluationMetrics(Shape):
     """metrics/evaluate/**.json."""
 
     bertscore_encoder: str
+    valid: ValidationNll
 
 
 # metrics/summary.json: model to arm to metric to value.

@@ -288,7 +288,7 @@ def answers(models, rows, words=25, seed=1, arms=ARMS, labelled=0):
     return sorted(made, key=difference, reverse=True)
 
 
-def facts(seed=1):
+def facts():
     """metrics/finetune/**.json of a training."""
     return {
         "pairs": 9,
@@ -296,13 +296,18 @@ def facts(seed=1):
         "clipped_share": 0.5,
         "gradient_norm": 1.25,
         "weights": {"mean": 1.1, "std": 0.2, "effective_share": 0.97},
-        "valid": {"pairs": 3, "nll": 2.0 + seed / 10, "nll_critical": 3.0, "nll_neutral": None},
     }
+
+
+def evaluation(seed=1):
+    """metrics/evaluate/**.json of a model."""
+    valid = {"pairs": 3, "nll": 2.0 + seed / 10, "nll_critical": 3.0, "nll_neutral": None}
+    return {"bertscore_encoder": "an encoder", "valid": valid}
 
 
 def trainings(models, arms=ARMS, seeds=3):
     """`results.trainings_table`: the validation NLL is least in the last arm."""
-    return pd.DataFrame(
+    trained = pd.DataFrame(
         [
             {
                 "model": model,
@@ -321,6 +326,8 @@ def trainings(models, arms=ARMS, seeds=3):
             for seed in range(seeds)
         ]
     )
+    base = [{"model": model, "arm": "base", "seed": None, "valid_nll": 2.9} for model in models]
+    return pd.concat([pd.DataFrame(base), trained], ignore_index=True).astype({"seed": "Int64"})
 
 
 def placebos(models, count, p=0.35):

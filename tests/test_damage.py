@@ -104,6 +104,7 @@ def whole(tmp_path_factory):
                     curve = f"metrics/finetune/{arm}/{model}/{seed}/plots/metrics/train/loss.tsv"
                     put(folder, curve, {"step": [1, 2], "loss": [4.0, 2.0]})
                     write_json(folder / f"metrics/finetune/{arm}/{model}/{seed}.json", pages.facts())
+                write_json(folder / f"metrics/evaluate/{arm}/{model}/{seed}.json", pages.evaluation())
     put(folder, "metrics/plots/confusion.csv", {"actual": ["neutral"], "predicted": ["critical"]})
     reliability = {"confidence": [0.4], "accuracy": [0.5], "rows": [9]}
     put(folder, "metrics/plots/reliability.csv", reliability)
@@ -112,7 +113,6 @@ def whole(tmp_path_factory):
     write_json(folder / "metrics/data.json", data)
     write_json(folder / "metrics/classifier.json", pages.classifier())
     write_json(folder / "metrics/severity.json", pages.severity())
-    write_json(folder / f"metrics/evaluate/base/{MODEL}/base.json", {"bertscore_encoder": "an encoder"})
     summary = {MODEL: {arm: dict.fromkeys(SUMMARY_METRICS, 0.5) for arm in ("base", *PARAMS.arms)}}
     write_json(folder / "metrics/summary.json", summary)
     return folder

@@ -35,9 +35,10 @@ class EmbedReferencesConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Which test pairs are answered, and how an answer is generated."""
+    """Which pairs are evaluated, and how an answer is generated."""
 
     test_rows: Positive | None
+    valid_rows: Positive | None
     max_length: Annotated[int, Field(ge=16)]
     max_new_tokens: Positive
     max_new_words: Positive | None

@@ -155,7 +155,7 @@ def _results(content: PageContent) -> dict[str, Any]:
         "unit": unit,
         "effect_sentences": findings.effect_sentences(endpoint, titles, unit, seeds),
         "primary_effects": endpoint,
-        "seed_numbers": list(dict.fromkeys(content.trainings["seed"])),
+        "seed_numbers": list(dict.fromkeys(content.trainings["seed"].dropna())),
         "overview": {
             arm: findings.overview(effects_of(f"{arm}-{UNIFORM}", primary.metric, primary.group))
             for arm in weighted

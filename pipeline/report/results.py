@@ -65,7 +65,7 @@ def gather(
                 answers = list(table["generated"])
                 judged = table.assign(
                     **{name: test[name].reindex(ids).to_numpy() for name in ("group", "severity_human")},
-                    **{name: of_references[name].reindex(ids).to_numpy() for name in of_references},
+                    **{str(name): column.reindex(ids).to_numpy() for name, column in of_references.items()},
                     urgent_answer=np.array(urgent(answers), dtype="int64"),
                     reassuring_answer=np.array(reassuring(answers), dtype="int64"),
                 )
@@ -74,33 +74,26 @@ def gather(
 
 
 def trainings_table(models: Sequence[str], arms: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """The facts of every training that can be compared: `model`, `arm`, `seed` and its figures.
+    """The facts of every model and training: `model`, `arm`, `seed` (missing for `base`) and its figures.
 
-    These are `mean_weight`, `clipped_share` and `gradient_norm` (see metrics/finetune), and the NLL of the
-    validation pairs `valid_nll`, `valid_nll_critical` and so on (NaN where there is no such pair).
+    These are `mean_weight`, `clipped_share` and `gradient_norm` of a training (see metrics/finetune), and
+    the NLL of the validation pairs `valid_nll`, `valid_nll_critical` and so on (NaN without such a pair).
 
     Raises:
-        WaznError: metrics of a training are missing or damaged.
+        WaznError: metrics of a training or an evaluation are missing or damaged.
     """
     rows = []
-    for model, arm, seed in _trainings(models, arms, seeds):
-        facts = read_json(paths.training_metrics(arm, model, seed), shapes.FinetuneMetrics)
-        valid = facts["valid"]
-        rows.append(
-            {
-                "model": model,
-                "arm": arm,
-                "seed": seed,
-                "mean_weight": facts["weights"]["mean"],
-                "clipped_share": facts["clipped_share"],
-                "gradient_norm": facts["gradient_norm"],
-                **{
-                    f"valid_{name}": np.nan if valid.get(name) is None else valid[name]
-                    for name in ("nll", *(f"nll_{severity}" for severity in reversed(SEVERITIES)))
-                },
-            }
-        )
-    return pd.DataFrame(rows)
+    for model, arm, seed in (*((model, BASE, None) for model in models), *_trainings(models, arms, seeds)):
+        valid = read_json(paths.evaluation_metrics(arm, model, seed), shapes.EvaluationMetrics)["valid"]
+        row: dict[str, Any] = {"model": model, "arm": arm, "seed": seed}
+        if seed is not None:
+            facts = read_json(paths.training_metrics(arm, model, seed), shapes.FinetuneMetrics)
+            row["mean_weight"] = facts["weights"]["mean"]
+            row |= {name: facts[name] for name in ("clipped_share", "gradient_norm")}
+        for name in ("nll", *(f"nll_{severity}" for severity in reversed(SEVERITIES))):
+            row[f"valid_{name}"] = np.nan if valid.get(name) is None else valid[name]
+        rows.append(row)
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
 def loss_table(models: Sequence[str], arms: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

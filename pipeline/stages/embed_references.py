@@ -32,7 +32,7 @@ def run(
         WaznError: the encoder is missing or has fewer layers, or there is no test pair.
     """
     deterministic(0)
-    rows = evaluated_pairs(test_rows, test_seed)
+    rows = evaluated_pairs("test", test_rows, test_seed)
     encoder = Encoder(
         paths.base_model(embed_references.encoder),
         embed_references.layer,

@@ -10,6 +10,7 @@ from root import ROOT
 
 from pipeline.config.evaluation import EmbedReferencesConfig, PrimaryConfig
 from pipeline.config.params import load
+from pipeline.evaluation import answering
 from pipeline.evaluation.generation import Answer
 from pipeline.report import summary as tables
 from pipeline.report.results import gather
@@ -77,7 +78,7 @@ def results(built, tmp_path_factory):
         pairs.to_parquet(folder / "data" / "scored" / "pairs.parquet")
         (folder / "models" / "base" / "planted").symlink_to(built("gpt2"))
         for name, planted in (("load_trained", loaded), ("score_answers", scored), ("generate", generated)):
-            patch.setattr(evaluate, name, planted)
+            patch.setattr(answering, name, planted)
         params = load(ROOT / "params.yaml")
         encoder = EmbedReferencesConfig(encoder="encoder", layer=1)
         resources = params.resources.evaluate

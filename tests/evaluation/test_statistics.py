@@ -234,7 +234,7 @@ def test_influences_have_a_mean_of_zero_and_give_the_difference():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [9, 20, 100])
-@pytest.mark.parametrize("seeds", [1, 3, 5])
+@pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize(
     "draw",
     [

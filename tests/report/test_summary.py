@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pages import facts
+from pages import evaluation, facts
 from studies import study
 
 from pipeline.config.evaluation import PrimaryConfig
@@ -35,6 +35,7 @@ def results(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for model in ("one", "two"):
         generated(model, "base", "base")
+        trained(model, "base", "base")
         for arm in ARMS:
             for seed in (1, 2):
                 generated(model, arm, seed)
@@ -46,8 +47,16 @@ def results(tmp_path, monkeypatch):
 
 
 def trained(model, arm, seed):
-    path = Path(f"metrics/finetune/{arm}/{model}/{seed}.json")
-    path.write_text(json.dumps(facts(seed)), encoding="utf-8")
+    """The facts of a training and of its evaluation; of `base` that of its evaluation."""
+    of_evaluation = evaluation(seed if arm != "base" else 5)
+    put(f"metrics/evaluate/{arm}/{model}/{seed}.json", of_evaluation)
+    if arm != "base":
+        put(f"metrics/finetune/{arm}/{model}/{seed}.json", facts())
+
+
+def put(path, content):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content), encoding="utf-8")
 
 
 def generated(model, arm, seed, nll=None, **columns):
@@ -229,7 +238,6 @@ def with_placebos(results):
     """Three placebos of weighting, which is further from the mean of all than they are."""
     arms = SETTINGS | {f"p{n}": BALANCED.model_copy(update={"permute": n}) for n in range(3)}
     for arm in list(arms)[3:]:
-        Path(f"metrics/finetune/{arm}/one").mkdir(parents=True)
         for seed in (1, 2):
             trained("one", arm, seed)
     varied("one", arms=arms)
@@ -262,10 +270,11 @@ def test_an_arm_stands_among_its_placebos(with_placebos):
 
 def test_trainings_have_their_validation_and_their_steps(results):
     table = trainings_table(["one"], ["uniform", "weighting"], [1, 2])
-    assert table[["arm", "seed"]].to_numpy().tolist() == [
-        ["uniform", 1], ["uniform", 2], ["weighting", 1], ["weighting", 2]
+    assert table[["arm", "seed"]].astype(object).to_numpy().tolist() == [
+        ["base", pd.NA], ["uniform", 1], ["uniform", 2], ["weighting", 1], ["weighting", 2]
     ]  # fmt: skip
-    first = table.iloc[0].to_dict()
+    assert table.iloc[0]["valid_nll"] == 2.5
+    first = table.iloc[1].to_dict()
     assert first["valid_nll"] == 2.1
     assert first["valid_nll_critical"] == 3.0
     assert np.isnan([first["valid_nll_neutral"], first["valid_nll_non_critical"]]).all()
@@ -273,10 +282,10 @@ def test_trainings_have_their_validation_and_their_steps(results):
 
 
 def test_missing_facts_of_a_training_are_named(results):
-    path = "metrics/finetune/weighting/one/2.json"
-    Path(path).unlink()
-    with pytest.raises(WaznError, match=rf"^{path}: no such file"):
-        trainings_table(["one"], ARMS, [1, 2])
+    for path in ("metrics/finetune/weighting/one/2.json", "metrics/evaluate/mild/one/1.json"):
+        Path(path).unlink()
+        with pytest.raises(WaznError, match=rf"^{path}: no such file"):
+            trainings_table(["one"], ARMS, [1, 2])
 
 
 def test_each_arm_is_compared_with_uniform_and_uniform_with_base(results):
@@ -328,7 +337,7 @@ def test_summary_has_the_documented_metrics_and_nothing_else(results):
     assert list(found) == ["one", "two"]
     assert list(found["two"]) == ["base", *ARMS]
     for arms in found.values():
-        assert arms["base"] == FIXED
+        assert arms["base"] == {**FIXED, "valid_nll": 2.5, "valid_nll_critical": 3.0}
         assert arms["uniform"] == arms["mild"] == TRAINED
         assert arms["weighting"] == {**TRAINED, "primary": 0.0, "primary_low": 0.0, "primary_high": 0.0}
 
@@ -346,7 +355,8 @@ def test_summary_is_mean_and_spread_over_seeds(results):
     assert found["one"]["weighting"]["primary"] == -0.5
     assert found["one"]["weighting"]["primary_p"] > 0.05
     assert "nll_sd" not in found["one"]["base"], "it has no seed"
-    assert "valid_nll" not in found["one"]["base"], "it is not trained"
+    assert found["one"]["base"]["valid_nll"] == 2.5
+    assert "valid_nll_sd" not in found["one"]["base"]
 
 
 # The headline, by simulation.

@@ -18,6 +18,7 @@ from pipeline.config.resources import EvaluateResources, TrainResources
 from pipeline.config.training import AdapterConfig, ArmConfig, TrainConfig
 from pipeline.data.subsets import stratified_subset
 from pipeline.errors import WaznError
+from pipeline.evaluation import answering
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.inputs import read_json
 from pipeline.models.distributed import join_processes
@@ -67,6 +68,7 @@ TRAIN_RESOURCES = TrainResources(
 SEED = 17
 EVALUATE = EvaluateConfig(
     test_rows=None,
+    valid_rows=None,
     max_length=300,
     max_new_tokens=8,
     max_new_words=None,
@@ -661,7 +663,7 @@ def loaded(monkeypatch):
         dtypes.append(dtype)
         return load_trained(model, arm, seed, dtype, max_tokens)
 
-    monkeypatch.setattr(evaluate_stage, "load_trained", noted)
+    monkeypatch.setattr(answering, "load_trained", noted)
     return dtypes
 
 
@@ -744,7 +746,7 @@ def test_no_test_pair_is_one_sentence(stage, fresh, scored):
 
 def test_references_of_other_rows_are_refused_before_anything_is_generated(fresh, monkeypatch):
     embed(test_rows=3)
-    monkeypatch.setattr(evaluate_stage, "generate", pytest.fail)
+    monkeypatch.setattr(answering, "generate", pytest.fail)
     with pytest.raises(WaznError, match=r"references.json: .*rows_sha256 .*embed_references"):
         evaluate("gpt2", "base", embedded=True)
 
@@ -787,6 +789,31 @@ def test_test_rows_takes_a_stratified_choice_and_leaves_out_what_has_no_room(fre
     assert generated_of(fresh, "gpt2", "base")["id"].tolist() == expected
     assert metrics_of(fresh, "gpt2", "base")["rows"] == 3
     assert f"row-{long}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("run", ["base", "weighting"])
+def test_validation_pairs_have_their_likelihood(run, project, scored):
+    """Of the base model too; that of a training is what its last step saw."""
+    valid = metrics_of(project, "gpt2", run)["valid"]
+    assert valid["pairs"] == VALID
+    severities = set(scored[scored["split"] == "valid"]["severity"])
+    for severity in ("critical", "neutral", "non_critical"):
+        assert (valid[f"nll_{severity}"] is not None) == (severity in severities)
+    if run != "base":
+        path = project / f"metrics/finetune/{run}/gpt2/{SEED}.json"
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        assert valid["nll"] == pytest.approx(facts["valid"]["nll"], rel=1e-4)
+
+
+def test_validation_rows_are_a_choice_and_change_nothing_of_the_test_rows(fresh, project, scored):
+    evaluate("gpt2", "base", valid_rows=2)
+    assert metrics_of(fresh, "gpt2", "base")["valid"]["pairs"] == 2
+    pd.testing.assert_frame_equal(
+        generated_of(fresh, "gpt2", "base"), generated_of(project, "gpt2", "base"), check_exact=True
+    )
+    scored[scored["split"] != "valid"].to_parquet("data/scored/pairs.parquet", index=False)
+    evaluate("gpt2", "base")
+    assert metrics_of(fresh, "gpt2", "base")["valid"] == {"pairs": 0}
 
 
 def test_no_usable_test_pair_is_one_sentence(fresh):

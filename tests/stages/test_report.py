@@ -58,7 +58,7 @@ def lay_out(params):
                 curve = pd.DataFrame({"step": [1, 2], "loss": [4.0, 2.0]})
                 put(f"metrics/finetune/{arm}/{model}/{name}/plots/metrics/train/loss.tsv", curve)
                 put(f"metrics/finetune/{arm}/{model}/{name}.json", pages.facts())
-    put(f"metrics/evaluate/base/{params.models[0]}/base.json", {"bertscore_encoder": "an encoder"})
+                put(f"metrics/evaluate/{arm}/{model}/{name}.json", pages.evaluation())
     put("metrics/classifier.json", pages.classifier())
     put("metrics/data.json", pages.data())
     put("metrics/severity.json", pages.severity())
@@ -126,7 +126,8 @@ def test_every_table_is_written(done):
     seeds = pd.read_csv(done / "metrics/plots/seeds.csv")
     assert len(seeds) == 2 * len(differences)
     assert seeds["seed"].unique().tolist() == [3, 4]
-    assert len(pd.read_csv(done / "metrics/plots/trainings.csv")) == 2 * 3 * 2
+    # Those of each arm and seed, and the base model.
+    assert len(pd.read_csv(done / "metrics/plots/trainings.csv")) == 2 * (3 * 2 + 1)
     assert pd.read_csv(done / "metrics/plots/placebos.csv").empty
 
 
