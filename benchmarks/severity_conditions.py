@@ -1,5 +1,6 @@
 """The conditions of severity.py, their weights, and what was measured of them."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -84,7 +85,7 @@ def condition_weights(rows: pd.DataFrame, condition: str, arms: Any) -> np.ndarr
 
 def row(*cells: object) -> str:
     """A row of a Markdown table, with a minus sign for a hyphen before a digit."""
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return re.sub(r"(?<!\w)-(?=\d)", "−", "| " + " | ".join(map(str, cells)) + " |")
 
 
 def rule(columns: int) -> str:

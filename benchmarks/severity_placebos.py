@@ -35,7 +35,7 @@ def print_placebos(results: Mapping[str, Results]) -> None:
             if len(placebos) <= most:
                 continue
             most = len(placebos)
-            for group in ("critical", ALL):
+            for group in ("critical", "non_critical", ALL):
                 value, *others = (
                     result.nll(one, group, seeds) - result.nll(UNIFORM, group, seeds)
                     for one in (name, *placebos)
