@@ -1,4 +1,4 @@
-"""The tables of severity.py on placebos, and on what so many seeds can show."""
+"""The tables of severity.py on placebos."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,9 +10,9 @@ from severity_conditions import UNIFORM, WITH_PLACEBOS, Results, row, rule
 
 from pipeline.evaluation.groups import ALL, groups
 from pipeline.evaluation.placebos import SIGNIFICANCE, randomisation_p
-from pipeline.evaluation.power import components, smallest_effect, smallest_effect_among_placebos
+from pipeline.evaluation.power import smallest_effect_among_placebos
 from pipeline.evaluation.resampling import percentile_interval, resampled_sums
-from pipeline.evaluation.statistics import compare, influences_of
+from pipeline.evaluation.statistics import compare
 
 FEWER_SEEDS, MANY_SEEDS = 3, 5
 # Of the rule before: resamples of its bootstrap and sign flips.
@@ -23,34 +23,32 @@ Rule = Callable[[Tables, Sequence[str]], dict[str, np.ndarray]]
 
 
 def print_placebos(results: Mapping[str, Results]) -> None:
-    """Where the arms stand among their placebos; again with fewer seeds where more placebos have those."""
-    heads = ("", "rows", "seeds", "arm", "placebos", "mean", "std", "range", "randomisation p", "shown")
+    """Where the arms stand among the placebos that have every seed, and among those that have the first."""
+    heads = ("", "rows", "seeds", "arm", "placebos", "mean", "std", "range", "p", "shown")
     print("\n" + row(*heads))
     print(rule(len(heads)))
     for title, name, result in with_placebos(results):
-        most = 1
-        for count in range(len(result.seeds), 0, -1):
-            seeds = result.seeds[:count]
+        for seeds in (result.seeds, result.seeds[:1]):
             placebos = result.placebos(name, seeds)
-            if len(placebos) <= most:
+            if len(placebos) < 2:
                 continue
-            most = len(placebos)
             for group in ("critical", "non_critical", ALL):
                 value, *others = (
                     result.nll(one, group, seeds) - result.nll(UNIFORM, group, seeds)
                     for one in (name, *placebos)
                 )
                 spread = float(np.std(others, ddof=1))
+                shown = smallest_effect_among_placebos(spread, len(others))
                 cells = (
                     f"{value:+.4f}",
-                    most,
+                    len(others),
                     f"{np.mean(others):+.4f}",
                     f"{spread:.4f}",
                     f"{min(others):+.4f} to {max(others):+.4f}",
                     f"{randomisation_p(value, others):.2f}",
-                    f"{smallest_effect_among_placebos(spread, most):.4f}",
+                    f"{shown:.4f}" if np.isfinite(shown) else "none",
                 )
-                print(row(f"{title}, {name}", group, count, *cells))
+                print(row(f"{title}, {name}", group, len(seeds), *cells))
 
 
 def with_placebos(results: Mapping[str, Results]) -> Iterator[tuple[str, str, Results]]:
@@ -125,16 +123,3 @@ def of_old_rule(tables: Tables, placebos: Sequence[str]) -> dict[str, np.ndarray
         p = (as_far + 1) / (FLIPS + 1)
         calls[group] = ((low > 0) | (high < 0)) & (p < SIGNIFICANCE)
     return calls
-
-
-def print_power(results: Mapping[str, Results]) -> None:
-    """The smallest effect on critical rows that so many seeds show with 80 % power."""
-    print("\n" + row("critical rows", "smallest effect", "standard deviation of a seed's effect"))
-    print(rule(3))
-    for title, result in results.items():
-        for name in result.arms():
-            tables = result.tables((UNIFORM, name), result.seeds)
-            _, influences = influences_of(tables, name, UNIFORM, "nll", "critical")
-            spread = components(influences)
-            least = smallest_effect(spread, len(result.seeds))
-            print(row(f"{title}, {name}", f"{least:.4f}", f"{spread.seeds**0.5:.4f}"))

@@ -18,10 +18,11 @@ from severity_conditions import (
     rule,
     shown_p,
 )
-from severity_placebos import print_false_alarms, print_placebos, print_power
+from severity_placebos import print_false_alarms, print_placebos
 
 from pipeline.evaluation.placebos import SIGNIFICANCE
-from pipeline.evaluation.statistics import benjamini_hochberg, compare, holm
+from pipeline.evaluation.power import components, smallest_effect
+from pipeline.evaluation.statistics import benjamini_hochberg, compare, holm, influences_of
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.severity.weights import weight_spread
 
@@ -46,7 +47,6 @@ def print_report(folder: Path, given: Any) -> None:
     print_seeds(results, effects)
     print_placebos(results)
     print_false_alarms(results)
-    print_power(results)
 
 
 def compared(results: Mapping[str, Results]) -> pd.DataFrame:
@@ -124,11 +124,19 @@ def difference(effect: pd.Series) -> str:
 
 
 def print_seeds(results: Mapping[str, Results], effects: pd.DataFrame) -> None:
-    """What each seed says on critical rows; p, and for the primary endpoint p after correction."""
+    """What each seed says on critical rows, p, and the smallest effect that these seeds show.
+
+    `corrected` is p after the correction of `compared`; `shown` has a power of 80 %.
+    """
     seeds = max((result.seeds for result in results.values()), key=len)
-    print("\n" + row("critical rows, arm − uniform", *(f"seed {seed}" for seed in seeds), "p", "corrected"))
-    print(rule(3 + len(seeds)))
+    heads = (*(f"seed {seed}" for seed in seeds), "p", "corrected", "shown")
+    print("\n" + row("critical rows, arm − uniform", *heads))
+    print(rule(1 + len(heads)))
     for _, effect in effects[(effects["group"] == PRIMARY[1]) & (effects["comparison"] != BASE)].iterrows():
         values = [f"{value:+.4f}" for value in effect["by_seed"]]
-        name = f"{effect['model']}, {effect['comparison']}"
-        print(row(name, *values, shown_p(effect["p"]), shown_p(effect["q"])))
+        result, name = results[effect["model"]], effect["comparison"]
+        tables = result.tables((UNIFORM, name), result.seeds)
+        _, influences = influences_of(tables, name, UNIFORM, "nll", PRIMARY[1])
+        shown = smallest_effect(components(influences), len(result.seeds))
+        cells = (*values, shown_p(effect["p"]), shown_p(effect["q"]), f"{shown:.4f}")
+        print(row(f"{effect['model']}, {name}", *cells))
