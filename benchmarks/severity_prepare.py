@@ -65,10 +65,7 @@ def keep(params: Any, folder: Path) -> None:
         "gold": scored["provided"][list(PROBABILITIES)].to_numpy(),
     }
     pairs = scored["provided"]
-    kept = pairs[["id", "split", "severity"]].assign(
-        group=normalised["group"].to_numpy(),
-        labelled=scored["classifier"]["fold"].notna(),
-    )
+    kept = pairs[["id", "split", "severity"]].assign(group=normalised["group"].to_numpy())
     for source, probabilities in given.items():
         for name, column in zip(PROBABILITIES, probabilities.T, strict=True):
             kept[f"{source} {name}"] = column
