@@ -273,7 +273,10 @@ def test_markdown(paper, printed):
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["Model", "", *HEADS]
     [row] = [line for line in lines if "LFM2-350M" in line]
     assert [cell.strip() for cell in row.split("|")[1:-1]] == ["LFM2-350M", "ours", "61.00", *[""] * 4]
-    assert lines[-2:] == ["", "BERTScore F1 (%) by Multilingual BERT, cased, layer 9; decoding: paper."]
+    assert lines[-2:] == [
+        "",
+        "BERTScore F1 (%) by Multilingual BERT, cased, layer 9, mean over 3 seeds; decoding: paper.",
+    ]
     assert output.err == ""
 
 

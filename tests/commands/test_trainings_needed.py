@@ -75,6 +75,7 @@ def test_more_seeds_and_more_placebos_show_smaller_effects(project, capsys):
     assert 0.002 < by_seeds[1] < 0.05
 
 
+@pytest.mark.slow
 def test_an_effect_needs_as_many_seeds_as_the_table_says(project, capsys):
     by_seeds, _ = effects(printed(capsys))
     # A little more than what 5 seeds show needs at most 5, and what 5 seeds just miss needs more.
@@ -85,12 +86,14 @@ def test_an_effect_needs_as_many_seeds_as_the_table_says(project, capsys):
     assert enough[0] <= 5 < enough[1] <= 10
 
 
+@pytest.mark.slow
 def test_an_effect_that_the_rows_cannot_show_is_called_so(project, capsys):
     assert "1e-05 is not shown by 200 seeds: more test rows of the group are needed" in printed(
         capsys, 1e-5
     )
 
 
+@pytest.mark.slow
 def test_placebos_that_ran_give_their_own_spread(project, capsys):
     _, before = effects(printed(capsys))
     for number in range(2):

@@ -86,6 +86,7 @@ def test_pairs_of_less_than_the_threshold_are_not_grouped(tmp_path):
     assert not (groups[first] == groups[second])[similarity < 0.6].any()
 
 
+@pytest.mark.slow
 def test_keys_are_shared_as_often_as_their_docstring_says(tmp_path):
     texts = made_up(2000, 30, seed=3)
     texts += [edited(text, 0.04, seed) for seed, text in enumerate(texts)]
@@ -100,6 +101,7 @@ def test_keys_are_shared_as_often_as_their_docstring_says(tmp_path):
     assert len(np.unique(keys[:2000])) >= 1990
 
 
+@pytest.mark.slow
 def test_the_threshold_lies_where_it_is_said_to_lie(tmp_path):
     """The estimate is unbiased, so about half of the pairs just at the threshold are grouped."""
     texts = made_up(3000, 40, seed=4)

@@ -244,6 +244,7 @@ def test_pairs_have_the_same_id_only_if_the_classifier_would_read_both_sides_ali
 CELLS = st.sampled_from(["", " ", "صداع", "صُداع", "أعاني", "اعاني", "pain", "حمى " * 20, "حمى x", "<b>"])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.randoms())
 def test_a_row_is_judged_by_itself(rows, random):

@@ -202,6 +202,7 @@ def test_answers_of_the_sample_that_calm_are_those_to_complaints_that_are_not_cr
     assert shares["non_critical"] > 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not POSTS.is_file(), reason="the released posts are not here")
 def test_shares_of_the_plans_that_calm_are_those_of_the_documentation():
     """Of those the authors released; none of their text is copied."""

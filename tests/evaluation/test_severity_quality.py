@@ -107,6 +107,7 @@ def test_a_class_that_nobody_has_counts_as_0_in_macro_f1():
     assert found["macro_f1"]["value"] == pytest.approx(2 / 3, **ROUNDED)
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_resampling_row_by_row():
     labels, truth, probabilities = drawn(150)
     found = figures(labels, probabilities, singles(labels), seed=1)

@@ -410,6 +410,7 @@ def test_the_page_says_how_many_answers_it_has_and_how_they_were_chosen(count, s
     assert len(island(html, "answers-data")["rows"]) == count
 
 
+@pytest.mark.slow
 def test_ten_models_with_two_thousand_rows_stay_under_five_megabytes():
     models = tuple(f"model_{place}" for place in range(10))
     html = page(

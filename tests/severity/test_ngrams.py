@@ -114,6 +114,7 @@ def test_a_damaged_file_is_one_sentence(fitted, damage, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_linear_reference_is_calibrated_on_the_validation_rows_and_then_learns_from_them():
     train, valid, (texts, _) = drawn(90, 1), drawn(30, 2), drawn(12, 3)
     first = NgramModel.fit(*train)
@@ -123,6 +124,7 @@ def test_the_linear_reference_is_calibrated_on_the_validation_rows_and_then_lear
     np.testing.assert_allclose(linear_reference(*train, *valid, texts), expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_linear_reference_is_not_sure_of_what_it_gets_wrong():
     """With validation labels turned about, its probabilities come close to equal ones."""
     train, (texts, labels) = drawn(90, 1), drawn(30, 2)

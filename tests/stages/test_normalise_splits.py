@@ -57,6 +57,7 @@ def run_on(pair_texts, labelled_texts):
     return pd.concat({name: read(name).set_index("id") for name in ("pairs", "labelled")}), read("rejected")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(VARIANTS, max_size=60), st.lists(VARIANTS, max_size=40), st.randoms())
 def test_a_row_keeps_its_split_whatever_comes_goes_or_moves(old, new, random):
@@ -72,6 +73,7 @@ def test_a_row_keeps_its_split_whatever_comes_goes_or_moves(old, new, random):
     assert before.loc[both, "split"].equals(after.loc[both, "split"])
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(VARIANTS, max_size=60), st.lists(VARIANTS, max_size=40))
 def test_appending_copies_and_near_duplicates_removes_no_row(old, new):

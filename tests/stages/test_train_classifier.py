@@ -236,6 +236,7 @@ def test_running_again_writes_the_same_bytes(fresh, project):
         assert (fresh / path).read_bytes() == (project / path).read_bytes(), path
 
 
+@pytest.mark.slow
 def test_test_rows_change_nothing_of_the_classifier(fresh, project, labelled):
     turned = labelled["severity"].replace({"critical": "neutral", "neutral": "critical"})
     write(labelled.assign(severity=labelled["severity"].mask(labelled["split"] == "test", turned)))
@@ -348,6 +349,7 @@ def test_every_row_is_judged_once_by_a_model_that_saw_nothing_of_its_group(folde
         assert linear == {name: set(given[name]) for name in linear}, "the reference learns from the same"
 
 
+@pytest.mark.slow
 def test_pairs_whose_complaint_was_learnt_are_scored_by_the_model_of_their_fold(fresh, labelled):
     """What is saved gives the probabilities by which the folds were judged."""
     measured = run(folds=3, **QUICK)

@@ -95,6 +95,7 @@ def assert_as_alone(found, job):
 # ---- quick ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_adapter_of_one(tmp_path):
     assert_as_alone(launch("DDP", tmp_path, {"lora": JOBS["lora"]})["lora"], JOBS["lora"])
 
