@@ -72,7 +72,7 @@ def print_false_alarms(results: Mapping[str, Results]) -> None:
     for title, name, result in with_placebos(results):
         shares = [false_alarms(result, name, called, count) for _, called, count in rules]
         for group in ("critical", ALL):
-            print(row(f"{title}, {name}", group, *(share[group] for share in shares)))
+            print(row(f"{title}, {name}", group, *(share.get(group, "none") for share in shares)))
 
 
 def false_alarms(result: Results, name: str, called: Rule, count: int) -> dict[str, str]:
