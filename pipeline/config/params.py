@@ -96,6 +96,14 @@ class Params(Section):
             raise ValueError("report.primary.arm: uniform is what the arm is compared with; name another")
         if primary not in self.arms:
             raise ValueError(f"report.primary.arm: '{primary}' is not in arms{nearest(primary, self.arms)}")
+        running = [(arm, self.arm_settings[arm]) for arm in self.arms]
+        for place, (arm, settings) in enumerate(running):
+            for other, others in running[:place]:
+                if settings == others and settings.permute is not None:
+                    raise ValueError(
+                        f"{arm}.permute: '{other}' is the same placebo, so it would count twice; give it "
+                        "another seed"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -39,6 +39,22 @@ def test_arms_are_sections_at_the_top_level(tmp_path):
     assert set(params.arm_settings) >= {"uniform", "weighting", "mild", "strong", "mine"}
 
 
+def test_the_same_placebo_twice_is_refused(tmp_path):
+    """It would be trained twice to the same bytes, and count as two."""
+
+    def placebos(seeds):
+        def change(values):
+            for place, seed in enumerate(seeds):
+                values[f"placebo_{place}"] = {**values["weighting"], "permute": seed}
+                values["arms"].append(f"placebo_{place}")
+
+        return change
+
+    assert load(changed(tmp_path, placebos([1, 2]))).arms[-2:] == ["placebo_0", "placebo_1"]
+    with pytest.raises(WaznError, match=r"placebo_2\.permute: 'placebo_0' is the same placebo"):
+        load(changed(tmp_path, placebos([1, 2, 1])))
+
+
 def test_an_arm_without_permute_is_no_placebo(tmp_path):
     values = load(changed(tmp_path, without("mild", "permute")))
     assert values.arm_settings["mild"].permute is None
