@@ -79,19 +79,19 @@ def crossed_interval(estimate: np.ndarray, influences: np.ndarray, *, skewed: bo
     """
     seeds, groups, _ = influences.shape
     error, freedom = standard_error(mean_squares(influences), seeds, groups)
-    statistic = _ratio(estimate, error)
     quantile = stats.t.ppf((1 + LEVEL) / 2, freedom)
     skewness = _skewness(influences.mean(axis=0), error) if skewed else np.zeros_like(error)
-    lows = [estimate - error * quantile, estimate - error * _hall_inverse(quantile, skewness)]
-    highs = [estimate + error * quantile, estimate - error * _hall_inverse(-quantile, skewness)]
-    tails = [stats.t.sf(np.abs(values), freedom) for values in (statistic, _hall(statistic, skewness))]
+    below = error * np.maximum(quantile, _hall_inverse(quantile, skewness))
+    above = error * np.maximum(quantile, -_hall_inverse(-quantile, skewness))
+    # As if the side that faces 0 were Student's, so that p agrees with the interval.
+    facing = np.where(estimate > 0, below, above) / quantile
+    tail = stats.t.sf(np.abs(_ratio(estimate, facing)), freedom)
     if seeds > 1:
         of_seeds = influences.mean(axis=1).std(axis=0, ddof=1) / np.sqrt(seeds)
         width = of_seeds * stats.t.ppf((1 + LEVEL) / 2, seeds - 1)
-        lows.append(estimate - width)
-        highs.append(estimate + width)
-        tails.append(stats.t.sf(np.abs(_ratio(estimate, of_seeds)), seeds - 1))
-    return Interval(np.min(lows, axis=0), np.max(highs, axis=0), np.minimum(1.0, 2 * np.max(tails, axis=0)))
+        below, above = np.maximum(below, width), np.maximum(above, width)
+        tail = np.maximum(tail, stats.t.sf(np.abs(_ratio(estimate, of_seeds)), seeds - 1))
+    return Interval(estimate - below, estimate + above, np.minimum(1.0, 2 * tail))
 
 
 def standard_error(squares: MeanSquares, seeds: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -133,15 +133,11 @@ def _skewness(of_groups: np.ndarray, errors: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(third / groups**2, errors**3, out=zero, where=errors > 0))
 
 
-def _hall(statistic: np.ndarray, skewness: np.ndarray) -> np.ndarray:
-    """Hall's transformation, a monotone cubic that takes the skewness out of a t statistic."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        cubic = statistic + skewness * statistic**2 / 3 + skewness**2 * statistic**3 / 27 + skewness / 6
-    return np.where(np.isfinite(statistic), cubic, statistic)
-
-
 def _hall_inverse(value: np.ndarray, skewness: np.ndarray) -> np.ndarray:
-    """The statistic of which `_hall` makes `value`."""
+    """The statistic t of which Hall's transformation makes `value`.
+
+    It takes the skewness g out of t: t + g t^2 / 3 + g^2 t^3 / 27 + g / 6, which rises with t.
+    """
     small = np.abs(skewness) < 1e-6
     divisor = np.where(small, 1.0, skewness)
     exact = 3 / divisor * (np.cbrt(1 + divisor * (value - divisor / 6)) - 1)

@@ -53,6 +53,15 @@ def test_the_p_value_agrees_with_the_interval(draw):
     assert ((found.low <= estimate) & (estimate <= found.high)).all()
 
 
+def test_what_is_far_from_0_has_a_small_p_however_skewed_the_rows_are():
+    """Hall's cubic alone is flat at three over the skewness, and would give no p below that."""
+    values = DRAWS["skewed"](np.random.default_rng(0), (1, 60, 500))
+    for sign in (-1, 1):
+        _, found = interval(sign * values + 4.0)
+        assert (found.low > 2).all()
+        assert (found.p < 1e-4).all()
+
+
 def test_of_one_seed_without_skewness_it_is_students():
     values = np.array([1.0, -2.0, 3.0, -4.0, 4.0, -3.0, 2.0, -1.0]) + 0.5
     expected = stats.ttest_1samp(values, 0.0)
