@@ -179,7 +179,7 @@ def by_severity(effects: Mapping[str, Sequence[Effect]], seeds: int) -> str:
     return " ".join(sentences) or "No test complaint has a severity."
 
 
-def certainty(models: int, seeds: int, rows: int, group: str) -> str:
+def certainty(models: int, seeds: int, rows: int, group: str, placebos: bool) -> str:
     """What the intervals cover, and what they do not.
 
     Args:
@@ -187,6 +187,7 @@ def certainty(models: int, seeds: int, rows: int, group: str) -> str:
         seeds: number of training seeds of each model and arm.
         rows: test rows of the primary group.
         group: its name.
+        placebos: whether an arm has some.
     """
     few = f" Only {rows} {_group(group)} rows: expect wide intervals." if 0 < rows < 30 else ""
     if seeds < 2:
@@ -195,6 +196,8 @@ def certainty(models: int, seeds: int, rows: int, group: str) -> str:
             f"covered, so nothing is called shown.{few}"
         )
     corrected = f", corrected over {models} models (Holm)" if models > 1 else ""
+    if not placebos:
+        few += " No placebo ran, so a difference from CE need not be due to severity."
     return (
         f"95 % intervals over {seeds} training seeds and the test rows, near duplicates as one. One "
         f"primary endpoint{corrected}; all else is exploratory, at a false discovery rate of 5 %.{few}"

@@ -163,7 +163,9 @@ def _results(content: PageContent) -> dict[str, Any]:
         "by_severity": findings.by_severity(
             {severity: effects_of(main, "nll", severity) for severity in SEVERITIES}, seeds
         ),
-        "certainty": findings.certainty(len(models), seeds, primary_rows, primary.group),
+        "certainty": findings.certainty(
+            len(models), seeds, primary_rows, primary.group, not content.placebos.empty
+        ),
         "placebo_blocks": figures.placebo_blocks(content.placebos, models),
         "placebo_sentence": findings.placebo_sentence,
         "seeds": seeds,

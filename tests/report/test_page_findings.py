@@ -160,14 +160,20 @@ def test_an_effect_on_one_row_has_no_interval():
 
 
 def test_how_sure_names_what_the_intervals_leave_out():
-    assert "corrected over 10 models (Holm)" in certainty(10, 3, 200, "critical")
-    assert "Holm" not in certainty(1, 3, 200, "critical")
-    assert "chance in training is not covered, so nothing is called shown" in certainty(1, 1, 200, "all")
-    assert "over 3 training seeds and the test rows" in certainty(1, 3, 200, "critical")
-    assert "all else is exploratory" in certainty(1, 3, 200, "critical")
-    assert "Only 12 non-critical rows" in certainty(1, 1, 12, "non_critical")
-    assert "Only" not in certainty(1, 1, 30, "critical")
-    assert "Only" not in certainty(1, 1, 0, "critical")
+    assert "corrected over 10 models (Holm)" in certainty(10, 3, 200, "critical", False)
+    assert "Holm" not in certainty(1, 3, 200, "critical", False)
+    assert "chance in training is not covered, so nothing is called shown" in certainty(
+        1, 1, 200, "all", False
+    )
+    assert "over 3 training seeds and the test rows" in certainty(1, 3, 200, "critical", False)
+    caveat = "No placebo ran, so a difference from CE need not be due to severity."
+    assert caveat in certainty(1, 3, 200, "critical", False)
+    assert caveat not in certainty(1, 3, 200, "critical", True)
+    assert caveat not in certainty(1, 1, 200, "critical", False), "nothing is called shown"
+    assert "all else is exploratory" in certainty(1, 3, 200, "critical", False)
+    assert "Only 12 non-critical rows" in certainty(1, 1, 12, "non_critical", False)
+    assert "Only" not in certainty(1, 1, 30, "critical", False)
+    assert "Only" not in certainty(1, 1, 0, "critical", False)
 
 
 @pytest.mark.parametrize(
