@@ -166,6 +166,12 @@ class SplitSpread(Shape):
     p_critical: float | None
     critical: float | None
 
+    @model_validator(mode="after")
+    def _labelled_rows_have_figures(self) -> Self:
+        if self.labelled and None in (self.log_loss, self.p_critical, self.critical):
+            raise ValueError("log_loss, p_critical or critical is missing, though rows are labelled")
+        return self
+
 
 class SeverityMetrics(Shape):
     """metrics/severity.json."""
