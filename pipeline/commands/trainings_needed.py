@@ -113,7 +113,7 @@ def _spread_so_far(params: "Params", model: str) -> tuple[Components, float, int
         of_placebos = float(np.std([values[name][0] for name in names], ddof=1))
     else:
         of_placebos = float(
-            np.sqrt(spread.seeds / len(seeds) + spread.interaction / (len(seeds) * spread.count))
+            np.sqrt(spread.seeds / len(seeds) + spread.interaction / (len(seeds) * len(spread.shape)))
         )
     return spread, of_placebos, len(seeds)
 

@@ -78,16 +78,31 @@ def crossed_interval(estimate: np.ndarray, influences: np.ndarray, *, skewed: bo
         NaN where there is one seed and one group.
     """
     seeds, groups, _ = influences.shape
-    error, freedom = standard_error(mean_squares(influences), seeds, groups)
+    third = third_moment(influences.mean(axis=0)) if skewed else np.zeros_like(estimate)
+    return interval_of(estimate, mean_squares(influences), third, seeds, groups)
+
+
+def interval_of(
+    estimate: np.ndarray, squares: MeanSquares, third: np.ndarray, seeds: int, groups: int
+) -> Interval:
+    """The intervals of `crossed_interval`, from what they depend on.
+
+    Args:
+        estimate: (m,).
+        squares: (m,) each.
+        third: see `third_moment`; 0 for no correction of skewness, (m,).
+    """
+    error, freedom = standard_error(squares, seeds, groups)
     quantile = stats.t.ppf((1 + LEVEL) / 2, freedom)
-    skewness = _skewness(influences.mean(axis=0), error) if skewed else np.zeros_like(error)
+    # Of the mean over the groups.
+    skewness = np.divide(third / groups**2, error**3, out=np.zeros_like(third), where=error > 0)
     below = error * np.maximum(quantile, _hall_inverse(quantile, skewness))
     above = error * np.maximum(quantile, -_hall_inverse(-quantile, skewness))
     # As if the side that faces 0 were Student's, so that p agrees with the interval.
     facing = np.where(estimate > 0, below, above) / quantile
     tail = stats.t.sf(np.abs(_ratio(estimate, facing)), freedom)
     if seeds > 1:
-        of_seeds = influences.mean(axis=1).std(axis=0, ddof=1) / np.sqrt(seeds)
+        of_seeds = np.sqrt(squares.seeds / (seeds * groups))
         width = of_seeds * stats.t.ppf((1 + LEVEL) / 2, seeds - 1)
         below, above = np.maximum(below, width), np.maximum(above, width)
         tail = np.maximum(tail, stats.t.sf(np.abs(_ratio(estimate, of_seeds)), seeds - 1))
@@ -117,20 +132,22 @@ def standard_error(squares: MeanSquares, seeds: int, groups: int) -> tuple[np.nd
     return np.sqrt(square / (seeds * groups)), freedom
 
 
+def third_moment(of_groups: np.ndarray) -> np.ndarray:
+    """Unbiased third central moment of G groups' values, (G, m), to (m,); 0 with fewer than three groups.
+
+    Args:
+        of_groups: their mean is 0.
+    """
+    groups = len(of_groups)
+    if groups < 3:
+        return np.zeros(of_groups.shape[1])
+    return np.asarray((of_groups**3).sum(axis=0) * groups / ((groups - 1) * (groups - 2)))
+
+
 def _ratio(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """Values over their standard errors; 0 / 0 is 0, and all else over 0 is infinite."""
     signs = np.where(values == 0, 0.0, np.copysign(np.inf, values))
     return np.asarray(np.divide(values, errors, out=signs, where=errors != 0))
-
-
-def _skewness(of_groups: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Skewness of the mean of G groups' values, (G, m), over a standard error, (m,); 0 with too few."""
-    groups = len(of_groups)
-    if groups < 3:
-        return np.zeros(of_groups.shape[1])
-    third = (of_groups**3).sum(axis=0) * groups / ((groups - 1) * (groups - 2))
-    zero = np.zeros_like(third)
-    return np.asarray(np.divide(third / groups**2, errors**3, out=zero, where=errors > 0))
 
 
 def _hall_inverse(value: np.ndarray, skewness: np.ndarray) -> np.ndarray:

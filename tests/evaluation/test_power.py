@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from studies import study
 
 from pipeline.evaluation.crossed import crossed_interval
@@ -17,7 +18,12 @@ from pipeline.evaluation.power import (
 )
 from pipeline.evaluation.statistics import compare, influences_of
 
-SPREAD = Components(0.003**2, 0.01**2, 0.008**2, 27)
+
+def standardised(effects):
+    return (effects - effects.mean()) / effects.std(ddof=1)
+
+
+SPREAD = Components(0.003**2, 0.01**2, 0.008**2, standardised(stats.norm.ppf((np.arange(27) + 0.5) / 27)))
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
@@ -54,7 +60,7 @@ def test_components_come_back_from_what_was_measured():
         components(influences_of(study(random, seeds=6), "weighting", "uniform", "nll", "critical")[1])
         for _ in range(60)
     ]
-    assert {one.count for one in found} == {27}
+    assert {len(one.shape) for one in found} == {27}
     assert np.mean([one.seeds for one in found]) == pytest.approx(0.003**2, rel=0.35)
     # By rows of equal weight; rows count by their tokens, which spreads them a little more.
     assert np.mean([one.groups for one in found]) == pytest.approx(0.01**2 * 1.4, rel=0.35)
@@ -68,12 +74,12 @@ def test_a_planted_effect_is_found_as_often_as_promised():
     measured = [
         components(influences_of(one, "weighting", "uniform", "nll", "critical")[1]) for one in pilot
     ]
+    shapes = np.concatenate([one.shape for one in measured])
+    # Few seeds tell the variance of seeds badly, and the promise with it; here it is the true one.
     spread = Components(
-        *(
-            float(np.mean([getattr(one, name) for one in measured]))
-            for name in ("seeds", "groups", "interaction")
-        ),
-        27,
+        0.003**2,
+        *(float(np.mean([getattr(one, name) for one in measured])) for name in ("groups", "interaction")),
+        standardised(np.quantile(shapes, (np.arange(27) + 0.5) / 27)),
     )
     effect = smallest_effect(spread, 3)
     shown = 0
@@ -81,7 +87,7 @@ def test_a_planted_effect_is_found_as_often_as_promised():
         table = compare(study(random, seeds=3, effect=effect), names=("nll",))
         row = table[(table["comparison"] == "weighting-uniform") & (table["group"] == "critical")].iloc[0]
         shown += row["p"] < 0.05 and row["value"] > 0
-    assert shown / 400 == pytest.approx(POWER, abs=0.08)
+    assert shown / 400 == pytest.approx(POWER, abs=0.06)
 
 
 @pytest.mark.parametrize("count", [19, 39])
