@@ -65,7 +65,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("step", choices=("prepare", "train", "report"))
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--posts", type=Path, help="prepare: XLSX with Post, Plan and Severity")
+    parser.add_argument(
+        "--posts", type=lambda path: Path(path).resolve(), help="prepare: XLSX with Post, Plan and Severity"
+    )
     parser.add_argument("--rows", type=int, help="prepare: only this many posts, for a trial")
     parser.add_argument("--jobs", type=int, default=2, help="train: processes")
     parser.add_argument("--minutes", type=float, default=1e6, help="train: stop after these")
