@@ -57,8 +57,8 @@ def influence_interval(value: float, influences: np.ndarray, bounds: tuple[float
     """
     if len(influences) == 1:
         return rounded(value, *bounds)
-    found = crossed_interval(np.array([value]), (influences - influences.mean())[None, :, None])
-    low, high = np.clip([found.low[0], found.high[0]], *bounds)
+    ends = crossed_interval(np.array([value]), (influences - influences.mean())[None, :, None])
+    low, high = np.clip([ends.low[0], ends.high[0]], *bounds)
     return rounded(value, low, high)
 
 

@@ -16,4 +16,5 @@ def reassuring(texts: Sequence[str]) -> list[bool]:
     urgent care does not count. See `Expressions.occur` for what else does not count.
     """
     calm = expressions("reassurance").occur(texts)
-    return [soothing and not hurried for soothing, hurried in zip(calm, urgent(texts), strict=True)]
+    hurried = iter(urgent([text for text, soothing in zip(texts, calm, strict=True) if soothing]))
+    return [soothing and not next(hurried) for soothing in calm]

@@ -239,10 +239,10 @@ def _interval(
     shares = [index for index, name in enumerate(names) if METRICS[name].share]
     if shares:
         more = _with_rows(ours, shares, [1, 0] if theirs else [1, 1, 0, 0])
-        estimate, influences = _estimate(more, _with_rows(theirs, shares, [0, 1]) if theirs else None)
+        of_more = _estimate(more, _with_rows(theirs, shares, [0, 1]) if theirs else None)
         bounds = (-1.0 if theirs else 0.0, 1.0)
-        exact = _estimate(ours, theirs)[0][shares]
-        ends = crossed_interval(estimate, influences, skewed=False)
+        exact = estimate[shares]
+        ends = crossed_interval(*of_more, skewed=False)
         low[shares] = np.fmin(np.clip(ends.low, *bounds), exact)
         high[shares] = np.fmax(np.clip(ends.high, *bounds), exact)
         p[shares] = ends.p

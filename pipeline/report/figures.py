@@ -38,9 +38,7 @@ def shown_groups(rows: Sequence[Row], max_cells: int = MAX_CELLS) -> tuple[list[
         rows: of the table of metrics.
         max_cells: what the tables of all groups may have; specialties that do not fit are left out.
     """
-    sizes: dict[str, int] = {}
-    for row in rows:
-        sizes[row["group"]] = max(sizes.get(row["group"], 0), row["rows"])
+    sizes = _sizes(rows)
     fixed = [name for name in (ALL, *reversed(SEVERITIES)) if name in sizes]
     specialties = sorted(sizes.keys() - set(fixed), key=lambda name: (-sizes[name], str(name)))
     cells = max(1, len(rows) // max(1, len(sizes)))
@@ -64,9 +62,7 @@ def result_tables(
         chosen: model to the arm that the validation pairs choose, see `chosen_arms`.
     """
     by_key = {(row["group"], row["model"], row["arm"], row["metric"]): row for row in rows}
-    sizes: dict[str, int] = {}
-    for row in rows:
-        sizes[row["group"]] = max(sizes.get(row["group"], 0), row["rows"])
+    sizes = _sizes(rows)
 
     def of_model(group: str, model: str) -> Row:
         cells = {arm: {name: by_key.get((group, model, arm, name)) for name in METRICS} for arm in arms}
@@ -105,19 +101,6 @@ def over_seeds(trainings: pd.DataFrame, column: str) -> dict[tuple[str, str], fl
     return {(row["model"], row["arm"]): float(row[column]) for row in means.to_dict("records")}
 
 
-def placebo_tests(placebos: pd.DataFrame, arm: str) -> dict[str, Row]:
-    """Model to `p` and `count` of an arm's placebos; empty where it has none.
-
-    Args:
-        placebos: see `summary.placebo_table`.
-    """
-    of_arm = placebos[placebos["arm"] == arm]
-    return {
-        str(model): {"p": float(rows["p"].dropna().iloc[0]), "count": len(rows) - 1}
-        for model, rows in of_arm.groupby("model", sort=False)
-    }
-
-
 def placebo_blocks(placebos: pd.DataFrame, models: Sequence[str]) -> dict[str, Row]:
     """Arm to its `count` of placebos and, for each model, where its value stands among theirs.
 
@@ -153,6 +136,16 @@ def placebo_blocks(placebos: pd.DataFrame, models: Sequence[str]) -> dict[str, R
     return blocks
 
 
+def placebo_tests(blocks: Mapping[str, Row], arm: str) -> dict[str, Row]:
+    """Model to `p` and `count` of an arm's placebos; empty where it has none.
+
+    Args:
+        blocks: see `placebo_blocks`.
+    """
+    lines = blocks[arm]["lines"] if arm in blocks else []
+    return {line["model"]: {"p": line["p"], "count": line["count"]} for line in lines}
+
+
 def forests(effects: Sequence[Row], comparisons: Sequence[str], groups: Sequence[str]) -> list[Row]:
     """For each comparison and metric the groups, each with a line for every model, all on one scale.
 
@@ -181,6 +174,18 @@ def forests(effects: Sequence[Row], comparisons: Sequence[str], groups: Sequence
             if specialties and metric == "nll":
                 result.append(_forest(specialties, groups, specialties=True))
     return result
+
+
+def _sizes(rows: Sequence[Row]) -> dict[str, int]:
+    """Rows of each group: the most that count in any metric.
+
+    Args:
+        rows: of the table of metrics.
+    """
+    sizes: dict[str, int] = {}
+    for row in rows:
+        sizes[row["group"]] = max(sizes.get(row["group"], 0), row["rows"])
+    return sizes
 
 
 def _forest(rows: Sequence[Row], groups: Sequence[str], *, specialties: bool) -> Row:

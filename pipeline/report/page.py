@@ -131,6 +131,7 @@ def _results(content: PageContent) -> dict[str, Any]:
     endpoint = effects_of(main, primary.metric, primary.group)
     unit = " nats per token" if primary.metric == "nll" else ""
     weighted = arms.weighted_arms(shown)
+    placebo_blocks = figures.placebo_blocks(content.placebos, models)
     primary_rows = max((row["rows"] for row in endpoint), default=0)
     return {
         "titles": titles,
@@ -148,7 +149,7 @@ def _results(content: PageContent) -> dict[str, Any]:
             seeds,
             primary,
             content.arms[primary.arm],
-            figures.placebo_tests(content.placebos, primary.arm),
+            figures.placebo_tests(placebo_blocks, primary.arm),
         ),
         "endpoint": findings.endpoint(primary),
         "primary": primary,
@@ -166,7 +167,7 @@ def _results(content: PageContent) -> dict[str, Any]:
         "certainty": findings.certainty(
             len(models), seeds, primary_rows, primary.group, not content.placebos.empty
         ),
-        "placebo_blocks": figures.placebo_blocks(content.placebos, models),
+        "placebo_blocks": placebo_blocks,
         "placebo_sentence": findings.placebo_sentence,
         "seeds": seeds,
         "comparisons": comparisons,

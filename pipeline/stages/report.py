@@ -93,8 +93,8 @@ def run(params: "Params") -> None:
         )
     )
     people = {
-        model: int(tables[paths.BASE][0]["severity_human"].notna().sum())
-        for model, tables in gathered.items()
+        model: int(of_arms[paths.BASE][0]["severity_human"].notna().sum())
+        for model, of_arms in gathered.items()
     }
     for name, table in tables.items():
         write_csv(paths.PLOTS / f"{name}.csv", table)

@@ -92,8 +92,9 @@ def test_placebo_blocks_say_where_the_arm_stands():
     assert block["lines"][0] == {
         "model": "b", "value": -0.0123, "low": 0.0, "high": 0.018, "further": 1, "p": 0.1, "count": 19
     }  # fmt: skip
-    assert placebo_tests(table, "weighting") == {model: {"p": 0.1, "count": 19} for model in MODELS}
-    assert placebo_tests(table, "mild") == {}
+    blocks = placebo_blocks(table, MODELS)
+    assert placebo_tests(blocks, "weighting") == {model: {"p": 0.1, "count": 19} for model in MODELS}
+    assert placebo_tests(blocks, "mild") == {}
     assert placebo_blocks(table[:0], MODELS) == {}
 
 
