@@ -55,8 +55,14 @@ class BaseModelConfig(Section):
 
 
 class ModelEntry(Section):
-    """What the registry says of one model."""
+    """What the registry says of one model.
+
+    Attributes:
+        license: under which licence its weights are used, as it is shown to the user; None: not said.
+    """
 
     title: Text
     source: Annotated[str, AfterValidator(_check_model_source)]
     lora_targets: list[Text] | None
+    # Left out, it means what null does.
+    license: Text | None = None
