@@ -2,8 +2,8 @@
 
 The schema has no defaults and computes nothing: every value that a stage uses stands in params.yaml, where
 DVC sees it; what a data source may leave out is None, and is then found in its data; an arm that leaves out
-`permute` is no placebo, a model without `license` names none. So a change of the schema can refuse a file but never change a result, and no stage
-depends on it.
+`permute` is no placebo, a model without `license` names none. So a change of the schema can refuse a
+file but never change a result, and no stage depends on it.
 """
 
 from pathlib import Path

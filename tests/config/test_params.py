@@ -8,6 +8,7 @@ import yaml
 
 from pipeline.config.base import Section
 from pipeline.config.data import TableSource
+from pipeline.config.models import ModelEntry
 from pipeline.config.params import check, load
 from pipeline.config.training import ArmConfig
 from pipeline.errors import WaznError
@@ -97,10 +98,11 @@ def schema():
 
 
 @pytest.mark.parametrize("section", schema(), ids=lambda section: section.__name__)
-def test_no_field_has_a_default_but_what_a_table_or_an_arm_may_lack(section):
+def test_no_field_has_a_default_but_what_a_table_an_arm_or_a_model_may_lack(section):
     assert section.model_fields
     for name, field in section.model_fields.items():
-        may_lack = issubclass(section, TableSource) or (section, name) == (ArmConfig, "permute")
+        named = (section, name) in ((ArmConfig, "permute"), (ModelEntry, "license"))
+        may_lack = issubclass(section, TableSource) or named
         may_lack = may_lack and field.default is None and not field.default_factory
         assert field.is_required() or may_lack, (
             f"{name}: a result would depend on what params.yaml does not show"
