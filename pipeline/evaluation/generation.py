@@ -11,8 +11,9 @@ from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.evaluation.sampling import Sampler
+from pipeline.models.endings import end_tokens, pad_token_id
 from pipeline.models.prompt import encode_prompt
-from pipeline.models.runtime import float32_head, pad_token_id
+from pipeline.models.runtime import float32_head
 
 _WORD = re.compile(r"\S+")
 
@@ -134,15 +135,3 @@ def _texts(tokenizer: PreTrainedTokenizerBase, tokens: torch.Tensor) -> list[str
         tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
     return texts
-
-
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids at which an answer ends: the tokenizer's end-of-text, and the model's own end tokens.
-
-    Qwen3 closes a turn with <|im_end|> and a document with <|endoftext|>; before fine-tuning it may write
-    either. An id that is no special token of the tokenizer is left out: a configuration that was made for
-    other weights may name one that is ordinary text here.
-    """
-    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    ids = own if isinstance(own, list) else [own]
-    return sorted({tokenizer.eos_token_id, *(set(ids) & set(tokenizer.all_special_ids))})

@@ -10,13 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from pipeline.errors import WaznError
 from pipeline.inputs import damaged
 
 # Activations that are 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), in GPT-2 and Bloom.
 _SPELT_OUT_GELU = ("NewGELUActivation", "BloomGelu")
+_OWN_TOKENIZER = "take the tokenizer that the model was trained with"
 
 
 def device() -> torch.device:
@@ -52,28 +59,43 @@ def deterministic(seed: int) -> None:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the language model in `folder`; see `pad_token_id` for its padding.
+    """The tokenizer of the language model in `folder`; see `endings.pad_token_id` for its padding.
 
     Raises:
-        WaznError: there is none, or it has no end-of-text token.
+        WaznError: there is none, it has no end-of-text token, or it reads text as a token that the
+            model's embedding has no row for.
     """
     tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, folder)
     if tokenizer.eos_token_id is None:
         raise WaznError(f"{folder}: its tokenizer names no end-of-text token, so no answer could end")
+    _check_rows(folder, tokenizer)
     return tokenizer
 
 
-def pad_token_id(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> int:
-    """The id that stands for padding: the tokenizer's, or end-of-text where the model has no such row.
+def _check_rows(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer with a token of a text, its start or its end beyond the rows of the embedding.
 
-    Padding is masked, so any id serves that the embedding has a row for. Some tokenizers name a padding
-    token that was never added to the model.
-
-    Args:
-        vocabulary: rows of the model's embedding.
+    The model would end in an IndexError, perhaps hours later. Other special tokens may lie there, as
+    Gemma 3's soft token for images does: where a text spells one out it is read as text.
     """
-    pad = tokenizer.pad_token_id
-    return int(tokenizer.eos_token_id if pad is None or pad >= vocabulary else pad)
+    rows = load_pretrained(AutoConfig, folder).get_text_config(decoder=True).vocab_size
+    if tokenizer.eos_token_id >= rows:
+        raise WaznError(
+            f"{folder}: its tokenizer's end-of-text has the id {tokenizer.eos_token_id}, but the model's "
+            f"embedding has {rows} rows, so no answer could end; {_OWN_TOKENIZER}"
+        )
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    around = set(tokenizer("")["input_ids"])
+    beyond = sorted(
+        index
+        for index in tokenizer.get_vocab().values()
+        if index >= rows and (index not in special or index in around)
+    )
+    if beyond:
+        raise WaznError(
+            f"{folder}: its tokenizer reads text as tokens that the model lacks ({len(beyond)}, from id "
+            f"{beyond[0]} on; its embedding has {rows} rows); {_OWN_TOKENIZER}"
+        )
 
 
 def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) -> PreTrainedModel:

@@ -36,7 +36,8 @@ class AnswerLoss(torch.nn.Module):
         self.in_place = in_place
         for module in model.modules():
             if isinstance(module, torch.nn.Embedding):
-                module.sparse = in_place
+                # A frozen one may bear an adapter, whose matrix PEFT transposes: a sparse gradient cannot be.
+                module.sparse = in_place and module.weight.requires_grad
 
     @property
     def decoder(self) -> PreTrainedModel:
