@@ -1,4 +1,4 @@
-"""A model before fine-tuning: fetched from the Hub or a folder, or built from the user's text."""
+"""A model before fine-tuning: fetched, converted, or built from the user's text."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import paths
 from pipeline.base_models.fetch import fetch
+from pipeline.base_models.gguf import convert
 from pipeline.base_models.tiny import build_tiny
 from pipeline.models.runtime import deterministic
 
@@ -24,8 +25,10 @@ def fetch_or_build(
     """Write models/base/<model>/.
 
     Args:
-        model: a model of the registry; config: where `path:` models are, and how tiny ones are built.
-        entry: names the source: `hub:…`, `path:…` (see `fetch`) or `tiny:<architecture>`.
+        model: a model of the registry.
+        config: where `path:` and `gguf:` models are, and how tiny ones are built.
+        entry: names the source: `hub:…`, `path:…` (see `fetch`), `gguf:…` (see `convert`) or
+            `tiny:<architecture>`.
         texts: returns the text that a tiny model is trained on; called only where it is needed.
         decoder: whether it is a causal language model, else an encoder.
 
@@ -34,6 +37,9 @@ def fetch_or_build(
     """
     folder = paths.base_model(model)
     scheme, _, architecture = entry.source.partition(":")
+    if scheme == "gguf":
+        convert(entry.source, folder, Path(config.folder), decoder)
+        return
     if scheme != "tiny":
         fetch(entry.source, folder, Path(config.folder), decoder)
         return

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import RepositoryNotFoundError
@@ -72,12 +73,41 @@ def _from_path(source: str, name: str, local: Path) -> Path:
     folder = next((path for path in candidates if (path / "config.json").is_file()), None)
     if folder is None:
         raise WaznError(f"{source}: no folder with a config.json there, nor in {local}")
-    if not folder.resolve().is_relative_to(local.resolve()):
+    refuse_outside(source, folder, local)
+    return folder
+
+
+def refuse_outside(source: str, path: Path, local: Path) -> None:
+    """Refuse a model outside `local`, the folder that DVC watches.
+
+    Raises:
+        WaznError: `path`, or what it links to, lies outside.
+    """
+    if not path.resolve().is_relative_to(local.resolve()):
         raise WaznError(
             f"{source}: lies outside {local}, so DVC would not notice when it changes; "
             "move it there, or set base_model.folder and base_encoder.folder to the folder it is in"
         )
-    return folder
+
+
+def refuse_missing(source: str, info: dict[str, Any], asks: str) -> None:
+    """Refuse a model with missing weights, which transformers initialises at random and only logs.
+
+    Args:
+        info: what `from_pretrained` returns for `output_loading_info`.
+        asks: what says that there should be more, such as `config.json asks for`.
+
+    Raises:
+        WaznError: weights are missing, or have other shapes than they should.
+    """
+    if missing := info["missing_keys"]:
+        raise WaznError(f"{source}: its weights lack {len(missing)} that {asks}, such as {min(missing)}")
+    if mismatched := info["mismatched_keys"]:
+        # Each is a name with two shapes.
+        raise WaznError(
+            f"{source}: {len(mismatched)} of its weights have other shapes than {asks}, such as "
+            f"{min(mismatched)[0]}"
+        )
 
 
 def _resave(source: str, original: Path, folder: Path, decoder: bool) -> None:
@@ -103,12 +133,9 @@ def _resave(source: str, original: Path, folder: Path, decoder: bool) -> None:
                 f"{source}: its pickled weights could not be read by the weights-only loader "
                 f"({type(error).__name__})"
             ) from error
-        # transformers initialises missing weights at random, and says so in a log only.
-        if decoder and info["missing_keys"]:
-            raise WaznError(
-                f"{source}: its weights lack {len(info['missing_keys'])} that config.json asks for, such "
-                f"as {min(info['missing_keys'])}"
-            )
+        # An encoder's checkpoint may lack its pooler, which nobody uses.
+        if decoder:
+            refuse_missing(source, info, "config.json asks for")
         model.save_pretrained(folder)
 
 

@@ -7,12 +7,17 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.config.base import LearningRate, Positive, Section, Seed, Text
 
+_MODEL_SOURCE = re.compile(
+    r"tiny:(gpt2|qwen2|modernbert)|hub:[\w.-]+/[\w.-]+@[\w./-]+|path:.+|gguf:(.*/)?[^/]+\.gguf"
+)
+
 
 def _check_model_source(value: str) -> str:
-    if not re.fullmatch(r"tiny:(gpt2|qwen2|modernbert)|hub:[\w.-]+/[\w.-]+@[\w./-]+|path:.+", value):
+    if not _MODEL_SOURCE.fullmatch(value):
         raise ValueError(
-            "expected tiny:gpt2, tiny:qwen2, tiny:modernbert, hub:<owner>/<name>@<revision> or "
-            f"path:<folder>, found {value!r}"
+            "expected tiny:gpt2, tiny:qwen2, tiny:modernbert, hub:<owner>/<name>@<revision>, "
+            "path:<folder>, gguf:<file>.gguf or gguf:<distribution>==<version>/<file>.gguf, "
+            f"found {value!r}"
         )
     return value
 
@@ -46,7 +51,7 @@ class TinyConfig(Section):
 
 
 class BaseModelConfig(Section):
-    """Where `path:` models are, and how `tiny:` models are built."""
+    """Where `path:` and `gguf:` models are, and how `tiny:` models are built."""
 
     folder: Text
     tiny: TinyConfig
