@@ -36,7 +36,7 @@ class AnswerLoss(torch.nn.Module):
         self.in_place = in_place
         for module in model.modules():
             if isinstance(module, torch.nn.Embedding):
-                # A frozen one may bear an adapter, whose matrix PEFT transposes: a sparse gradient cannot be.
+                # PEFT transposes an adapter on a frozen one, and a sparse gradient cannot be transposed.
                 module.sparse = in_place and module.weight.requires_grad
 
     @property
