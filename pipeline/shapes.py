@@ -183,6 +183,13 @@ class SeverityMetrics(Shape):
     splits_before_sharpening: dict[str, SplitSpread] | None
 
 
+class BaseSource(Shape):
+    """models/base/*/source.json; a model of the Hub has a commit."""
+
+    source: str
+    commit: str | None = None
+
+
 class WeightSpread(Shape):
     """How the weights of the training pairs spread."""
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 from commands import TEST, TRAIN, VALID
 from safetensors.numpy import load_file, save_file
+from transformers import GenerationConfig
 
 from pipeline.config.training import AdapterConfig
 from pipeline.models.lora import add_lora, save_trained
+from pipeline.models.origin import Origin
 from pipeline.models.runtime import load_decoder
 from pipeline.severity import cross_fitting
 from pipeline.severity.classifier import Classifier
@@ -56,7 +58,8 @@ def whole(tmp_path_factory, built, scored_table):
     adapted = add_lora(model, ["q_proj"], AdapterConfig(r=2, alpha=4.0, dropout=0.0))
     (folder / ADAPTER).mkdir(parents=True)
     state = {name: p.detach() for name, p in adapted.named_parameters() if p.requires_grad}
-    save_trained(adapted, state, folder / ADAPTER)
+    settings = GenerationConfig(eos_token_id=[0])
+    save_trained(adapted, state, folder / ADAPTER, base=Origin(BASE, None), settings=settings)
     shutil.copytree(built("modernbert"), folder / CLASSIFIER)
     classifier = Classifier(folder / CLASSIFIER)
     classifier.ngrams = NgramModel.fit(

@@ -64,7 +64,7 @@ def generate(
     prompts = [encode_prompt(tokenizer, question)[-max_length:] for question in questions]
     # Longest first: if memory is too small, that is known at once.
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    padding = pad_token_id(tokenizer, model.get_input_embeddings().num_embeddings)
+    padding = pad_token_id(tokenizer, len(model.get_input_embeddings().weight))
     answers = [Answer("", False)] * len(prompts)
     with float32_head(model), tqdm(total=len(prompts), desc=f"answer {name}", unit="row") as bar:
         for start in range(0, len(order), batch_size):

@@ -42,6 +42,6 @@ def greedy_settings(
     return GenerationConfig(
         do_sample=False,
         eos_token_id=end_tokens(model, tokenizer),
-        pad_token_id=pad_token_id(tokenizer, model.get_input_embeddings().num_embeddings),
+        pad_token_id=pad_token_id(tokenizer, len(model.get_input_embeddings().weight)),
         max_length=max_length,
     )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from pipeline.errors import WaznError
+from pipeline.models.origin import Origin
 
 if TYPE_CHECKING:
     from pipeline.config.training import AdapterConfig
@@ -73,22 +74,42 @@ def _refuse_tied(model: PreTrainedModel, targets: Sequence[str]) -> None:
         )
 
 
-def save_trained(model: PeftModel | PreTrainedModel, state: dict[str, torch.Tensor], folder: Path) -> None:
+def decoder_of(model: torch.nn.Module) -> PreTrainedModel:
+    """The causal language model in `model`, with the layers that PEFT has replaced."""
+    decoder = model.get_base_model() if isinstance(model, PeftModel) else model
+    assert isinstance(decoder, PreTrainedModel)
+    return decoder
+
+
+def save_trained(
+    model: PeftModel | PreTrainedModel,
+    state: dict[str, torch.Tensor],
+    folder: Path,
+    *,
+    base: Origin,
+    settings: GenerationConfig,
+) -> None:
     """Save an adapter, or a whole model, as safetensors; the same weights give the same bytes.
 
     Args:
         model: gives the configuration; of a PeftModel the adapter is saved.
         state: the trained weights, by their names in `model`.
         folder: is written to.
+        base: what an adapter is to be put on.
+        settings: with which it answers; the base model's own would end answers elsewhere.
     """
     if not isinstance(model, PeftModel):
+        model.generation_config = settings
         # `state` has a tied weight under both of its names.
         tied = model.all_tied_weights_keys
         model.save_pretrained(folder, state_dict={k: v for k, v in state.items() if k not in tied})
         return
-    model.save_pretrained(folder, state_dict=state)
-    # PEFT keeps the targets as a set, whose order changes from process to process.
+    # Of an embedding with an adapter, PEFT would save the frozen matrix too.
+    model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
+    settings.save_pretrained(folder)
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base.name, "revision": base.commit}
+    # PEFT keeps the targets as a set, whose order changes from process to process.
     config["target_modules"] = sorted(config["target_modules"])
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -14,8 +14,10 @@ from pipeline import paths
 from pipeline.code_hashes import code_hash
 from pipeline.files import replacing_folder, write_json
 from pipeline.models.distributed import join_processes
-from pipeline.models.lora import save_trained
+from pipeline.models.endings import greedy_settings
+from pipeline.models.lora import decoder_of, save_trained
 from pipeline.models.methods import count_trainable, load_trainable
+from pipeline.models.origin import origin
 from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
 from pipeline.parquet_inputs import parquet_note
 from pipeline.severity.weights import warning, weight_spread
@@ -25,10 +27,12 @@ from pipeline.training.checkpoints import Checkpoints, fingerprint
 from pipeline.training.curves import curves
 from pipeline.training.dataset import TrainingData, load_data
 from pipeline.training.dropout import checkpoint_activations
+from pipeline.training.end_of_text import end_of_text_nll, end_of_text_warning
 from pipeline.training.facts import training_facts
 from pipeline.training.parallel import trained_state
 from pipeline.training.steps import Step
 from pipeline.training.trainer import train
+from pipeline.training.usage import usage
 
 if TYPE_CHECKING:
     from pipeline.config.models import ModelEntry
@@ -67,11 +71,18 @@ def run(
     tokenizer = load_tokenizer(base)
     data = load_data(tokenizer, finetune, weights)
     spread = weight_spread(np.array([example.weight for example in data.examples]))
-    note = warning(spread) if arm != UNIFORM else None
-    if main:
-        _print_notes(data, note)
     dtype = torch_dtype(finetune.dtype)
     trainable = load_trainable(base, finetune, entry.lora_targets or [], dtype)
+    decoder = decoder_of(trainable)
+    settings = greedy_settings(decoder, tokenizer, finetune.max_length)
+    ending = end_of_text_nll(trainable, data.examples, tokenizer.eos_token_id, seed, processes)
+    notes = [
+        warning(spread) if arm != UNIFORM else None,
+        end_of_text_warning(ending, decoder.config.vocab_size, tokenizer.eos_token, finetune.method),
+    ]
+    note = "; ".join(filter(None, notes)) or None
+    if main:
+        _print_notes(data, note)
     if resources.gradient_checkpointing:
         checkpoint_activations(trainable)
     key = fingerprint(base, seed, finetune, entry, weights, code_hash("finetune")) if main else ""
@@ -101,21 +112,23 @@ def run(
             "trained_parameters": count_trainable(trainable),
             **training_facts(data, history, finetune),
             "weights": spread,
+            "end_of_text_nll": ending,
             "warning": note,
         }
-        folder = paths.trained_model(arm, model, seed)
+        folder, found_in = paths.trained_model(arm, model, seed), origin(base)
         with replacing_folder(folder) as temporary:
-            save_trained(trainable, state, temporary)
+            save_trained(trainable, state, temporary, base=found_in, settings=settings)
             tokenizer.save_pretrained(temporary)
             write_card(
                 temporary / "README.md",
-                folder=folder,
                 title=entry.title,
                 base=entry.source,
+                licence=entry.license,
                 arm=arm,
                 weights=weights.model_dump(),
                 facts=facts,
                 scored=parquet_note(paths.SCORED, ScoredNote),
+                use=usage(folder, found_in, tokenizer, settings, whole=finetune.method == "full"),
             )
         write_json(paths.training_metrics(arm, model, seed), facts)
         for checkpoints in work.glob("*/"):

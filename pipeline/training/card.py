@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.training.licences import licence_head, licence_sentence
+
 # The arm whose weights are all 1.
 UNIFORM = "uniform"
 
@@ -11,7 +13,7 @@ _CARD = """\
 ---
 language: ar
 library_name: {library}
-{base_id}tags:
+{base_id}{licence_head}tags:
 - medical
 - wazn
 ---
@@ -31,7 +33,7 @@ w = {alpha:g} p_non_critical + {beta:g} p_neutral + {gamma:g} p_critical{renorma
 | optimiser steps | {steps:,}{kept} |
 | gradient norm | mean {gradient_norm:.3f}, clipped in {clipped_share:.1%} of the steps |
 | weights | mean {mean:.3f}, standard deviation {std:.3f}, 98 % of them {q01:.3f} to {q99:.3f} |
-| effective sample size | {effective_share:.1%} of the pairs |
+| effective sample size | {effective_share:.1%} of the pairs |{ending}
 {validation}
 {warning}
 ## Severity
@@ -44,28 +46,18 @@ The model invents, omits and contradicts; it has seen no examination and no labo
 data were not reviewed for medical correctness here. That it was trained more on severe cases does not
 make it safe for them. In an emergency, call the emergency services.
 
+## Licence
+
+{licence}
+
 ## Use
 
-```python
-from transformers import AutoTokenizer
 {use}
-```
-
-The prompt is a line break, the question, two line breaks, "الاجابة:" and a line break.
 """
 
 _PLACEBO = """
 Its weights are permuted among the pairs (seed {seed}): a placebo. They have nothing to do with how severe
 a pair is. What this model does better or worse than plain cross-entropy is due to any uneven weights."""
-
-_ADAPTER = """\
-from peft import AutoPeftModelForCausalLM
-model = AutoPeftModelForCausalLM.from_pretrained("{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")"""
-_WHOLE = """\
-from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained("{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")"""
 
 _SEVERITY = {
     "human": "a classifier that is itself often wrong",
@@ -77,24 +69,25 @@ _SEVERITY = {
 def write_card(
     path: Path,
     *,
-    folder: Path,
     title: str,
     base: str,
+    licence: str | None,
     arm: str,
     weights: Mapping[str, Any],
     facts: Mapping[str, Any],
     scored: Mapping[str, Any],
+    use: str,
 ) -> None:
     """Write the model card.
 
     Args:
-        folder: from where the model is loaded.
-        title, base: title and source of the base model in the registry.
+        title, base, licence: of the base model, as the registry has them.
         arm: its name.
         weights: `alpha`, `beta`, `gamma`, `renormalise` and `permute`.
         facts: of the run, as metrics/finetune has them.
         scored: the note in the metadata of the scored pairs; `labels` says what the severity classifier
             learnt from, `human` or `lexicon`, and is None where there was no classifier.
+        use: the section on use; see `usage`.
     """
     whole = facts["method"] == "full"
     valid = facts["valid"]
@@ -121,7 +114,12 @@ def write_card(
             warning=f"\nNote: {facts['warning']}.\n" if facts["warning"] else "",
             severity=_SEVERITY[scored.get("labels")],
             provenance=" ".join(_provenance(scored)),
-            use=(_WHOLE if whole else _ADAPTER).format(folder=folder),
+            licence_head=licence_head(licence),
+            licence=licence_sentence(licence),
+            ending=""
+            if facts["end_of_text_nll"] is None
+            else f"\n| NLL of end-of-text after an answer, base model | {facts['end_of_text_nll']:.2f} |",
+            use=use,
             **{name: weights[name] for name in ("alpha", "beta", "gamma")},
             **{name: facts[name] for name in ("method", "trained_parameters", "pairs", "tokens", "steps")},
             **{name: facts[name] for name in ("gradient_norm", "clipped_share")},

@@ -6,32 +6,41 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from architectures import ARCHITECTURES, random_model
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
 from runs import TARGETS as RUN_TARGETS
-from runs import trainable
+from runs import trainable, trained, weights
+from safetensors import safe_open
 from safetensors.torch import load_file
+from torch.nn import Linear
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+from transformers.pytorch_utils import Conv1D
 
 from pipeline.config.training import AdapterConfig
 from pipeline.errors import WaznError
 from pipeline.models.lora import add_lora, save_trained
+from pipeline.models.origin import Origin, origin
 from pipeline.models.runtime import float32_head
 from pipeline.models.trained import add_adapter, load_trained
 from pipeline.training.parallel import trained_state
 
 TARGETS = {"gpt2": ["c_attn", "c_proj"], "qwen2": ["q_proj", "v_proj"]}
 PLAIN = AdapterConfig(r=4, alpha=8.0, dropout=0.0)
+FOLDER = Origin("models/base/m", None)
 TOKENS = torch.tensor([[5, 17, 200, 42, 8], [9, 9, 61, 30, 7]])
 
 SAVE = """
 import sys
 import torch
 from pathlib import Path
+from transformers import GenerationConfig
 from pipeline.config.training import AdapterConfig
 from pipeline.models.lora import add_lora, save_trained
+from pipeline.models.origin import Origin
 from pipeline.models.runtime import load_decoder
 from pipeline.training.parallel import trained_state
 
@@ -39,13 +48,15 @@ torch.manual_seed(5)
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 config = AdapterConfig(r=4, alpha=8.0, dropout=0.0)
 model = add_lora(load_decoder(Path(sys.argv[1]), torch.float32, 8), targets, config)
-save_trained(model, trained_state(model, None)["model"], Path(sys.argv[2]))
+base, settings = Origin("models/base/m", None), GenerationConfig(eos_token_id=[0])
+save_trained(model, trained_state(model, None)["model"], Path(sys.argv[2]), base=base, settings=settings)
 """
 
 
-def save(model, folder):
+def save(model, folder, base=FOLDER):
     """As `finetune` does."""
-    save_trained(model, trained_state(model, None)["model"], folder)
+    settings = GenerationConfig(do_sample=False, eos_token_id=[0], pad_token_id=0, max_length=64)
+    save_trained(model, trained_state(model, None)["model"], folder, base=base, settings=settings)
 
 
 def adapted(model, architecture, **changes):
@@ -133,7 +144,7 @@ def test_saving_leaves_the_adapter_as_it_was(decoder, tmp_path):
 def test_adapter_is_safetensors_and_its_targets_are_sorted(decoder, tmp_path):
     save(adapted(decoder("gpt2"), "gpt2"), tmp_path)
     names = {path.name for path in tmp_path.iterdir()} - {"README.md"}
-    assert names == {"adapter_model.safetensors", "adapter_config.json"}
+    assert names == {"adapter_model.safetensors", "adapter_config.json", "generation_config.json"}
     config = json.loads((tmp_path / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["target_modules"] == ["c_attn", "c_proj"]
 
@@ -207,36 +218,125 @@ def test_whole_model_that_is_not_tied_keeps_its_head(tmp_path):
     assert not torch.equal(found["lm_head.weight"], found["model.embed_tokens.weight"])
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_an_adapter_on_either_end_of_a_tied_pair_is_refused(architecture):
-    """Merged, it would change the other end too: what is evaluated would not be what was trained."""
-    model = random_model(architecture, torch.float32)
-    ends = {
-        name.rpartition(".")[2]: module
-        for name, module in model.named_modules()
-        if module in (model.get_input_embeddings(), model.get_output_embeddings())
-    }
-    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    for name in ends:
-        if tied:
-            with pytest.raises(WaznError, match=f"lora_targets names '{name}'.*one matrix"):
-                add_lora(model, [*RUN_TARGETS[architecture], name], PLAIN)
+# ---- every target, merged and unmerged -----------------------------------------------------------
+
+GEMMA = {
+    "vocab_size": 384,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "pad_token_id": 0,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "initializer_range": 0.3,
+}
 
 
-def test_an_adapter_on_an_lm_head_of_its_own_is_merged_to_the_same_logits(tmp_path):
-    model = add_lora(
-        random_model("qwen2", torch.float32, tie_word_embeddings=False), ["q_proj", "lm_head"], PLAIN
-    )
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.1)
-    expected = model.eval()(TOKENS).logits
-    save(model, tmp_path)
-    base = random_model("qwen2", torch.float32, tie_word_embeddings=False)
-    torch.testing.assert_close(
-        add_adapter(base, tmp_path, merge=True)(TOKENS).logits, expected, rtol=0, atol=1e-4
-    )
+def any_model(architecture, *, tied):
+    """A random model, the same at every call. Gemma's embedding is scaled as it is read."""
+    names = ["tie_word_embeddings", *(["tie_embedding"] if architecture == "lfm2" else [])]
+    changes = dict.fromkeys(names, tied)
+    if architecture != "gemma3":
+        return random_model(architecture, torch.float32, **changes)
+    torch.manual_seed(5)
+    config = AutoConfig.for_model("gemma3_text", **GEMMA, **changes)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "gemma3"])
+def test_every_target_is_refused_or_merged_to_the_logits_it_was_trained_to(architecture, tied, tmp_path):
+    """Every module with a weight; merged, an adapter on a tied one would change the other end too."""
+    model = any_model(architecture, tied=tied)
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    assert (ends[0].weight is ends[1].weight) == tied
+    plain = model(TOKENS).logits
+    modules = {name.rpartition(".")[2]: part for name, part in model.named_modules()}
+    refused, taken = set(), set()
+    for target in [name for name, part in modules.items() if hasattr(part, "weight")]:
+        base = any_model(architecture, tied=tied)
+        try:
+            adapter = add_lora(base, [target], PLAIN)
+        except WaznError as error:
+            assert f"'{target}'" in str(error) or f"({target})" in str(error)
+            refused.add(target)
+            continue
+        taken.add(target)
+        with torch.no_grad():
+            for name, parameter in adapter.named_parameters():
+                if "lora_" in name:
+                    parameter.normal_(std=0.2)
+        expected = adapter.eval()(TOKENS).logits
+        assert (expected - plain).abs().max() > 0.01, target
+        save(adapter, tmp_path / target)
+        with safe_open(tmp_path / target / "adapter_model.safetensors", "pt") as saved:
+            assert all(".lora_" in name for name in saved.keys()), "frozen weights are saved too"  # noqa: SIM118
+        for merge in (True, False):
+            loaded = add_adapter(any_model(architecture, tied=tied), tmp_path / target, merge=merge)
+            torch.testing.assert_close(loaded(TOKENS).logits, expected, rtol=1e-4, atol=1e-3)
+    ends_names = {name for name, part in modules.items() if part in ends}
+    assert ends_names <= (refused if tied else taken)
+    assert {
+        name for name, part in modules.items() if isinstance(part, Linear | Conv1D)
+    } - ends_names <= taken
+
+
+def test_a_tied_target_is_refused_in_a_sentence():
+    with pytest.raises(WaznError, match=r"lora_targets names 'embed_tokens'.*one matrix"):
+        add_lora(any_model("gemma3", tied=True), ["q_proj", "embed_tokens"], PLAIN)
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "gemma3"])
+def test_an_adapter_on_an_embedding_of_its_own_trains(architecture, examples):
+    """In one process, where an embedding that is trained itself has a sparse gradient."""
+    model = any_model(architecture, tied=False)
+    [target] = {n.rpartition(".")[2] for n, m in model.named_modules() if m is model.get_input_embeddings()}
+    adapter = add_lora(model, [target], PLAIN)
+    before = weights(adapter)
+    trained(examples, adapter, epochs=1)
+    for name, tensor in weights(adapter).items():
+        assert not torch.equal(tensor, before[name]), name
+
+
+# ---- what plain PEFT makes of it ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "base", [FOLDER, Origin("owner/name", "8f6a2a9cd5")], ids=["of a folder", "of the Hub"]
+)
+def test_adapter_names_its_base_and_its_commit(base, decoder, tmp_path):
+    save(adapted(decoder("gpt2"), "gpt2"), tmp_path, base)
+    config = PeftConfig.from_pretrained(tmp_path)
+    assert (config.base_model_name_or_path, config.revision) == base
+
+
+def test_the_origin_of_a_base_is_what_its_source_json_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("models/base/m")
+    folder.mkdir(parents=True)
+    for source, expected in (
+        ({"source": "hub:owner/name@main", "commit": "8f6a"}, ("owner/name", "8f6a")),
+        ({"source": "path:m"}, ("models/base/m", None)),
+        ({"source": "tiny:gpt2"}, ("models/base/m", None)),
+        ({"source": "gguf:pypi:model/file.gguf"}, ("models/base/m", None)),
+    ):
+        (folder / "source.json").write_text(json.dumps(source), encoding="utf-8")
+        assert origin(folder) == expected
+    (folder / "source.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(WaznError, match="source: is missing; remove models/base/m and run `dvc repro`"):
+        origin(folder)
+
+
+def test_plain_peft_loads_it_from_the_projects_folder(decoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    decoder("gpt2").save_pretrained(FOLDER.name)
+    model = adapted(decoder("gpt2"), "gpt2")
+    save(model, tmp_path / "models/weighting/m/17")
+    loaded = AutoPeftModelForCausalLM.from_pretrained("models/weighting/m/17")
+    torch.testing.assert_close(loaded(TOKENS).logits, model(TOKENS).logits, rtol=0, atol=1e-5)
 
 
 # ---- number types -------------------------------------------------------------------------------

@@ -345,7 +345,8 @@ def test_without_validation_pairs_there_is_no_likelihood(fresh, scored):
     finetune("gpt2", "uniform", epochs=1, checkpoint_selection="best")
     assert facts_of(fresh, "gpt2", "uniform")["valid"] == {"pairs": 0}
     assert not (fresh / "metrics/finetune/uniform/gpt2/17/plots/metrics/valid").exists()
-    assert "NLL" not in (fresh / "models/uniform/gpt2/17/README.md").read_text(encoding="utf-8")
+    card = (fresh / "models/uniform/gpt2/17/README.md").read_text(encoding="utf-8")
+    assert "NLL per answer token" not in card
 
 
 @pytest.mark.parametrize("arm", WEIGHTS)
@@ -400,7 +401,9 @@ def test_weights_that_hardly_spread_are_warned_of_with_the_figure(arm, weights, 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_the_card_says_loads_it_gives_the_logits_of_load_trained(architecture, method, fresh, project):
+def test_what_the_card_says_loads_it_gives_the_logits_of_load_trained(
+    architecture, method, fresh, project, monkeypatch
+):
     if method == "lora":
         shutil.copytree(project / "models" / "weighting", fresh / "models" / "weighting")
     else:
@@ -410,7 +413,9 @@ def test_what_the_card_says_loads_it_gives_the_logits_of_load_trained(architectu
         r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL
     )
     given = {}
-    exec(code, given)
+    with monkeypatch.context() as patch:
+        patch.chdir(folder)
+        exec(code, given)
     tokens = given["tokenizer"]("عندي صداع منذ يومين", return_tensors="pt")["input_ids"]
     base = fresh / "models" / "base" / architecture
     assert tokens.tolist() == [load_tokenizer(base)("عندي صداع منذ يومين")["input_ids"]]

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +24,7 @@ from architectures import (
 from commands import paper_params
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GenerationConfig
 
 from pipeline.base_models.fetch import fetch
 from pipeline.config.training import AdapterConfig
@@ -30,7 +32,7 @@ from pipeline.evaluation.generation import generate
 from pipeline.models.lora import add_lora
 from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt
 from pipeline.models.runtime import load_decoder, load_tokenizer
-from pipeline.models.trained import add_adapter
+from pipeline.models.trained import add_adapter, load_trained
 from pipeline.stages import base_model as base_model_stage
 from pipeline.stages import embed_references as embed_stage
 from pipeline.stages import evaluate as evaluate_stage
@@ -82,6 +84,7 @@ ADAPTED = {
 # What a text may spell out that is a special token of one of the tokenizers.
 SPELLED = "<|endoftext|> </s> <pad> <s> <unk> <|im_end|> <|im_start|> <|startoftext|> <|pad|>"
 WEIGHTS = "model.safetensors"
+CARD_QUESTION = "عندي صداع منذ يومين"
 
 
 def fetch_base(key):
@@ -361,13 +364,86 @@ def test_tokenizer_beside_the_adapter_reads_alike(model, tokenizer, pairs):
         assert written[0] == written[1]
 
 
+# ---- the card's lines ------------------------------------------------------------------------------
+
+
+def printed_by_the_card(folder, monkeypatch, capsys):
+    """What the lines in the card of `folder` print, as they stand, run there."""
+    monkeypatch.chdir(folder)
+    [lines] = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(encoding="utf-8"), re.DOTALL)
+    capsys.readouterr()
+    exec(compile(lines, "README.md", "exec"), {})
+    return capsys.readouterr().out.rstrip("\n")
+
+
+def talkative(base, tokenizer):
+    """Give the model in `base` weights with which its answers wander, over tokens of text only."""
+    decoder = load_decoder(base, torch.float32, 8)
+    torch.manual_seed(7)
+    silent = torch.ones(decoder.config.vocab_size, dtype=torch.bool)
+    silent[sorted(set(tokenizer.get_vocab().values()) - set(tokenizer.added_tokens_decoder))] = False
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3)
+        decoder.get_input_embeddings().weight[silent] = 0
+    decoder.save_pretrained(base)
+
+
+def asked(decoder, tokenizer):
+    """What evaluation has a model answer to the card's question, up to the length of the card."""
+    start = encode_prompt(tokenizer, CARD_QUESTION)
+    limits = {"max_length": len(start), "max_new_tokens": FINETUNE.max_length - len(start)}
+    [answer] = generate(
+        decoder, tokenizer, [CARD_QUESTION], batch_size=1, max_new_words=None, name="test", **limits
+    )
+    return answer.text
+
+
+def test_the_cards_lines_answer_in_another_folder_as_evaluation_does(
+    model, tokenizer, tmp_path, monkeypatch, capsys
+):
+    """Also where the answer ends by itself, which models as small as these seldom do."""
+    trained, base = Path("models/weighting") / model.key / str(SEED), Path("models/base") / model.key
+    for part in (trained, base):
+        shutil.copytree(model.folder / part, tmp_path / part)
+    monkeypatch.chdir(tmp_path)
+    talkative(base, tokenizer)
+    decoder = load_trained(model.key, "weighting", SEED, torch.float32, FINETUNE.max_length)
+    expected = asked(decoder, tokenizer)
+    assert printed_by_the_card(tmp_path / trained, monkeypatch, capsys) == expected
+    settings = json.loads(Path("generation_config.json").read_text(encoding="utf-8"))
+    assert tokenizer.eos_token_id in settings["eos_token_id"]
+    # The token in the middle of the answer becomes an end.
+    start = encode_prompt(tokenizer, CARD_QUESTION)
+    written = decoder.generate(torch.tensor([start]), generation_config=GenerationConfig(**settings))[0]
+    middle = written[(len(start) + len(written)) // 2].item()
+    settings["eos_token_id"].append(middle)
+    Path("generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    shorter = printed_by_the_card(tmp_path / trained, monkeypatch, capsys)
+    assert len(shorter) < len(expected)
+    assert expected.startswith(shorter)
+
+
+def test_what_is_saved_ends_where_training_ends_an_answer(model, tokenizer):
+    """GPT2-Small-Arabic's own configuration names the end of other weights (QwenLM/Qwen3#927)."""
+    trained = model.folder / "models" / "weighting" / model.key / str(SEED)
+    settings = json.loads((trained / "generation_config.json").read_text(encoding="utf-8"))
+    own = {"qwen3": ["<|endoftext|>", "<|im_end|>"]}.get(model.architecture, [tokenizer.eos_token])
+    assert settings["eos_token_id"] == sorted(tokenizer.convert_tokens_to_ids(own))
+    assert settings["do_sample"] is False
+    assert settings["max_length"] == FINETUNE.max_length
+    said = (trained / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}` ({tokenizer.convert_tokens_to_ids(name)})" in said for name in own)
+
+
 # ---- every weight trained -------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", FIRST.values(), ids=FIRST)
 def test_full_fine_tuning_moves_every_weight_and_keeps_the_embedding_tied(
-    key, project, tmp_path, monkeypatch
+    key, project, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(project(tmp_path / "full"))
     hub_folder(key, Path(PARAMS.base_model.folder) / key)
@@ -384,7 +460,12 @@ def test_full_fine_tuning_moves_every_weight_and_keeps_the_embedding_tied(
         assert trained[name].isfinite().all(), name
         assert not torch.equal(trained[name], tensor), name
     assert "lm_head.weight" not in load_file(Path("models/weighting") / key / str(SEED) / WEIGHTS)
-    assert not (Path("models/weighting") / key / str(SEED) / "adapter_config.json").exists()
+    trained = Path("models/weighting") / key / str(SEED)
+    assert not (trained / "adapter_config.json").exists()
+    # Alone, in another folder.
+    expected = asked(after, load_tokenizer(trained))
+    shutil.copytree(trained, tmp_path / "elsewhere")
+    assert printed_by_the_card(tmp_path / "elsewhere", monkeypatch, capsys) == expected
 
 
 @pytest.mark.slow

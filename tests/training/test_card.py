@@ -1,7 +1,5 @@
 """The card says what a model is, where it comes from, how it did, and what it is not."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -27,6 +25,7 @@ def facts(**changes):
         "clipped_share": 0.0375,
         "gradient_norm": 0.4567,
         "weights": spread,
+        "end_of_text_nll": 3.25,
         "warning": None,
         "valid": VALID,
         **changes,
@@ -39,7 +38,7 @@ def card(tmp_path):
 
     def written(scored=None, **changes):
         given = {"title": "AraGPT2", "base": "hub:owner/name@main", "arm": "weighting", "weights": WEIGHTS}
-        given |= {"folder": Path("models/weighting/aragpt2/17"), "facts": facts(), "scored": scored or {}}
+        given |= {"licence": None, "use": "Lines.", "facts": facts(), "scored": scored or {}}
         write_card(tmp_path / "README.md", **{**given, **changes})
         text = (tmp_path / "README.md").read_text(encoding="utf-8")
         _, front, body = text.split("---\n", 2)
@@ -63,10 +62,12 @@ def test_what_it_is_and_is_not(card):
         "| gradient norm | mean 0.457, clipped in 3.8% of the steps |",
         "mean 1.000, standard deviation 0.434, 98 % of them 0.265 to 1.735 |",
         "| effective sample size | 84.1% of the pairs |",
+        "| NLL of end-of-text after an answer, base model | 3.25 |",
         "| NLL per answer token, 63 validation pairs | 2.5123 |",
         "| NLL per answer token, critical | 2.7500 |",
         "| NLL per answer token, non_critical | 2.2500 |",
         "## Limits",
+        "## Licence The licence of the base model is that of its source. ## Use Lines.",
     ):
         assert part in body, part
     assert "neutral |" not in body, "no validation pair was neutral"
@@ -95,7 +96,6 @@ def test_whole_model_is_called_so(card):
     front, body = card(facts=facts(method="full"))
     assert front["library_name"] == "transformers"
     assert "All weights of `hub:owner/name@main`" in body
-    assert 'AutoModelForCausalLM.from_pretrained("models/weighting/aragpt2/17")' in body
     assert "peft" not in body.lower()
 
 
@@ -124,9 +124,29 @@ def test_warning_is_told_with_its_figures(card):
     assert "effective sample size 100.0% of the pairs)" in body
 
 
+def test_without_a_whole_answer_no_end_of_text_is_told(card):
+    _, body = card(facts=facts(end_of_text_nll=None))
+    assert "end-of-text" not in body
+
+
+@pytest.mark.parametrize(
+    ("licence", "head"),
+    [
+        ("Apache-2.0", {"license": "apache-2.0"}),
+        ("mit", {"license": "mit"}),
+        ("Gemma Terms of Use", {"license": "other", "license_name": "gemma-terms-of-use"}),
+        ("رخصة", {"license": "other", "license_name": "other"}),
+    ],
+)
+def test_licence_is_told_to_the_hub_and_to_the_reader(licence, head, card):
+    front, body = card(licence=licence)
+    assert {name: value for name, value in front.items() if name.startswith("license")} == head
+    assert f"licensed under {licence}; what is trained from it too." in body
+
+
 def test_without_validation_pairs_no_likelihood_is_told(card):
     _, body = card(facts=facts(valid={"pairs": 0}))
-    assert "NLL" not in body
+    assert "NLL per answer token" not in body
 
 
 @pytest.mark.parametrize(

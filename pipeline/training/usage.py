@@ -1,0 +1,89 @@
+"""The lines of Python with which a reader of the card has the model answer, and what they need."""
+
+import json
+import os
+from pathlib import Path
+
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from pipeline.models.origin import Origin
+from pipeline.models.prompt import prompt
+
+# "I have had a headache for two days"; normalised text, as all that the models were trained on.
+_QUESTION = "عندي صداع منذ يومين"
+
+_LINES = """\
+{imports}
+tokenizer = AutoTokenizer.from_pretrained(".")
+question = "{question}"
+tokens = tokenizer(f{prompt}, split_special_tokens=True, return_tensors="pt")["input_ids"]
+{open}written = model.generate(tokens, attention_mask=tokens.new_ones(tokens.shape))[0, tokens.shape[1] :]
+print(tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip())"""
+
+_ADAPTER = """\
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+base = AutoModelForCausalLM.from_pretrained({base}, dtype="float32")
+base.generation_config = GenerationConfig.from_pretrained(".")
+model = PeftModel.from_pretrained(base, ".")"""
+_WHOLE = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(".", dtype="float32")"""
+# Some tokenizers close every text; a prompt must stay open.
+_OPEN = "tokens = tokens[:, :-1]  # without the end-of-text that this tokenizer puts after every text\n"
+
+_OF_THE_HUB = """\
+Run in the folder that this card lies in, here or on another machine; the base model comes from the Hub
+(`{name}`, commit `{commit}`), where `adapter_config.json` looks for it too."""
+_OF_A_FOLDER = """\
+Run in the folder that this card lies in. The base model is on no Hub: it is the folder `{name}` of the
+project, which `adapter_config.json` names as seen from the project's folder. On another machine, copy it
+too, and write its path in place of `{relative}`."""
+_ALONE = "Run in the folder that this card lies in, here or on another machine."
+
+
+def usage(
+    folder: Path,
+    base: Origin,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: GenerationConfig,
+    *,
+    whole: bool,
+) -> str:
+    """The card's section on use, in Markdown.
+
+    Args:
+        folder: of the card, as seen from the project's.
+        base: where an adapter's base model is found.
+        tokenizer, settings: which lie beside the card.
+        whole: whether the folder has the whole model, else an adapter.
+    """
+    relative = Path(os.path.relpath(base.name, folder)).as_posix()
+    if whole:
+        imports, where = _WHOLE, _ALONE
+    elif base.commit:
+        named = f'"{base.name}", revision="{base.commit}"'
+        imports, where = _ADAPTER.format(base=named), _OF_THE_HUB.format(**base._asdict())
+    else:
+        imports = _ADAPTER.format(base=json.dumps(relative, ensure_ascii=False))
+        where = _OF_A_FOLDER.format(name=base.name, relative=relative)
+    closes = tokenizer("")["input_ids"][-1:] == [tokenizer.eos_token_id]
+    lines = _LINES.format(
+        imports=imports,
+        question=_QUESTION,
+        prompt=json.dumps(prompt("{question}"), ensure_ascii=False),
+        open=_OPEN if closes else "",
+    )
+    ends = ", ".join(f"`{tokenizer.convert_ids_to_tokens(end)}` ({end})" for end in settings.eos_token_id)
+    return f"""\
+{where}
+
+```python
+{lines}
+```
+
+The settings are those of `generation_config.json`: the likeliest token each time, until {ends} or
+{settings.max_length} tokens of question and answer, the longest that it was trained on. `wazn ask` and
+greedy evaluation use the same, with the limits of `params.yaml`, once they have normalised the question."""
