@@ -1,4 +1,4 @@
-"""Real models of packages that not every environment has; tests that need one are skipped where it lacks."""
+"""Real models of packages that not every environment has; without, tests are skipped."""
 
 import fcntl
 import os

