@@ -4,6 +4,10 @@ import json
 
 import gguf
 import numpy as np
+import pytest
+
+from pipeline.base_models.gguf import convert
+from pipeline.errors import WaznError
 
 # Weights that GPT-2 stores transposed, as they are called in a GGUF file.
 TRANSPOSED = ("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")
@@ -100,3 +104,13 @@ def as_stored(value, kind):
     """What is left of a float32 array once it was stored in the type `kind`."""
     known = gguf.GGMLQuantizationType[kind]
     return gguf.dequantize(gguf.quantize(value, known), known).reshape(value.shape)
+
+
+def refusal(source, folder, local, decoder=True):
+    """The sentence that converting ends in; whatever it is, nothing may be left."""
+    with pytest.raises(WaznError) as caught:
+        convert(source, folder, local, decoder)
+    assert not folder.parent.exists() or not list(folder.parent.iterdir())
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(source)
+    return str(caught.value)

@@ -64,7 +64,7 @@ def _find(source: str, folder: Path, local: Path) -> Path:
     path = next((path for path in (local / name, Path(name)) if path.exists()), None)
     if path is None:
         raise WaznError(
-            f"{source}: no such file, nor in {local}; a file of an installed Python distribution is written "
+            f"{source}: no such file, nor in {local}; a file of an installed distribution is written "
             "gguf:<distribution>==<version>/<file>"
         )
     if path.is_dir():
