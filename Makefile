@@ -16,7 +16,7 @@ run: .venv/installed
 	@$(BIN)/wazn where
 
 # A params.yaml with changes of your own is left alone: then the first line ends this with a sentence.
-laptop: .venv/laptop
+laptop: licences .venv/laptop
 	@$(BIN)/wazn profile laptop --keep-changes
 	@$(BIN)/python -m pipeline.base_models.e5
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
@@ -25,7 +25,7 @@ laptop: .venv/laptop
 # Before any of them is installed.
 licences:
 	@echo "By going on you accept the licences of the models that this installs:"
-	@sed -n 's/^    \(title\|license\): /  \1: /p' profiles/laptop.yaml
+	@sed -nE 's/^    (title|license): /  \1: /p' profiles/laptop.yaml
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto
