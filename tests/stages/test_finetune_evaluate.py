@@ -399,6 +399,18 @@ def test_weights_that_hardly_spread_are_warned_of_with_the_figure(arm, weights, 
     assert f"Note: {found['warning']}." in card
 
 
+def test_an_end_of_text_that_the_base_never_learnt_is_warned_of_before_training(fresh, capsys, monkeypatch):
+    """The figure is made up; test_end_of_text.py has models that give one like it."""
+    monkeypatch.setattr(finetune_stage, "end_of_text_nll", lambda *_: 30.0)
+    finetune("gpt2", "uniform", epochs=1)
+    facts = facts_of(fresh, "gpt2", "uniform")
+    assert facts["end_of_text_nll"] == 30.0
+    assert "end-of-text <|endoftext|> a probability of 9.4e-14" in facts["warning"]
+    assert capsys.readouterr().out == f"warning: {facts['warning']}\n"
+    card = (fresh / "models/uniform/gpt2/17/README.md").read_text(encoding="utf-8")
+    assert f"Note: {facts['warning']}." in card
+
+
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_what_the_card_says_loads_it_gives_the_logits_of_load_trained(
