@@ -51,7 +51,7 @@ def elsewhere(lines, folder, server):
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.rstrip("\n")
