@@ -11,6 +11,7 @@ from transformers import BitsAndBytesConfig
 
 from pipeline.errors import WaznError
 from pipeline.models.lora import add_lora
+from pipeline.models.products import use_onednn
 from pipeline.models.runtime import device, load_decoder
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def load_trainable(
     if config.method == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     trainable: torch.nn.Module = model if config.method == "full" else add_lora(model, targets, config.lora)
+    use_onednn(trainable)  # adapters too
     return trainable
 
 

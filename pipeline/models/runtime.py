@@ -20,6 +20,7 @@ from transformers import (
 
 from pipeline.errors import WaznError
 from pipeline.inputs import damaged
+from pipeline.models.products import use_onednn
 
 # Activations that are 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), in GPT-2 and Bloom.
 _SPELT_OUT_GELU = ("NewGELUActivation", "BloomGelu")
@@ -133,6 +134,7 @@ def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) 
             "max_new_tokens) in params.yaml"
         )
     fuse_activations(model)
+    use_onednn(model)
     decoder: PreTrainedModel = model.eval()
     return decoder
 

@@ -15,6 +15,12 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 _MASK_64 = (1 << 64) - 1
+# SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195).
+_STEP = 0x9E3779B97F4A7C15
+_ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+_LAST_SHIFT = 31
+# Probabilities are multiples of 1 / _RANGE.
+_RANGE = 1 << 16
 
 
 class PairDropout(TorchFunctionMode):
@@ -26,11 +32,12 @@ class PairDropout(TorchFunctionMode):
 
     _active: ClassVar["PairDropout | None"] = None
 
-    def __init__(self, seeds: Sequence[int], lengths: Sequence[int]) -> None:
-        """Take the seed of each of B pairs, 64 bits, and their tokens; the batch is padded at the right."""
+    def __init__(self, seeds: Sequence[int]) -> None:
+        """Take the seed of each of B pairs, 64 bits; the batch is padded at the right."""
         super().__init__()
-        self._seeds, self._lengths = seeds, lengths
+        self._seeds = seeds
         self._calls = 0
+        self._counters_of: dict[tuple[int, ...], torch.Tensor] = {}
         self._before: PairDropout | None = None
 
     def __enter__(self) -> Self:
@@ -101,18 +108,32 @@ class PairDropout(TorchFunctionMode):
                 f"dropout of shape {tuple(values.shape)} in a batch of {len(self._seeds)} pairs"
             )
         self._calls += 1
-        keep = torch.ones(values.shape, dtype=torch.bool, device=values.device)
-        generator = torch.Generator(values.device)
-        for row, (seed, length) in enumerate(zip(self._seeds, self._lengths, strict=True)):
-            # Only real positions are drawn, so that padding does not move the mask.
-            real = keep[row, :length] if values.dim() == 3 else keep[row, :, :length, :length]
-            generator.manual_seed(_mixed(seed, self._calls))
-            real.copy_(torch.empty(real.shape, device=values.device).bernoulli_(1 - p, generator=generator))
-        return torch.where(keep, values / (1 - p), 0.0)
+        kept = max(1, round((1 - p) * _RANGE))
+        seeds = torch.tensor(
+            [_signed(_mixed(seed, self._calls)) for seed in self._seeds], device=values.device
+        ).view(-1, *[1] * (values.dim() - 1))
+        bits = _finalised(seeds + self._counters(values))
+        # Four numbers of 16 bits in each of 64; as signed ones, they are uniform from -RANGE / 2.
+        numbers = bits.view(torch.int16)[..., : values.shape[-1]]
+        dropped: torch.Tensor = _Dropped.apply(values, numbers > kept - 1 - _RANGE // 2, _RANGE / kept)  # type: ignore[no-untyped-call]
+        return dropped
+
+    def _counters(self, values: torch.Tensor) -> torch.Tensor:
+        """A multiple of SplitMix64's step for every four places of a pair: (1, …, places / 4) int64.
+
+        It follows from head and position alone, so that padding does not move the mask.
+        """
+        shape = (*values.shape[1:-1], -(-values.shape[-1] // 4))
+        if shape not in self._counters_of:
+            counters = torch.zeros((), dtype=torch.int64, device=values.device)
+            for size in shape:
+                counters = (counters << 20)[..., None] + torch.arange(size, device=values.device)
+            self._counters_of[shape] = (counters * _signed(_STEP))[None]
+        return self._counters_of[shape]
 
     def _repeated_from(self, calls: int) -> "PairDropout":
         """The same masks for a part of the model that starts after so many calls."""
-        repeated = PairDropout(self._seeds, self._lengths)
+        repeated = PairDropout(self._seeds)
         repeated._calls = calls
         return repeated
 
@@ -132,9 +153,41 @@ def _checkpoint_contexts() -> tuple[AbstractContextManager[Any], AbstractContext
     return nullcontext(), active._repeated_from(active._calls)
 
 
+class _Dropped(torch.autograd.Function):
+    """Set values to 0 where `drop` is true and multiply the others by `scale`; keeps `drop` only."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, drop: torch.Tensor, scale: float) -> torch.Tensor:
+        ctx.save_for_backward(drop)
+        ctx.scale = scale
+        return (values * scale).masked_fill_(drop, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (drop,) = ctx.saved_tensors
+        return (upstream[0] * ctx.scale).masked_fill_(drop, 0.0), None, None
+
+
 def _mixed(seed: int, number: int) -> int:
-    """A seed for the generator from a pair's seed and the number of the call (SplitMix64)."""
-    mixed = (seed + number * 0x9E3779B97F4A7C15) & _MASK_64
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK_64
-    return mixed ^ (mixed >> 31)
+    """A seed from a pair's seed and the number of the call: output `number` of SplitMix64."""
+    mixed = (seed + number * _STEP) & _MASK_64
+    for shift, factor in _ROUNDS:
+        mixed = ((mixed ^ (mixed >> shift)) * factor) & _MASK_64
+    return mixed ^ (mixed >> _LAST_SHIFT)
+
+
+def _finalised(state: torch.Tensor) -> torch.Tensor:
+    """What SplitMix64 makes of its state, in place: int64, taken as unsigned."""
+    for shift, factor in _ROUNDS:
+        state.bitwise_xor_(_shifted(state, shift)).mul_(_signed(factor))
+    return state.bitwise_xor_(_shifted(state, _LAST_SHIFT))
+
+
+def _shifted(state: torch.Tensor, shift: int) -> torch.Tensor:
+    """A logical shift to the right; torch's own keeps the sign."""
+    return (state >> shift).bitwise_and_((1 << (64 - shift)) - 1)
+
+
+def _signed(number: int) -> int:
+    """The int64 with the bits of an unsigned number."""
+    return number - (1 << 64) if number >> 63 else number

@@ -1,6 +1,5 @@
 """The loss of a micro-batch, of a model of transformers and its sequences."""
 
-import inspect
 from typing import Any
 
 import torch
@@ -8,6 +7,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from pipeline.models.products import OneDnnLinear, linear
 from pipeline.training.batching import Batch
 from pipeline.training.loss import LmHead, chunked_linear_cross_entropy
 
@@ -67,18 +67,15 @@ def answer_loss(
         the negative log-likelihood of each pair's answer in nats, (B,), without gradient.
     """
     decoder = model.base_model
-    options: dict[str, Any] = {"attention_mask": batch.attention_mask, "use_cache": False}
-    if "position_ids" in inspect.signature(decoder.forward).parameters:
-        # Counted from a sequence's first token, on whichever side its padding is.
-        options["position_ids"] = (batch.attention_mask.cumsum(dim=1) - 1).clamp(min=0)
-    hidden = decoder(batch.input_ids, **options)[0]
+    hidden = decoder(batch.input_ids, use_cache=False)[0]
     # The state at a position predicts the token after it.
     predicts = batch.completion_mask[:, 1:]
     rows = torch.nonzero(predicts)[:, 0]
     lm_head = model.get_output_embeddings()
     trained = [parameter for parameter in lm_head.parameters() if parameter.requires_grad]
     # PEFT may have replaced it by a layer of another type.
-    in_place = in_place and type(lm_head) is torch.nn.Linear and lm_head.bias is None and bool(trained)
+    plain = type(lm_head) in (torch.nn.Linear, OneDnnLinear) and lm_head.bias is None
+    in_place = in_place and plain and bool(trained)
     loss, nll = chunked_linear_cross_entropy(
         hidden[:, :-1][predicts],
         batch.input_ids[:, 1:][predicts],
@@ -131,7 +128,7 @@ class _AddingLinear(torch.autograd.Function):
     def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(hidden, weight)
         ctx.total = total
-        return hidden @ weight.T
+        return linear(hidden, weight)
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -140,4 +137,4 @@ class _AddingLinear(torch.autograd.Function):
             ctx.total.addmm_(gradient[0].T, hidden[0])
         else:
             ctx.total.add_(gradient[0].T @ hidden[0])
-        return gradient @ weight, None, None
+        return linear(gradient, weight.t()), None, None

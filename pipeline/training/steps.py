@@ -147,10 +147,7 @@ class Run:
             # Gradients are averaged over the processes, and the loss is their sum. A process that has no
             # sequence left computes one along with weight 0.
             scale = processes.num_processes * token_weight[rows] if group else np.zeros(1)
-            dropout = PairDropout(
-                [_seed(self.seed, number, index) for index in computed],
-                [self.lengths[index] for index in computed],
-            )
+            dropout = PairDropout([_seed(self.seed, number, index) for index in computed])
             with without_all_reduce(self.module) if left else nullcontext():
                 with dropout, torch.autocast(device.type, self.dtype, self.dtype != torch.float32):
                     loss, group_nll = self.module(batch, torch.as_tensor(scale, device=device))

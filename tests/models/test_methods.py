@@ -31,10 +31,11 @@ def base(tmp_path_factory):
 
 
 def loaded(base, architecture="gpt2", method="lora", checkpointing=False, dtype=torch.float32, dropout=0.0):
+    folder = base(architecture)  # which draws random numbers when it is the first to ask
     torch.manual_seed(3)
     lora = AdapterConfig(r=4, alpha=8.0, dropout=dropout)
     config, _, _ = settings(method=method, lora=lora, max_length=200)
-    model = load_trainable(base(architecture), config, TARGETS[architecture], dtype)
+    model = load_trainable(folder, config, TARGETS[architecture], dtype)
     if checkpointing:
         checkpoint_activations(model)
     return model

@@ -213,7 +213,7 @@ def real_lengths():
 
 
 @pytest.mark.parametrize("tokens", [256, 16_384])
-@pytest.mark.parametrize(("batch_size", "most"), [(64, 0.05), (8, 0.15)])
+@pytest.mark.parametrize(("batch_size", "most"), [(64, 0.09), (8, 0.12)])
 def test_padding_on_the_real_posts(tokens, batch_size, most, real_lengths):
     """With what `auto` stands for on a CPU and on a GPU."""
     finetune = load(ROOT / "params.yaml").finetune
@@ -233,7 +233,6 @@ def test_padding_on_the_real_posts(tokens, batch_size, most, real_lengths):
 def test_collate_by_hand():
     batch = collate([Example("a", [7, 8, 9, 1], 2, 0.5), Example("b", [5, 6], 1, 1.5)])
     assert batch.input_ids.tolist() == [[7, 8, 9, 1], [5, 6, 0, 0]]
-    assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     assert batch.completion_mask.tolist() == [[False, False, True, True], [False, True, False, False]]
     assert (batch.input_ids.dtype, batch.completion_mask.dtype) == (torch.int64, torch.bool)
 

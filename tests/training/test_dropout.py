@@ -75,7 +75,7 @@ def test_there_is_dropout_and_it_follows_the_seed(kind, at_once):
 
 def test_a_share_of_values_is_dropped_and_the_rest_scaled():
     values = torch.ones(2, 500, 8)
-    with PairDropout([1, 2], [500, 500]):
+    with PairDropout([1, 2]):
         dropped = nn.Dropout(0.25)(values)
     assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
     for row in dropped:
@@ -84,23 +84,23 @@ def test_a_share_of_values_is_dropped_and_the_rest_scaled():
 
 
 def test_a_pair_has_its_mask_wherever_it_stands_and_whatever_the_padding():
-    with PairDropout([7, 8], [5, 9]):
+    with PairDropout([7, 8]):
         one = functional.dropout(torch.ones(2, 9, 4), 0.5)
-    with PairDropout([8, 7], [9, 5]):
+    with PairDropout([8, 7]):
         other = functional.dropout(torch.ones(2, 12, 4), 0.5)
     assert torch.equal(one[0, :5], other[1, :5])
     assert torch.equal(one[1, :9], other[0, :9])
 
 
 def test_each_place_in_the_model_has_a_mask_of_its_own():
-    with PairDropout([7], [50]):
+    with PairDropout([7]):
         first, second = (functional.dropout(torch.ones(1, 50, 4), 0.5) for _ in range(2))
     assert not torch.equal(first, second)
 
 
 def test_outside_training_nothing_is_dropped():
     values = torch.ones(1, 5, 4)
-    with PairDropout([7], [5]):
+    with PairDropout([7]):
         assert torch.equal(nn.Dropout(0.5).eval()(values), values)
         assert torch.equal(functional.dropout(values, 0.0), values)
 
@@ -117,11 +117,11 @@ def test_attention_is_that_of_torch_but_for_the_dropped_probabilities(causal, ma
     attn_mask = {None: None, "bool": allowed, "float": torch.zeros(6, 6).masked_fill(~allowed, -1e9)}[mask]
     options = {"attn_mask": attn_mask, "is_causal": causal, "scale": 0.3, "enable_gqa": True}
     expected = functional.scaled_dot_product_attention(query, key, value, **options)
-    with PairDropout([1, 2], [6, 6]):
+    with PairDropout([1, 2]):
         ours = functional.scaled_dot_product_attention(query, key, value, dropout_p=1e-12, **options)
     torch.testing.assert_close(ours, expected)
 
 
 def test_a_shape_that_is_none_of_a_batch_is_refused():
-    with PairDropout([1, 2], [6, 6]), pytest.raises(ValueError, match="batch of 2 pairs"):
+    with PairDropout([1, 2]), pytest.raises(ValueError, match="batch of 2 pairs"):
         functional.dropout(torch.ones(3, 6, 4), 0.5)
