@@ -26,6 +26,7 @@ from pipeline.errors import WaznError
 from pipeline.files import replacing, write_json
 from pipeline.hashes import folder_digest
 from pipeline.inputs import damaged, missing, read_json
+from pipeline.models.products import use_onednn
 from pipeline.models.runtime import device, require_model
 from pipeline.shapes import ReferencesNote
 
@@ -63,6 +64,7 @@ class Encoder:
         except Exception as error:
             # A damaged file meets several libraries, each with errors of its own kinds.
             raise damaged(folder, f"bert-score cannot load it ({type(error).__name__})") from error
+        use_onednn(self._model)
         # bert-score cuts texts where the tokenizer says so, and not every tokenizer does.
         limit = self._model.config.max_position_embeddings
         self._tokenizer.model_max_length = min(self._tokenizer.model_max_length, limit)

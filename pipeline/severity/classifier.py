@@ -12,11 +12,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from pipeline.files import write_json
 from pipeline.inputs import read_json
 from pipeline.models.microbatches import microbatches
+from pipeline.models.products import use_onednn
 from pipeline.models.runtime import device, load_pretrained, torch_dtype
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
 from pipeline.severity.fine_tuning import fine_tune
 from pipeline.severity.ngrams import NgramModel
+from pipeline.severity.pooling import needs_mean, pool_by_mean
 from pipeline.shapes import ClassifierSettings
 
 if TYPE_CHECKING:
@@ -49,14 +51,18 @@ class Classifier:
             WaznError: there is no model, or it cannot be loaded.
         """
         self.tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, folder)
-        self.model = load_pretrained(
+        self.model, found = load_pretrained(
             AutoModelForSequenceClassification,
             folder,
             use_safetensors=True,
+            output_loading_info=True,
             dtype=torch_dtype(dtype),
             id2label=dict(enumerate(SEVERITIES)),
             label2id={severity: index for index, severity in enumerate(SEVERITIES)},
-        ).eval()
+        )
+        if needs_mean(folder, found["missing_keys"]):
+            pool_by_mean(self.model)
+        use_onednn(self.model.eval())
         trained = (folder / _SETTINGS).is_file()
         settings = read_json(folder / _SETTINGS, ClassifierSettings) if trained else {}
         self.temperature: float = settings.get("temperature", 1.0)
