@@ -1,22 +1,22 @@
-"""OMP_NUM_THREADS=2 python benchmarks/finetune.py --rows 64 --texts posts.xlsx:Post:Plan
+"""OMP_NUM_THREADS=2 python benchmarks/finetune.py --method lora --rows 32 --texts posts.xlsx:Post:Plan
 
 Real tokens a second and memory of fine-tuning, beside three ways to do the same: the authors' notebook
 (one row at a time, padded to 512 tokens, all in the loss), the Trainer of transformers (a step at once,
 padded to its longest row) and TRL's SFTTrainer at its best setting, both with the loss on answers (`pip
 install trl`). The models have the shapes of GPT-2 base and Qwen2.5-0.5B (on a CPU 4 of its 24 layers) and
-random weights. All see the same token ids in the same number type, with as many rows to an optimiser
-step, each in a process of its own: after warming up, every row once. The notebook's steps all take alike,
-so two are timed.
+random weights; `--folder` names a real one, such as models/base/gemma3-270m. All see the same token ids in
+the same number type, with as many rows to an optimiser step, each in a process of its own, in the
+environment that wazn's command line sets (pipeline/environment.py): after a whole pass over the rows to
+warm up, every row once. The notebook's steps all take alike, so two are timed after one.
 
 Real tokens are those of prompts, answers and ends of text, not padding. Memory is the peak: on a CPU what
 the process held beyond what it did once the model was built, on a GPU all that torch allocated. The share
-is of what matrix products reach in the same run, and counts useful operations only, alike for all: 6 (4
-if frozen) per real token and parameter outside the embeddings, 6 x layers x width x length² of causal
-attention per row, 6 (4) x vocabulary x width per answer token.
-wazn's allocator is set as its command line sets it (pipeline/environment.py); set in the environment of
-this command, MALLOC_MMAP_MAX_=0 and the rest hold for all.
-Aimed at: at least 10 times the notebook, 1.3 times TRL at its best and at most 0.7 times its memory, 60 %
-of the matrix products; severity weights cost at most 2 % of the time.
+is of what matrix products reach in the same run, by the fastest way that torch has for them (on a CPU MKL
+or oneDNN), and counts useful operations only, alike for all: 6 (4 if frozen) per real token and parameter
+outside the embeddings, 6 x layers x width x length² of causal attention per row, 6 (4) x vocabulary x width
+per answer token.
+Aimed at: at least 10 times the notebook; 1.3 times TRL at its best and at most 0.7 times its memory for all
+weights, 1.6 times and 0.4 times for adapters; severity weights cost at most 2 % of the time.
 """
 
 import argparse
@@ -26,9 +26,9 @@ import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
@@ -40,6 +40,11 @@ from typing import Any
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from pipeline import environment
+
+# For every contestant alike; the processes that measure are started with it.
+os.environ.update(environment.lacking())
+
 import datasets
 import pandas as pd
 import psutil
@@ -49,6 +54,7 @@ from transformers import (
     AutoModelForCausalLM,
     DataCollatorForSeq2Seq,
     GPT2Config,
+    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Trainer,
@@ -58,12 +64,12 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from pipeline import environment
 from pipeline.config.params import load
 from pipeline.config.training import AdapterConfig
+from pipeline.models import products
 from pipeline.models.lora import add_lora
 from pipeline.models.prompt import Example, encode
-from pipeline.models.runtime import deterministic, device, fuse_activations, torch_dtype
+from pipeline.models.runtime import deterministic, device, fuse_activations, load_tokenizer, torch_dtype
 from pipeline.training.dropout import checkpoint_activations
 from pipeline.training.trainer import train
 
@@ -86,18 +92,19 @@ class Task:
     method: str
     dtype: torch.dtype
     batch_size: int
-    tokenizer: PreTrainedTokenizerFast
+    tokenizer: PreTrainedTokenizerBase
     examples: list[Example]
+    folder: Path | None = None
 
     def rows(self, grouped: bool = False) -> list[Example]:
-        """The first step's rows to warm up on, then all: shuffled, or grouped by length as Trainer does."""
+        """All rows to warm up on, then all again: shuffled, or grouped by length as Trainer does."""
         generator = torch.Generator().manual_seed(0)
         lengths = [len(example.input_ids) for example in self.examples]
         order = torch.randperm(len(lengths), generator=generator).tolist()
         if grouped:
             # Sorted within 50 steps: what it does with many rows, also where there are few.
             order = get_length_grouped_indices(lengths, self.batch_size, 50, generator)
-        return [self.examples[index] for index in [*order[: self.batch_size], *order]]
+        return [self.examples[index] for index in [*order, *order]]
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="this many rows, spread evenly (default: all)")
     parser.add_argument("--model", choices=[*LORA_TARGETS, "both"], default="both")
     parser.add_argument("--layers", type=int, help="of qwen2 (default: 4 on a CPU, 24 on a GPU)")
+    parser.add_argument(
+        "--folder", type=Path, help="a model of its own instead; needs --targets for adapters"
+    )
+    parser.add_argument("--targets", nargs="+", default=["q_proj", "v_proj"], help="adapters of --folder")
     parser.add_argument("--method", choices=["full", "lora"], default="full")
     parser.add_argument("--dtype", default="auto", help="auto (bfloat16 on a GPU), float32 or bfloat16")
     parser.add_argument("--batch-size", type=int, default=8, help="rows of an optimiser step, for all")
@@ -161,11 +172,18 @@ def main() -> None:
         pairs = [pairs[number * len(pairs) // options.rows] for number in range(options.rows)]
     layers = options.layers or (24 if device().type == "cuda" else 4)
     dtype = torch_dtype(options.dtype)
-    tokenizer = byte_level_bpe([text for pair in pairs for text in pair])
+    texts = [text for pair in pairs for text in pair]
+    tokenizer = load_tokenizer(options.folder) if options.folder else byte_level_bpe(texts)
     encoded = [encode(tokenizer, str(row), *pair, 1.0, LONGEST) for row, pair in enumerate(pairs)]
     examples = [example for example in encoded if example is not None]
-    for model in LORA_TARGETS if options.model == "both" else [options.model]:
-        task = Task(model, layers, options.method, dtype, options.batch_size, tokenizer, examples)
+    shapes = LORA_TARGETS if options.model == "both" else [options.model]
+    if options.folder:
+        LORA_TARGETS[options.folder.name] = options.targets
+        shapes = [options.folder.name]
+    for model in shapes:
+        task = Task(
+            model, layers, options.method, dtype, options.batch_size, tokenizer, examples, options.folder
+        )
         compare(task, contestants(options), options.rounds)
 
 
@@ -201,8 +219,8 @@ def compare(task: Task, todo: dict[str, tuple[str, Contestant]], rounds: int) ->
     best: dict[str, Found] = {}
     for name, (kind, contestant) in list(todo.items()) * rounds:
         # A process for each, so that its peak is its own.
-        with started_as(kind), ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            found = pool.submit(measure, kind, contestant, task).result()
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            found = pool.submit(measure, kind, contestant, task, LORA_TARGETS[task.model]).result()
         best[name] = found.best(best.get(name, found))
         rate = max(found.rate for found in best.values())
         print(
@@ -221,18 +239,7 @@ def compare(task: Task, todo: dict[str, tuple[str, Contestant]], rounds: int) ->
             )
 
 
-@contextmanager
-def started_as(kind: str) -> Iterator[None]:
-    """Give `ours` the environment in which wazn's command line starts itself."""
-    before = dict(os.environ)
-    if kind == "ours":
-        os.environ.update(environment.lacking())
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
-def measure(kind: str, contestant: Contestant, task: Task) -> Found:
+def measure(kind: str, contestant: Contestant, task: Task, targets: list[str]) -> Found:
     """Build the model and let `contestant` train it; runs in a process of its own."""
     warnings.simplefilter("ignore")
     datasets.disable_progress_bars()
@@ -242,10 +249,16 @@ def measure(kind: str, contestant: Contestant, task: Task) -> Found:
     rate = product_rate(task.dtype)
     torch.manual_seed(0)
     kept = torch.float32 if task.method == "full" else task.dtype
-    model = AutoModelForCausalLM.from_config(shape(task), dtype=kept).to(device())
+    if task.folder:
+        model = AutoModelForCausalLM.from_pretrained(task.folder, dtype=kept, local_files_only=True)
+    else:
+        model = AutoModelForCausalLM.from_config(shape(task), dtype=kept)
+    model = model.to(device())
     if task.method == "lora":
-        model = add_lora(model, LORA_TARGETS[task.model], AdapterConfig(r=16, alpha=32.0, dropout=0.05))
+        model = add_lora(model, targets, AdapterConfig(r=16, alpha=32.0, dropout=0.05))
     useful = useful_operations(model, task)
+    # A file's weights are in memory once they are read.
+    assert all(bool(parameter.detach().sum().isfinite()) for parameter in model.parameters())
     before = psutil.Process().memory_info().rss
     watch = Watch()
     contestant(model, task, watch)
@@ -313,6 +326,7 @@ def ours(
     """The loop of the stage `finetune` at its default parameters; two epochs, the first to warm up."""
     deterministic(0)
     fuse_activations(model)
+    products.use_onednn(model)
     if checkpointing:
         checkpoint_activations(model)
     examples = task.examples
@@ -359,7 +373,7 @@ def with_trainer(
 
 
 def product_rate(dtype: torch.dtype) -> float:
-    """Floating-point operations a second of the fastest of ten matrix products."""
+    """Floating-point operations a second of the fastest of ten matrix products, each way that there is."""
     size = 8192 if device().type == "cuda" else 2048
     left, right = torch.randn(2, size, size, device=device()).to(dtype)
     watch = Watch()
@@ -367,6 +381,9 @@ def product_rate(dtype: torch.dtype) -> float:
     for _ in range(10):
         torch.mm(left, right)
         watch.on_step_end()
+        if products.usable(left, right):
+            products.product(left, right)
+            watch.on_step_end()
     return 2 * size**3 / min(end - start for start, end in pairwise(watch.times))
 
 
