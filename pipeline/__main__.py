@@ -240,14 +240,8 @@ def ask(
     values = load(params)
     _entry(values, model)
     _check_arm(arm, [paths.BASE, *values.arm_settings])
-    _command("ask").run(
-        question,
-        model,
-        arm,
-        _seed(values, arm, seed),
-        normalise=values.normalise,
-        evaluate=values.evaluate,
-    )
+    chosen = _seed(values, arm, seed)
+    _command("ask").run(question, model, arm, chosen, normalise=values.normalise, evaluate=values.evaluate)
 
 
 @app.command(rich_help_panel="Beside the stages")
