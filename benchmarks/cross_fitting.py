@@ -105,7 +105,9 @@ def prepare(posts: Path | None) -> Params:
     stage("download").run(params.download)
     stage("normalise").run(params.normalise)
     stage("base_encoder").run(encoder, base_encoder=params.base_encoder, entry=params.registry[encoder])
-    stage("train_classifier").run(params.train_classifier)
+    stage("train_classifier").run(
+        params.train_classifier, encoder_entry=params.registry[params.train_classifier.encoder]
+    )
     return params
 
 

@@ -43,7 +43,9 @@ def prepare(posts: Path, rows: int | None, folder: Path) -> None:
     stage("normalise").run(params.normalise)
     for encoder in params.encoders:
         stage("base_encoder").run(encoder, base_encoder=params.base_encoder, entry=params.registry[encoder])
-    stage("train_classifier").run(params.train_classifier)
+    stage("train_classifier").run(
+        params.train_classifier, encoder_entry=params.registry[params.train_classifier.encoder]
+    )
     for model in params.models:
         stage("base_model").run(model, base_model=params.base_model, entry=params.registry[model])
     keep(params, folder)

@@ -41,9 +41,7 @@ DEFAULT = Path("params.yaml")
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 Seed = Annotated[int | None, typer.Option(help="A seed; without it, the first of `seeds`.")]
 ModelName = Annotated[str, typer.Argument(help="A model of the registry in params.yaml.")]
-ArmName = Annotated[
-    str, typer.Argument(help="An arm of params.yaml, such as uniform or weighting; or base.")
-]
+ArmName = Annotated[str, typer.Argument(help="An arm of params.yaml, such as uniform; or base.")]
 
 
 def _run(stage: str, *arguments: Any, item: Sequence[str | int | None] = (), **options: Any) -> None:
@@ -125,7 +123,9 @@ def base_encoder(model: ModelName, params: ParamsFile = DEFAULT) -> None:
 @app.command("train_classifier")
 def train_classifier(params: ParamsFile = DEFAULT) -> None:
     """Train the severity classifier and measure it."""
-    _run("train_classifier", load(params).train_classifier)
+    values = load(params)
+    chosen = values.train_classifier
+    _run("train_classifier", chosen, encoder_entry=_entry(values, chosen.encoder))
 
 
 @app.command()

@@ -56,6 +56,7 @@ def test_every_stage_module_is_a_stage():
 # What a stage's run() is given by the command line, in the words of dvc.yaml.
 PARAMETERS = {
     "entry": {"registry.${item.model}"},
+    "encoder_entry": {"registry.${train_classifier.encoder}"},
     "weights": {"${item.arm}"},
     "test_rows": {"evaluate.test_rows"},
     "test_seed": {"evaluate.seed"},

@@ -34,17 +34,22 @@ from pipeline.schemas import LABELLED, SPLITS
 from pipeline.severities import SEVERITIES
 from pipeline.severity import cross_fitting
 from pipeline.severity.calibration import fit_temperature, softmax
+from pipeline.severity.card import write_card
 from pipeline.shapes import LabelledNote
 
 if TYPE_CHECKING:
+    from pipeline.config.models import ModelEntry
     from pipeline.config.severity import ClassifierConfig
 
 
-def run(train_classifier: "ClassifierConfig") -> None:
+def run(train_classifier: "ClassifierConfig", *, encoder_entry: "ModelEntry") -> None:
     """Write models/classifier/, metrics/classifier.json and the two plots' CSV files.
 
     Beside the classifier stand its encoder alone, with a temperature of its own; the encoder without a
     temperature; the linear reference, trained and calibrated on the same rows; and the class shares.
+
+    Args:
+        encoder_entry: of the encoder, in the registry.
 
     Raises:
         WaznError: the labelled data or the encoder is missing, a severity has no training complaint,
@@ -110,6 +115,7 @@ def run(train_classifier: "ClassifierConfig") -> None:
     # All outputs at the end, so that none is of another run than the others.
     with replacing_folder(paths.CLASSIFIER) as folder:
         cross_fitting.save(folder, classifier, fitted.models, fitted.fold_of)
+        write_card(folder, encoder_entry, metrics)
     write_csv(paths.PLOTS / "confusion.csv", confusion)
     write_csv(paths.PLOTS / "reliability.csv", reliability(truth, probabilities))
     write_json(paths.CLASSIFIER_METRICS, metrics)

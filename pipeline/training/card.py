@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.training.licences import licence_head, licence_sentence
+from pipeline.models.licences import licence_head, licence_sentence
 
 # The arm whose weights are all 1.
 UNIFORM = "uniform"

@@ -17,6 +17,7 @@ import pytest
 from root import ROOT
 
 from pipeline import paths
+from pipeline.config.models import ModelEntry
 from pipeline.config.severity import ClassifierConfig
 from pipeline.errors import WaznError
 from pipeline.evaluation import cross_validation
@@ -43,6 +44,7 @@ SETTINGS = ClassifierConfig(
     critical_recall=0.9,
     seed=17,
 )
+ENTRY = ModelEntry(title="Minute", source="path:minute", lora_targets=None, license="MIT")
 QUICK = {"ngrams": False, "epochs": 1}
 WORDS = {
     "non_critical": ("حكة", "خفيف", "الجلد", "الفراولة", "سعال"),
@@ -84,7 +86,7 @@ def lay_out(folder, built):
 
 def run(**changes):
     """The stage in the present folder, and its JSON."""
-    stage.run(SETTINGS.model_copy(update=changes))
+    stage.run(SETTINGS.model_copy(update=changes), encoder_entry=ENTRY)
     return json.loads(Path("metrics/classifier.json").read_text(encoding="utf-8"))
 
 
@@ -446,13 +448,34 @@ def test_missing_input_is_named(missing, fresh):
     refused(rf"^{missing}: no .*dvc repro")
 
 
+# ---- the card -----------------------------------------------------------------------------------
+
+
+def test_card_says_what_it_is_from_what_and_how_good(fresh):
+    found = run(**QUICK)
+    loss, linear = (found[name]["log_loss"]["value"] for name in ("classifier", "linear"))
+    text = " ".join((fresh / "models/classifier/README.md").read_text(encoding="utf-8").split())
+    for part in (
+        "Research software. Not a medical device.",
+        "license: mit",
+        f"`path:minute`, fine-tuned on {found['rows']['train']} complaints that people labelled.",
+        f"| log-loss | {loss:.3f} | {linear:.3f} |",
+        "The base model is licensed under MIT",
+    ):
+        assert part in text
+
+
 # ---- what is killed -----------------------------------------------------------------------------
 
 STAGE = """
 import json, sys
+from pipeline.config.models import ModelEntry
 from pipeline.config.severity import ClassifierConfig
 from pipeline.stages import train_classifier
-train_classifier.run(ClassifierConfig.model_validate(json.loads(sys.argv[1])))
+train_classifier.run(
+    ClassifierConfig.model_validate(json.loads(sys.argv[1])),
+    encoder_entry=ModelEntry(title="Minute", source="path:minute", lora_targets=None, license="MIT"),
+)
 """
 
 
