@@ -1,0 +1,226 @@
+"""Does severity weighting do anything to a pretrained model? On posts with human severity labels and
+doctors' plans, with the model of the profile `laptop`; docs/findings.md has the results. Three steps:
+
+    python benchmarks/real_model.py prepare --posts ../shared/data/severity_posts.xlsx --folder FOLDER
+    python benchmarks/real_model.py run --folder FOLDER --minutes 150
+    python benchmarks/real_model.py report --folder FOLDER --table FILE.parquet
+
+It is the pipeline itself, without DVC: two projects in FOLDER, of the same pairs, splits, models and
+parameters. In `classifier` the probabilities are the severity classifier's, cross-fitted; in `labels` they
+are the human labels, one-hot. `run` makes one fine-tuning and its evaluation after the other, what matters
+most first, by the commands that `dvc repro` runs; stopped and started again it goes on. `report` writes the
+page and metrics/summary.json of each project, and with --table the figures of each test row, by row id and
+without text. Arms named placebo-1, -2, … are `strong` with its weights permuted among the pairs. The uniform
+arm of `labels` is that of `classifier`: no probability enters it.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+from pipeline import environment, paths
+from pipeline.commands.profile import complete
+from pipeline.evaluation.metrics import MEASURED
+from pipeline.evaluation.reassurance import reassuring
+from pipeline.evaluation.urgency import urgent
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSIFIER, LABELS = PROJECTS = "classifier", "labels"
+SEVERITIES = {"non_critical": "غير حرج", "neutral": "متوسط", "critical": "حرج"}
+MODEL, JUDGE, ENCODER = "gemma3-270m", "multilingual-e5-small", "tiny_bert"
+SEEDS, PLACEBOS = (17, 18, 19), 5
+ARMS = ("uniform", "weighting", "strong", *(f"placebo-{number}" for number in range(1, PLACEBOS + 1)))
+TRAIN_ROWS, NEW_TOKENS = 900, 32
+
+
+class Cell(NamedTuple):
+    """One fine-tuning and its evaluation, or the evaluation of the base model."""
+
+    project: str
+    arm: str
+    seed: int | None
+
+    def commands(self) -> Iterator[tuple[Path, list[str]]]:
+        """What each command of it leaves, in its project, and its words."""
+        if self.seed is None:
+            yield paths.evaluation_metrics(self.arm, MODEL, None), ["evaluate", MODEL, self.arm]
+            return
+        words = [MODEL, self.arm, "--seed", str(self.seed)]
+        yield paths.training_metrics(self.arm, MODEL, self.seed), ["finetune", *words]
+        yield paths.evaluation_metrics(self.arm, MODEL, self.seed), ["evaluate", *words]
+
+
+def main() -> None:
+    """Run one of the three steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("step", choices=("prepare", "run", "report"))
+    parser.add_argument("--folder", type=lambda path: Path(path).resolve(), required=True)
+    parser.add_argument(
+        "--posts", type=lambda path: Path(path).resolve(), help="prepare: XLSX with Post, Plan and Severity"
+    )
+    parser.add_argument("--minutes", type=float, default=1e6, help="run: start nothing after these")
+    parser.add_argument("--table", type=lambda path: Path(path).resolve(), help="report: also write this")
+    options = parser.parse_args()
+    if options.step == "prepare":
+        prepare(options.posts, options.folder)
+    elif options.step == "run":
+        run(options.folder, options.minutes)
+    else:
+        report(options.folder, options.table)
+
+
+def prepare(posts: Path, folder: Path) -> None:
+    """Lay out both projects up to the scores, the base model and the stored references."""
+    first = folder / CLASSIFIER
+    for project in PROJECTS:
+        write_posts(posts, folder / project / "data/own/posts.csv")
+        text = yaml.safe_dump(parameters(project), allow_unicode=True)
+        (folder / project / "params.yaml").write_text(text, encoding="utf-8")
+    (first / "models/pretrained").mkdir(parents=True, exist_ok=True)
+    python(first, "-m", "pipeline.base_models.e5")
+    for words in (
+        ["download"],
+        ["normalise"],
+        ["base_encoder", ENCODER],
+        ["base_encoder", JUDGE],
+        ["train_classifier"],
+        ["score"],
+        ["base_model", MODEL],
+        ["embed_references"],
+    ):
+        command(first, words)
+    other = folder / LABELS
+    for name in ("data/raw", "data/normalised", "models/base", "models/classifier", "metrics"):
+        shutil.copytree(first / name, other / name, copy_function=os.link, dirs_exist_ok=True)
+    for words in (["score"], ["embed_references"]):
+        command(other, words)
+
+
+def write_posts(posts: Path, target: Path) -> None:
+    """The posts with a plan, and their human severity one-hot."""
+    table = pd.read_excel(posts)[["Post", "Plan", "Severity"]].dropna()
+    for name, label in SEVERITIES.items():
+        table[name] = (table["Severity"] == label).astype(float)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(target, index=False)
+
+
+def parameters(project: str) -> Any:
+    """The profile `laptop` with these data and arms."""
+    with chdir(ROOT):
+        values, default = (yaml.safe_load(complete(profile)) for profile in ("laptop", "default"))
+    columns = {name: name for name in SEVERITIES}
+    values["download"] |= {
+        "folder": "data/own",
+        "pairs": [{"source": "posts.csv", "question": "Post", "answer": "Plan", "probabilities": columns}],
+        "labelled": [{"source": "posts.csv", "text": "Post", "label": "Severity", "labels": SEVERITIES}],
+    }
+    for arm in ARMS[-PLACEBOS:]:
+        values[arm] = values["strong"] | {"permute": int(arm.rpartition("-")[2])}
+    values |= {"models": [MODEL], "encoders": [ENCODER, JUDGE], "seeds": list(SEEDS)}
+    values["arms"] = list(ARMS)
+    values["severity"]["source"] = "classifier" if project == CLASSIFIER else "provided"
+    values["train_classifier"] = default["train_classifier"] | {"encoder": ENCODER}
+    values["finetune"] |= {"epochs": 1, "train_rows": TRAIN_ROWS, "valid_rows": 100}
+    values["evaluate"] |= {"max_new_tokens": NEW_TOKENS, "valid_rows": 100}
+    values["report"]["primary"] = {"arm": "strong", "metric": "nll", "group": "critical"}
+    return values
+
+
+def python(project: Path, *words: str) -> None:
+    """Run Python with these words in a project; its progress goes to the terminal. End where it fails."""
+    given = os.environ | environment.lacking() | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    if subprocess.run([sys.executable, *words], cwd=project, env=given, check=False).returncode:
+        sys.exit(f"{project.name}: {' '.join(words)} failed")
+
+
+def command(project: Path, words: list[str]) -> None:
+    """Run a stage."""
+    python(project, "-m", "pipeline", *words)
+
+
+def cells() -> Iterator[Cell]:
+    """All that can be done, what matters most first."""
+    yield Cell(CLASSIFIER, paths.BASE, None)
+    for seed in SEEDS:
+        yield Cell(CLASSIFIER, "uniform", seed)
+        yield Cell(LABELS, "strong", seed)
+        yield Cell(CLASSIFIER, "strong", seed)
+        yield Cell(CLASSIFIER, "weighting", seed)
+    yield from (Cell(LABELS, arm, seed) for arm in ARMS[-PLACEBOS:] for seed in SEEDS)
+    yield from (Cell(LABELS, "weighting", seed) for seed in SEEDS)
+    yield from (Cell(CLASSIFIER, arm, seed) for arm in ARMS[-PLACEBOS:] for seed in SEEDS)
+
+
+def run(folder: Path, minutes: float) -> None:
+    """Do what is not yet done, until the time is up."""
+    start = time.monotonic()
+    for cell in cells():
+        project, began = folder / cell.project, time.monotonic()
+        waiting = [words for result, words in cell.commands() if not (project / result).is_file()]
+        if waiting and began - start > 60 * minutes:
+            sys.exit(f"the time is up before {cell.project}, {cell.arm}, {cell.seed}")
+        for words in waiting:
+            command(project, words)
+        if waiting:
+            seconds = time.monotonic() - began
+            print(f"{cell.project}, {cell.arm}, seed {cell.seed}: {seconds:.0f} s", flush=True)
+
+
+def report(folder: Path, table: Path | None) -> None:
+    """Write the page of each project over the arms that have every seed, and the table of rows."""
+    rows = []
+    for name in PROJECTS:
+        project = folder / name
+        for cell in (Cell(CLASSIFIER, paths.BASE, None), *(Cell(CLASSIFIER, "uniform", s) for s in SEEDS)):
+            if name != CLASSIFIER:
+                copy_result(folder / CLASSIFIER, project, cell)
+        values = parameters(name)
+        values["arms"] = [
+            arm
+            for arm in ARMS
+            if all((project / paths.evaluation_metrics(arm, MODEL, seed)).is_file() for seed in SEEDS)
+        ]
+        file = project / "report.yaml"
+        file.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+        command(project, ["report", "--params", file.name])
+        print(f"{name}: {project / paths.PAGE}")
+        for arm in (paths.BASE, *values["arms"]):
+            for seed in SEEDS if arm != paths.BASE else (None,):
+                measured = pd.read_parquet(project / paths.generated(arm, MODEL, seed))
+                judged = {
+                    "urgent_answer": urgent(list(measured["generated"])),
+                    "reassuring_answer": reassuring(list(measured["generated"])),
+                }
+                kept = measured[["id", "severity", *MEASURED]].assign(**judged)
+                rows.append(kept.assign(probabilities=name, arm=arm, seed=seed or 0))
+    if table:
+        pd.concat(rows, ignore_index=True).to_parquet(table, index=False)
+
+
+def copy_result(first: Path, own: Path, cell: Cell) -> None:
+    """Put what is known of a cell in the first project into the other."""
+    place = (cell.arm, MODEL, cell.seed)
+    made = [paths.generated(*place), paths.evaluation_metrics(*place)]
+    if cell.seed is not None:
+        made += [path(*place) for path in (paths.training_metrics, paths.training_curves)]
+    for name in made:
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        if (first / name).is_dir():
+            shutil.copytree(first / name, own / name, dirs_exist_ok=True)
+        elif (first / name).is_file():
+            shutil.copyfile(first / name, own / name)
+
+
+if __name__ == "__main__":
+    main()
