@@ -6,12 +6,12 @@ doctors' plans, with the model of the profile `laptop`; docs/findings.md has the
     python benchmarks/real_model.py report --folder FOLDER --table FILE.parquet
 
 It is the pipeline itself, without DVC: two projects in FOLDER, of the same pairs, splits, models and
-parameters. In `classifier` the probabilities are the severity classifier's, cross-fitted; in `labels` they
-are the human labels, one-hot. `run` makes one fine-tuning and its evaluation after the other, what matters
-most first, by the commands that `dvc repro` runs; stopped and started again it goes on. `report` writes the
-page and metrics/summary.json of each project, and with --table the figures of each test row, by row id and
-without text. Arms named placebo-1, -2, … are `strong` with its weights permuted among the pairs. The uniform
-arm of `labels` is that of `classifier`: no probability enters it.
+parameters. In `classifier` the probabilities are the severity classifier's, cross-fitted; in `labels`
+they are the human labels, one-hot. `run` makes one fine-tuning and its evaluation after the other, what
+matters most first, by the commands that `dvc repro` runs; stopped and started again it goes on. `report`
+writes the page and metrics/summary.json of each project, and with --table the figures of each test row,
+by row id, with no text. Arms named placebo-1, -2, … are `strong` with its weights permuted among the
+pairs. The uniform arm of `labels` is that of `classifier`: no probability enters it.
 """
 
 import argparse
