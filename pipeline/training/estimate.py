@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 # Micro-batches are measured until so many seconds have passed, but at least and at most so many.
 _SECONDS = 10.0
-_LEAST, _MOST = 6, 64
+_LEAST, _MOST = 8, 64
 
 
 @dataclass(frozen=True)
