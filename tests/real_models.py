@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,15 +24,26 @@ def gemma_folder(tmp_path_factory) -> Path:
             pytest.skip(f"the package {name}=={GEMMA[1]} is not installed")
         if installed != GEMMA[1]:
             pytest.skip(f"{name} {installed} is installed, not {GEMMA[1]}")
+
+    def make(folder):
+        from pipeline.base_models.gguf import convert
+
+        convert(GEMMA_SOURCE, folder, folder.parent, decoder=True)
+
+    return made_once(tmp_path_factory, "gemma", make)
+
+
+def made_once(tmp_path_factory, name, make) -> Path:
+    """A folder that `make(folder)` writes, once in a test run, whichever worker asks first."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         # The folder that the workers of one run share.
         root = root.parent
-    folder = root / "gemma"
-    with (root / "gemma.lock").open("w") as lock:
+    folder, unfinished = root / name, root / f"{name}.unfinished"
+    with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            from pipeline.base_models.gguf import convert
-
-            convert(GEMMA_SOURCE, folder, root, decoder=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(folder)
     return folder
