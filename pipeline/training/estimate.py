@@ -108,7 +108,7 @@ def estimate(
     todo = work(run)
     starting = time.time() - started
     try:
-        backward, step = run.measure(todo)
+        first, backward, step = run.measure(todo)
         evaluation = run.measure_evaluation(data.valid) if data.valid else 0.0
         saving = run.measure_saving(resources.checkpoint_every)
     except torch.OutOfMemoryError as error:
@@ -123,7 +123,7 @@ def estimate(
         1 - todo.tokens / float(todo.computed.sum()),
         count_trainable(model),
         peak_memory(),
-        starting + backward + step * todo.steps + evaluation * evaluations + saving,
+        starting + first + backward + step * todo.steps + evaluation * evaluations + saving,
     )
 
 
@@ -153,18 +153,17 @@ class _TimedRun(Run):
         self.backward_seconds = time.perf_counter() - start
         return nll
 
-    def measure(self, todo: Work) -> tuple[float, float]:
-        """Seconds of all micro-batches, and of what an optimiser step does beside them.
+    def measure(self, todo: Work) -> tuple[float, float, float]:
+        """Seconds that the first step takes longer, of all micro-batches, and of a step beside them.
 
         Each of the sample is made a step of its own. The largest comes first, twice, for the peak of memory
         and to warm up. The others are new shapes to matrix libraries, as most are in a run.
         """
         by_size = np.argsort(todo.computed, kind="stable")
-        tokens, backward, beside = 0, 0.0, []
+        tokens, backward, beside, warming = 0, 0.0, [], []
         end = time.perf_counter() + _SECONDS
-        order = [len(by_size) - 1] * 2 + [
-            int(place * len(by_size)) for place in _evenly(min(_MOST, len(by_size)))
-        ]
+        order = [len(by_size) - 1] * 2
+        order += [int(place * len(by_size)) for place in _evenly(min(_MOST, len(by_size)))]
         for number, place in enumerate(order, start=1):
             if number > 2 + _LEAST and time.perf_counter() > end:
                 break
@@ -172,11 +171,16 @@ class _TimedRun(Run):
             start = time.perf_counter()
             self.step(number, todo.groups[chosen])
             _wait()
-            if number > 2:
+            seconds = time.perf_counter() - start
+            if number <= 2:
+                warming.append(seconds)
+            else:
                 tokens += int(todo.computed[chosen])
                 backward += self.backward_seconds
-                beside.append(time.perf_counter() - start - self.backward_seconds)
-        return backward / tokens * float(todo.computed.sum()), float(np.median(beside))
+                beside.append(seconds - self.backward_seconds)
+        # Gradients and the optimiser's states are made in the first.
+        first = max(0.0, warming[0] - warming[1])
+        return first, backward / tokens * float(todo.computed.sum()), float(np.median(beside))
 
     def measure_evaluation(self, valid: Validation) -> float:
         """Seconds of an evaluation on the validation pairs."""

@@ -116,7 +116,24 @@ def test_time_is_that_of_all_micro_batches_by_their_padded_tokens(pretended):
     todo = module.work(pretended)
     assert sorted(index for group in todo.groups for index in group) == sorted([*range(10)] * 4)
     assert todo.steps == 16
-    backward, step = pretended.measure(todo)
+    first, backward, step = pretended.measure(todo)
+    assert first == 0
+    assert backward == pytest.approx(2.0 * todo.computed.sum())
+    assert step == pytest.approx(7.0)
+
+
+def test_what_the_first_step_takes_longer_counts_once(pretended, monkeypatch):
+    """As it makes gradients and the optimiser's states."""
+    real = pretended.step
+
+    def step(number, group):
+        module.time.perf_counter.now += 100.0 * (number == 1)
+        return real(number, group)
+
+    monkeypatch.setattr(pretended, "step", step)
+    todo = module.work(pretended)
+    first, backward, step = pretended.measure(todo)
+    assert first == pytest.approx(100.0)
     assert backward == pytest.approx(2.0 * todo.computed.sum())
     assert step == pytest.approx(7.0)
 
