@@ -8,8 +8,8 @@ SETTINGS = {
     # Sums of a matrix product in one order, whatever the memory's alignment and the machine's load.
     "MKL_CBWR": "AUTO,STRICT",
     "MKL_DYNAMIC": "FALSE",
-    # oneDNN keeps a kernel for each shape of matrices, some 0.3 MB each, and torch what stands around it: 1024
-    # of either if not told.
+    # oneDNN keeps a kernel for each shape of matrices, some 0.3 MB each, and torch what stands around it:
+    # 1024 of either if not told.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
     "LRU_CACHE_CAPACITY": "64",
     # bert-score batches texts in the order of a set, and that of strings follows the hash seed.
