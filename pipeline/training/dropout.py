@@ -5,8 +5,8 @@ another mask, and training another result. Here the mask of a pair follows from 
 step, the pair and the place in the model alone. So what `resources` sets changes speed and memory only.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, Self
 
 import torch
@@ -38,6 +38,7 @@ class PairDropout(TorchFunctionMode):
         self._seeds = seeds
         self._calls = 0
         self._counters_of: dict[tuple[int, ...], torch.Tensor] = {}
+        self._tokens: tuple[torch.Tensor, torch.Tensor] | None = None
         self._before: PairDropout | None = None
 
     def __enter__(self) -> Self:
@@ -101,9 +102,11 @@ class PairDropout(TorchFunctionMode):
         """Set a share `p` of values to 0 and scale the rest by 1 / (1 - p).
 
         Args:
-            values: (B, T, …), or attention probabilities (B, heads, T, T).
+            values: (B, T, …), or attention probabilities (B, heads, T, T); within `dropout_of_tokens`
+                (1, M, …).
         """
-        if values.shape[0] != len(self._seeds) or values.dim() not in (3, 4):
+        expected = len(self._seeds) if self._tokens is None else 1
+        if values.shape[0] != expected or values.dim() not in (3, 4):
             raise ValueError(
                 f"dropout of shape {tuple(values.shape)} in a batch of {len(self._seeds)} pairs"
             )
@@ -112,7 +115,13 @@ class PairDropout(TorchFunctionMode):
         seeds = torch.tensor(
             [_signed(_mixed(seed, self._calls)) for seed in self._seeds], device=values.device
         ).view(-1, *[1] * (values.dim() - 1))
-        bits = _finalised(seeds + self._counters(values))
+        counters = self._counters(values)
+        if self._tokens is not None:
+            rows, positions = self._tokens
+            # Those of one head, whose first position has number 0 and the next 1 << 20.
+            counters = counters[:, :1] + (positions[:, None] << 20) * _signed(_STEP)
+            seeds = seeds[rows].transpose(0, 1)
+        bits = _finalised(seeds + counters)
         # Four numbers of 16 bits in each of 64; as signed ones, they are uniform from -RANGE / 2.
         numbers = bits.view(torch.int16)[..., : values.shape[-1]]
         dropped: torch.Tensor = _Dropped.apply(values, numbers > kept - 1 - _RANGE // 2, _RANGE / kept)  # type: ignore[no-untyped-call]
@@ -136,6 +145,27 @@ class PairDropout(TorchFunctionMode):
         repeated = PairDropout(self._seeds)
         repeated._calls = calls
         return repeated
+
+
+@contextmanager
+def dropout_of_tokens(rows: torch.Tensor, positions: torch.Tensor) -> Iterator[None]:
+    """While it lasts, dropout is of M tokens of the batch, (1, M, H), each with the mask of its place.
+
+    So the mask does not depend on which tokens are computed together.
+
+    Args:
+        rows: of the pairs in the batch, (M,).
+        positions: of the tokens in their pairs, (M,).
+    """
+    active = PairDropout._active
+    if active is None:
+        yield
+        return
+    calls, active._tokens = active._calls, (rows, positions)
+    try:
+        yield
+    finally:
+        active._calls, active._tokens = calls, None
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:

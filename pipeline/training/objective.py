@@ -9,6 +9,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 from pipeline.models.products import OneDnnLinear, linear
 from pipeline.training.batching import Batch
+from pipeline.training.dropout import dropout_of_tokens
 from pipeline.training.loss import LmHead, chunked_linear_cross_entropy
 
 # Logits that exist at once: a chunk of tokens has at most this many. The peak is two buffers of so many
@@ -70,7 +71,7 @@ def answer_loss(
     hidden = decoder(batch.input_ids, use_cache=False)[0]
     # The state at a position predicts the token after it.
     predicts = batch.completion_mask[:, 1:]
-    rows = torch.nonzero(predicts)[:, 0]
+    rows, positions = torch.nonzero(predicts, as_tuple=True)
     lm_head = model.get_output_embeddings()
     trained = [parameter for parameter in lm_head.parameters() if parameter.requires_grad]
     # PEFT may have replaced it by a layer of another type.
@@ -80,12 +81,30 @@ def answer_loss(
         hidden[:, :-1][predicts],
         batch.input_ids[:, 1:][predicts],
         token_weight[rows],
-        own_lm_head(model, in_place=in_place),
+        _with_dropout(own_lm_head(model, in_place=in_place), rows, positions),
         [] if in_place else trained,
         max(1, MAX_LOGITS // model.config.vocab_size),
     )
     sums = torch.zeros(len(batch.input_ids), dtype=nll.dtype, device=nll.device)
     return loss, sums.index_add(0, rows, nll)
+
+
+def _with_dropout(lm_head: LmHead, rows: torch.Tensor, positions: torch.Tensor) -> LmHead:
+    """`lm_head`, called once for each chunk of the tokens in order; an adapter on it may have dropout.
+
+    Args:
+        rows, positions: of all tokens, see `dropout_of_tokens`.
+    """
+    done = 0
+
+    def project(hidden: torch.Tensor) -> torch.Tensor:
+        nonlocal done
+        chunk = slice(done, done + len(hidden))
+        done = chunk.stop
+        with dropout_of_tokens(rows[chunk], positions[chunk]):
+            return lm_head(hidden)
+
+    return project
 
 
 def own_lm_head(model: PreTrainedModel, *, in_place: bool) -> LmHead:

@@ -78,8 +78,8 @@ def test_untied_both_ends_take_adapters_and_merged_is_unmerged(changed):
         base = model(ids).logits
     del model
     targets = ["embed_tokens", "lm_head"]
-    lora = load(Path("params.yaml")).finetune.lora.model_copy(update={"dropout": 0.0})
-    finetune(targets, train_rows=8, valid_rows=4, learning_rate=0.002, lora=lora)
+    lora = load(Path("params.yaml")).finetune.lora
+    finetune(targets, train_rows=8, valid_rows=4, learning_rate=0.002)
 
     folder = paths.trained_model("uniform", MODEL, SEED)
     state = load_file(folder / "adapter_model.safetensors")

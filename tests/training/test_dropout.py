@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pipeline.config.training import AdapterConfig
 from pipeline.models.lora import add_lora
+from pipeline.training import objective
 from pipeline.training.dropout import PairDropout, checkpoint_activations
 from pipeline.training.trainer import train
 
@@ -21,6 +22,11 @@ KINDS = {
         random_model("gpt2", torch.float32, resid_pdrop=0.1, embd_pdrop=0.1, attn_pdrop=0.1),
         TARGETS["gpt2"],
         AdapterConfig(r=4, alpha=8.0, dropout=0.05),
+    ),
+    "LoRA 0.3, on an lm_head of its own too": lambda: add_lora(
+        random_model("qwen2", torch.float32, tie_word_embeddings=False),
+        ["q_proj", "lm_head"],
+        AdapterConfig(r=4, alpha=8.0, dropout=0.3),
     ),
     "Bloom's own 0.1, which is no module": lambda: trainable(
         "bloom", "full", hidden_dropout=0.1, attention_dropout=0.1
@@ -64,6 +70,13 @@ def test_how_a_step_is_cut_does_not_change_the_masks(kind, tokens, at_once):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "Bloom" not in kind])
 def test_activations_computed_again_have_the_same_masks(kind, at_once):
     assert_close(trained(kind, 100, checkpointing=True), at_once(kind), atol=1e-6)
+
+
+def test_how_the_answers_are_cut_into_chunks_does_not_change_the_masks(at_once, monkeypatch):
+    kind = next(kind for kind in KINDS if "lm_head" in kind)
+    expected = at_once(kind)
+    monkeypatch.setattr(objective, "MAX_LOGITS", 7 * 384)
+    assert_close(trained(kind, 100_000), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
