@@ -345,10 +345,9 @@ for parameter in model.parameters():
 model.transformer.h[0].self_attention.dense.weight.requires_grad_(True)  # as an adapter below the head
 loaded = kilobytes("VmRSS")
 tokens = torch.randint(250_880, (int(sys.argv[2]), 512))
-mask = torch.ones_like(tokens)
-answers = mask.bool()
+answers = torch.ones_like(tokens, dtype=torch.bool)
 answers[:, 0] = False
-loss, nll = answer_loss(model, Batch(tokens, mask, answers), torch.full((len(tokens),), 1 / answers.sum()))
+loss, nll = answer_loss(model, Batch(tokens, answers), torch.full((len(tokens),), 1 / answers.sum()))
 loss.backward()
 assert abs(loss.item() - 12.43) < 0.01, loss  # ln 250880: equal logits
 assert model.transformer.h[0].self_attention.dense.weight.grad is not None
