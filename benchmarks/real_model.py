@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
+from severity_prepare import POSTS, read_posts
 
 from pipeline import environment, paths
 from pipeline.commands.profile import complete
@@ -36,7 +37,6 @@ from pipeline.evaluation.urgency import urgent
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSIFIER, LABELS = PROJECTS = "classifier", "labels"
-SEVERITIES = {"non_critical": "غير حرج", "neutral": "متوسط", "critical": "حرج"}
 MODEL, JUDGE, ENCODER = "gemma3-270m", "multilingual-e5-small", "tiny_bert"
 SEEDS, PLACEBOS = (17, 18, 19), 5
 ARMS = ("uniform", "weighting", "strong", *(f"placebo-{number}" for number in range(1, PLACEBOS + 1)))
@@ -82,8 +82,11 @@ def main() -> None:
 def prepare(posts: Path, folder: Path) -> None:
     """Lay out both projects up to the scores, the base model and the stored references."""
     first = folder / CLASSIFIER
+    table = read_posts(posts)
     for project in PROJECTS:
-        write_posts(posts, folder / project / "data/own/posts.csv")
+        data = folder / project / "data/own"
+        data.mkdir(parents=True, exist_ok=True)
+        table.to_csv(data / "posts.csv", index=False)
         text = yaml.safe_dump(parameters(project), allow_unicode=True)
         (folder / project / "params.yaml").write_text(text, encoding="utf-8")
     (first / "models/pretrained").mkdir(parents=True, exist_ok=True)
@@ -106,25 +109,11 @@ def prepare(posts: Path, folder: Path) -> None:
         command(other, words)
 
 
-def write_posts(posts: Path, target: Path) -> None:
-    """The posts with a plan, and their human severity one-hot."""
-    table = pd.read_excel(posts)[["Post", "Plan", "Severity"]].dropna()
-    for name, label in SEVERITIES.items():
-        table[name] = (table["Severity"] == label).astype(float)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(target, index=False)
-
-
 def parameters(project: str) -> Any:
     """The profile `laptop` with these data and arms."""
     with chdir(ROOT):
         values, default = (yaml.safe_load(complete(profile)) for profile in ("laptop", "default"))
-    columns = {name: name for name in SEVERITIES}
-    values["download"] |= {
-        "folder": "data/own",
-        "pairs": [{"source": "posts.csv", "question": "Post", "answer": "Plan", "probabilities": columns}],
-        "labelled": [{"source": "posts.csv", "text": "Post", "label": "Severity", "labels": SEVERITIES}],
-    }
+    values["download"] |= POSTS
     for arm in ARMS[-PLACEBOS:]:
         values[arm] = values["strong"] | {"permute": int(arm.rpartition("-")[2])}
     values |= {"models": [MODEL], "encoders": [ENCODER, JUDGE], "seeds": list(SEEDS)}

@@ -18,25 +18,38 @@ from pipeline.severity.cross_fitting import CrossFitted
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = {"non_critical": "غير حرج", "neutral": "متوسط", "critical": "حرج"}
+# What `download` says of them, once they lie in data/own/posts.csv.
+POSTS = {
+    "folder": "data/own",
+    "pairs": [
+        {
+            "source": "posts.csv",
+            "question": "Post",
+            "answer": "Plan",
+            "probabilities": {name: name for name in LABELS},
+        }
+    ],
+    "labelled": [{"source": "posts.csv", "text": "Post", "label": "Severity", "labels": LABELS}],
+}
 BATCH_TOKENS = 4096
+
+
+def read_posts(path: Path) -> pd.DataFrame:
+    """The posts with a plan, and their human severity one-hot."""
+    table = pd.read_excel(path)[["Post", "Plan", "Severity"]].dropna()
+    return table.assign(
+        **{name: (table["Severity"] == label).astype(float) for name, label in LABELS.items()}
+    )
 
 
 def prepare(posts: Path, rows: int | None, folder: Path) -> None:
     """Run the stages up to the scores in the current folder, and keep what trainings need."""
 
-    table = pd.read_excel(posts)[["Post", "Plan", "Severity"]].dropna()
-    table = table.sample(rows or len(table), random_state=0)
-    for name, label in LABELS.items():
-        table[name] = (table["Severity"] == label).astype(float)
+    table = read_posts(posts)
     Path("data/own").mkdir(parents=True)
-    table.to_csv("data/own/posts.csv", index=False)
+    table.sample(rows or len(table), random_state=0).to_csv("data/own/posts.csv", index=False)
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    columns = {name: name for name in LABELS}
-    values["download"] |= {
-        "folder": "data/own",
-        "pairs": [{"source": "posts.csv", "question": "Post", "answer": "Plan", "probabilities": columns}],
-        "labelled": [{"source": "posts.csv", "text": "Post", "label": "Severity", "labels": LABELS}],
-    }
+    values["download"] |= POSTS
     Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     params = load(Path("params.yaml"))
     stage("download").run(params.download)
