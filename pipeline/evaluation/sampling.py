@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from pipeline.models.splitmix64 import LAST_SHIFT, ROUNDS, STEP
+
 # The sampling of the authors' notebooks; a top-k of 50 was the default of the transformers that they ran.
 TEMPERATURE, TOP_K = 0.7, 50
-# 2 to the 64th divided by the golden ratio, made odd: the step of SplitMix64's counter.
-_STEP = 0x9E3779B97F4A7C15
 
 
 class Sampler:
@@ -66,8 +66,8 @@ def uniforms(keys: np.ndarray, position: int, tokens: np.ndarray) -> np.ndarray:
 def _splitmix64(seed: np.ndarray, number: np.ndarray | np.uint64) -> np.ndarray:
     """Output `number`, from 0, of the generator with a seed; all arithmetic is modulo 2 to the 64th."""
     with np.errstate(over="ignore"):
-        mixed = seed + (number + np.uint64(1)) * np.uint64(_STEP)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    result: np.ndarray = mixed ^ (mixed >> np.uint64(31))
+        mixed = seed + (number + np.uint64(1)) * np.uint64(STEP)
+        for shift, factor in ROUNDS:
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    result: np.ndarray = mixed ^ (mixed >> np.uint64(LAST_SHIFT))
     return result

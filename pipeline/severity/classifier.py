@@ -51,7 +51,7 @@ class Classifier:
             WaznError: there is no model, or it cannot be loaded.
         """
         self.tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, folder)
-        self.model, found = load_pretrained(
+        self.model, loading_info = load_pretrained(
             AutoModelForSequenceClassification,
             folder,
             use_safetensors=True,
@@ -60,7 +60,7 @@ class Classifier:
             id2label=dict(enumerate(SEVERITIES)),
             label2id={severity: index for index, severity in enumerate(SEVERITIES)},
         )
-        if needs_mean(folder, found["missing_keys"]):
+        if needs_mean(folder, loading_info["missing_keys"]):
             pool_by_mean(self.model)
         use_onednn(self.model.eval())
         trained = (folder / _SETTINGS).is_file()

@@ -14,11 +14,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
+from pipeline.models.splitmix64 import LAST_SHIFT, ROUNDS, STEP
+
 _MASK_64 = (1 << 64) - 1
-# SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195).
-_STEP = 0x9E3779B97F4A7C15
-_ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-_LAST_SHIFT = 31
 # Probabilities are multiples of 1 / _RANGE.
 _RANGE = 1 << 16
 
@@ -119,7 +117,7 @@ class PairDropout(TorchFunctionMode):
         if self._tokens is not None:
             rows, positions = self._tokens
             # Those of one head, whose first position has number 0 and the next 1 << 20.
-            counters = counters[:, :1] + (positions[:, None] << 20) * _signed(_STEP)
+            counters = counters[:, :1] + (positions[:, None] << 20) * _signed(STEP)
             seeds = seeds[rows].transpose(0, 1)
         bits = _finalised(seeds + counters)
         # Four numbers of 16 bits in each of 64; as signed ones, they are uniform from -RANGE / 2.
@@ -137,7 +135,7 @@ class PairDropout(TorchFunctionMode):
             counters = torch.zeros((), dtype=torch.int64, device=values.device)
             for size in shape:
                 counters = (counters << 20)[..., None] + torch.arange(size, device=values.device)
-            self._counters_of[shape] = (counters * _signed(_STEP))[None]
+            self._counters_of[shape] = (counters * _signed(STEP))[None]
         return self._counters_of[shape]
 
     def _repeated_from(self, calls: int) -> "PairDropout":
@@ -200,17 +198,17 @@ class _Dropped(torch.autograd.Function):
 
 def _mixed(seed: int, number: int) -> int:
     """A seed from a pair's seed and the number of the call: output `number` of SplitMix64."""
-    mixed = (seed + number * _STEP) & _MASK_64
-    for shift, factor in _ROUNDS:
+    mixed = (seed + number * STEP) & _MASK_64
+    for shift, factor in ROUNDS:
         mixed = ((mixed ^ (mixed >> shift)) * factor) & _MASK_64
-    return mixed ^ (mixed >> _LAST_SHIFT)
+    return mixed ^ (mixed >> LAST_SHIFT)
 
 
 def _finalised(state: torch.Tensor) -> torch.Tensor:
     """What SplitMix64 makes of its state, in place: int64, taken as unsigned."""
-    for shift, factor in _ROUNDS:
+    for shift, factor in ROUNDS:
         state.bitwise_xor_(_shifted(state, shift)).mul_(_signed(factor))
-    return state.bitwise_xor_(_shifted(state, _LAST_SHIFT))
+    return state.bitwise_xor_(_shifted(state, LAST_SHIFT))
 
 
 def _shifted(state: torch.Tensor, shift: int) -> torch.Tensor:

@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from pipeline.models.lora import decoder_of
 from pipeline.models.products import OneDnnLinear, linear
 from pipeline.training.batching import Batch
 from pipeline.training.dropout import dropout_of_tokens
@@ -43,7 +43,7 @@ class AnswerLoss(torch.nn.Module):
     @property
     def decoder(self) -> PreTrainedModel:
         """The causal language model, with the layers that PEFT has replaced."""
-        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        return decoder_of(self.model)
 
     def forward(self, batch: Batch, token_weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `answer_loss`."""
