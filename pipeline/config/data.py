@@ -72,6 +72,7 @@ class TableSource(Section):
     """A table: where it is, and which one. docs/data.md says what a key that is left out means."""
 
     source: Annotated[Text, AfterValidator(_check_source)]
+    configuration: Text | None = None
     hash: Annotated[str, AfterValidator(_check_hash)] | None = None
     file: Text | None = None
     table: Text | None = None
@@ -90,6 +91,8 @@ class TableSource(Section):
         given = {"hash", "file", "table"} & self.model_fields_set
         if self.source.startswith("hf:") and given:
             raise ValueError(f"{min(given)} is for files; an hf: data set is pinned by its revision")
+        if self.configuration is not None and not self.source.startswith("hf:"):
+            raise ValueError("configuration is one of an hf: data set; leave it out")
         return self
 
 

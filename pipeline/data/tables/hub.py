@@ -9,12 +9,12 @@ from typing import Any
 
 from pipeline.config.source_uri import HubDataset
 from pipeline.data.tables.names import listed, shown_names
-from pipeline.data.tables.parquet import values
+from pipeline.data.tables.parquet import class_names, named, values
 from pipeline.data.tables.table import BATCH, Table
 from pipeline.errors import WaznError
 
 
-def open_dataset(source: str, wanted: HubDataset) -> tuple[Table, str]:
+def open_dataset(source: str, wanted: HubDataset, configuration: str | None) -> tuple[Table, str]:
     """Fetch a data set into the library's cache, and open it.
 
     Code of a data set is never run: `datasets` 4 and later cannot.
@@ -22,12 +22,14 @@ def open_dataset(source: str, wanted: HubDataset) -> tuple[Table, str]:
     Args:
         source: as it stands in params.yaml, for messages.
         wanted: name, revision and split; without a split all splits follow each other.
+        configuration: which of its configurations; None for the only one, or its own default.
 
     Returns:
         The table, and the commit that the revision stands for.
 
     Raises:
-        WaznError: the data set, its revision or its split does not exist or cannot be fetched.
+        WaznError: the data set, its revision, configuration or split does not exist or cannot be fetched;
+            or it has several configurations, none of them the default, and none is named.
     """
     # Here, as it takes seconds and most sources do not need it.
     datasets = importlib.import_module("datasets")
@@ -41,7 +43,16 @@ def open_dataset(source: str, wanted: HubDataset) -> tuple[Table, str]:
             hub = importlib.import_module("huggingface_hub")
             commit = str(hub.HfApi().dataset_info(wanted.name, revision=wanted.revision).sha)
         # The prefix, as a folder of that name would be taken for the data set otherwise.
-        loaded = datasets.load_dataset(f"hf://datasets/{wanted.name}", revision=commit)
+        place = f"hf://datasets/{wanted.name}"
+        there = datasets.get_dataset_config_names(place, revision=commit)
+        default = datasets.get_dataset_default_config_name(place, revision=commit)
+        if (configuration or default) not in there:
+            wrong = f"no configuration '{configuration}'" if configuration else "several configurations"
+            one_of = listed(shown_names(there, "configuration"))
+            raise WaznError(f"{source}: {wrong}; set `configuration` to one of: {one_of}")
+        loaded = datasets.load_dataset(place, configuration, revision=commit)
+    except WaznError:
+        raise
     except Exception as error:
         # From a server that is down to a file that is no table; the message may quote a row.
         raise WaznError(
@@ -72,8 +83,11 @@ class _Splits:
         names = [self.columns[index] for index in indices]
         number = 0
         for split in self._splits:
+            classes = class_names(split.data.table.schema)
             for batch in split.with_format("arrow").iter(BATCH):
-                columns = (values(batch.column(name).combine_chunks()) for name in names)
+                columns = (
+                    named(values(batch.column(name).combine_chunks()), classes.get(name)) for name in names
+                )
                 for cells in zip(*columns, strict=True):
                     number += 1
                     yield number, cells

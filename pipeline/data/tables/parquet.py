@@ -1,5 +1,6 @@
 """Tables in Parquet, and the values of Arrow arrays."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Parquet:
         self._path, self._name, self._max_mb = path, name, max_mb
         with pq.ParquetFile(path) as file:
             self.columns: list[str] = file.schema_arrow.names
+            self._classes = class_names(file.schema_arrow)
             self._texts = [
                 column.path
                 for column in map(file.schema.column, range(len(file.schema)))
@@ -47,7 +49,8 @@ class Parquet:
         names = [self.columns[index] for index in indices]
         number = 0
         for batch in self._batches(list(dict.fromkeys(names))):
-            for cells in zip(*(values(batch.column(name)) for name in names), strict=True):
+            columns = (named(values(batch.column(name)), self._classes.get(name)) for name in names)
+            for cells in zip(*columns, strict=True):
                 number += 1
                 yield number, cells
 
@@ -80,6 +83,32 @@ def values(array: Any) -> list[Any]:
         words = array.dictionary.to_pylist()
         return [None if index is None else words[index] for index in array.indices.to_pylist()]
     return list(array.to_pylist())
+
+
+def class_names(schema: Any) -> dict[str, list[str]]:
+    """The names of the classes of each column that `datasets` stores as numbers (`ClassLabel`).
+
+    Args:
+        schema: of an Arrow table or a Parquet file, in whose metadata they stand.
+    """
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            column: list(map(str, feature["names"]))
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # None, or of another version of the library: the numbers stay.
+        return {}
+
+
+def named(cells: list[Any], names: Sequence[str] | None) -> list[Any]:
+    """Cells with the name of the class in place of its number; None for -1, which means no class."""
+    if names is None:
+        return cells
+    by_number = dict(enumerate(names)) | {-1: None}
+    return [by_number.get(cell, cell) for cell in cells]
 
 
 def _chunks(group: Any, names: Sequence[str]) -> list[Any]:

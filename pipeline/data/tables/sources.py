@@ -106,10 +106,11 @@ def open_source(
         WaznError: the source is missing, not to be had, outside the folder, not what `hash` says,
             unreadable, or lacks a column.
     """
-    name = "#".join(part for part in (entry.source, entry.file, entry.table) if part)
+    named = (entry.source, entry.configuration, entry.file, entry.table)
+    name = "#".join(part for part in named if part)
     with ExitStack() as stack:
         if kind_of(entry.source) == "hf":
-            table, commit = open_dataset(entry.source, hub_dataset(entry.source))
+            table, commit = open_dataset(entry.source, hub_dataset(entry.source), entry.configuration)
             tables = [table]
             origin: dict[str, Any] = {"source": name, "commit": commit}
         else:

@@ -7,9 +7,14 @@ import os
 import subprocess
 import sys
 
+import datasets
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from servers import content, serving, status
+
+from pipeline.data.tables.parquet import Parquet
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 TRAP = b"import os\nos._exit(9)\n"
@@ -27,7 +32,9 @@ from pipeline.config.data import PairSource
 
 for source in json.load(sys.stdin):
     try:
-        entry, limits = PairSource(source=source), Limits(Path(), 1, Patience(1, 0))
+        source, _, configuration = source.partition(" ")
+        entry = PairSource(source=source, configuration=configuration or None)
+        limits = Limits(Path(), 1, Patience(1, 0))
         named = None if "chat" in source else "q", None if "chat" in source else "a"
         asked = dict(zip(["question", "answer"], named))
         with open_source("download.pairs.0", entry, asked, [], limits) as opened:
@@ -45,8 +52,9 @@ class Dataset:
 
     missing = staticmethod(content(b"{}", 404, **{"X-Error-Code": "EntryNotFound"}))
 
-    def __init__(self, server, name, files):
-        self.files = files
+    def __init__(self, server, name, files, card=None):
+        self.files = files | ({"README.md": card.encode()} if card else {})
+        files = self.files
         base = f"/api/datasets/{name}"
         for revision in ("main", SHA):
             server.answers[f"{base}/revision/{revision}"] = self.info(name)
@@ -59,6 +67,8 @@ class Dataset:
                 "dataset_infos.json",
                 f"{name.split('/')[1]}.py",
             ):
+                if file in files:
+                    continue
                 server.answers[f"/datasets/{name}/resolve/{revision}/{file}"] = self.missing
             for file in files:
                 server.answers[f"/datasets/{name}/resolve/{revision}/{file}"] = self.file(file)
@@ -106,6 +116,27 @@ def chat():
     return buffer.getvalue()
 
 
+def classes_of(names, numbers):
+    """A Parquet file with a column of classes, as `datasets` writes it."""
+    features = datasets.Features({"q": datasets.Value("string"), "a": datasets.ClassLabel(names=names)})
+    rows = {"q": ["صداع"] * len(numbers), "a": numbers}
+    buffer = io.BytesIO()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+# A card that says which files make which configuration.
+CARD = """---
+configs:
+- config_name: adults
+  data_files: adults.csv
+- config_name: children
+  data_files: children.csv{more}
+---
+"""
+CONFIGURED = {"adults.csv": csv_of("train"), "children.csv": csv_of("test")}
+
+
 # A text that no output may have, in files that the library cannot read.
 SECRET = "عندي مريم 0501234567"
 DAMAGED = {"csv": f"q,a\n{SECRET},x\n{SECRET},x,y,z\n", "jsonl": f'{{"q": "x"}}\n{{"q": "{SECRET}\n'}
@@ -127,6 +158,12 @@ SOURCES = (
     "hf:wazn/unknown@main",
     "hf:wazn/broken@main",
     "hf:wazn/chat@main",
+    "hf:wazn/classes@main",
+    "hf:wazn/several@main",
+    "hf:wazn/several@main children",
+    "hf:wazn/several@main elders",
+    "hf:wazn/default@main",
+    "hf:wazn/csv@main children",
     *(f"hf:wazn/damaged{kind}@main" for kind in DAMAGED),
 )
 
@@ -157,6 +194,9 @@ def hub(tmp_path_factory):
         Dataset(server, "wazn/parquet", data)
         Dataset(server, "wazn/script", {"script.py": TRAP, "train.csv": csv_of("train")})
         Dataset(server, "wazn/chat", {"train.parquet": chat()})
+        Dataset(server, "wazn/classes", {"train.parquet": classes_of(["بسيط", "حرج"], [1, 0, -1])})
+        Dataset(server, "wazn/several", CONFIGURED, CARD.format(more=""))
+        Dataset(server, "wazn/default", CONFIGURED, CARD.format(more="\n  default: true"))
         for kind, text in DAMAGED.items():
             Dataset(server, f"wazn/damaged{kind}", {f"train.{kind}": text.encode()})
         server.answers["/api/datasets/wazn/broken/revision/main"] = status(500)
@@ -189,6 +229,44 @@ def test_dialogues_are_read_as_pairs(hub):
     provenance, rows = hub["hf:wazn/chat@main"]
     assert [row[1:] for row in rows] == [[1, "صداع", "راحة"], [2, "صداع", "راحة"], [2, "صداع", "راحة"]]
     assert (provenance["records"], provenance["rows"]) == (2, 3)
+
+
+def test_classes_are_called_by_their_names(hub, tmp_path):
+    _, rows = hub["hf:wazn/classes@main"]
+    assert [row[3] for row in rows] == ["حرج", "بسيط", ""]
+    path = tmp_path / "classes.parquet"
+    path.write_bytes(classes_of(["بسيط", "حرج"], [1, 0, -1]))
+    assert list(Parquet(path, "classes", 1).rows([1])) == [(1, ("حرج",)), (2, ("بسيط",)), (3, (None,))]
+
+
+@pytest.mark.parametrize("metadata", [b"no JSON", b"[]", b'{"info": null}', b'{"info": {"features": []}}'])
+def test_a_file_that_says_nothing_of_classes_keeps_its_numbers(tmp_path, metadata):
+    table = pa.table({"a": [1, 0]}).replace_schema_metadata({b"huggingface": metadata})
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert list(Parquet(tmp_path / "t.parquet", "t", 1).rows([0])) == [(1, (1,)), (2, (0,))]
+
+
+def test_a_configuration_is_chosen_by_name_or_by_default(hub):
+    provenance, rows = hub["hf:wazn/several@main children"]
+    assert provenance["source"] == "hf:wazn/several@main#children"
+    assert [row[2:] for row in rows] == [["سعال", "ماء"]]
+    _, rows = hub["hf:wazn/default@main"]
+    assert [row[2:] for row in rows] == [["سعال", "ماء"]]
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("several@main", "several configurations; set `configuration` to one of: adults, children"),
+        (
+            "several@main elders",
+            "no configuration 'elders'; set `configuration` to one of: adults, children",
+        ),
+        ("csv@main children", "no configuration 'children'; set `configuration` to one of: default"),
+    ],
+)
+def test_a_configuration_that_is_not_clear_is_one_sentence(hub, source, sentence):
+    assert hub[f"hf:wazn/{source}"] == f"hf:wazn/{source.partition(' ')[0]}: {sentence}"
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
