@@ -383,3 +383,11 @@ def test_terminal_without_arabic_gets_escapes(folder):
 
 def test_sample_that_is_not_there_is_one_line(folder):
     assert "data/sample/complaints.jsonl: could not be read" in refused("download", folder=folder)
+
+
+def test_windows_is_refused_before_anything_is_imported():
+    program = "import sys; sys.platform = 'win32'; import runpy; runpy.run_module('pipeline')"
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("wazn runs on Linux and macOS")
+    assert done.stderr.count("\n") == 1
