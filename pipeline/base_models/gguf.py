@@ -103,11 +103,11 @@ def _refuse_unsuitable(header: Header, source: str) -> None:
 
 def _note(source: str, file: Path, header: Header) -> dict[str, Any]:
     """What `source.json` says: where the model is from, and what the file says of itself."""
-    said = {key: header.values.get(f"general.{key}") for key in ("architecture", "name", "license")}
+    described = {key: header.values.get(f"general.{key}") for key in ("architecture", "name", "license")}
     return {
         "source": source,
         "sha256": digest(file, "sha256"),
-        **{key: value for key, value in said.items() if value is not None},
+        **{key: value for key, value in described.items() if value is not None},
         "tensors": header.types,
     }
 
