@@ -20,9 +20,11 @@ weights, 1.6 times and 0.4 times for adapters; severity weights cost at most 2 %
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import os
-import resource
+import re
 import tempfile
 import time
 import warnings
@@ -75,6 +77,7 @@ from pipeline.training.trainer import train
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data/sample/complaints.jsonl"
+STATUS = Path("/proc/self/status")
 END = "<|endoftext|>"
 PIECES, LONGEST, LEARNING_RATE = 16_000, 512, 1e-4
 AT_ONCE = (1, 2, 4, 8, 16, 32)
@@ -160,6 +163,9 @@ def main() -> None:
     parser.add_argument(
         "--tokens-per-microbatch", type=int, nargs="*", help="of ours besides params.yaml's (CPU: 4096)"
     )
+    parser.add_argument(
+        "--at-once", type=int, nargs="+", default=AT_ONCE, help="rows of TRL's, where they fit"
+    )
     parser.add_argument("--checkpointing", action="store_true", help="ours computes activations anew")
     parser.add_argument("--contestants", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--weights", action="store_true", help="ours with severity weights as well")
@@ -196,7 +202,7 @@ def contestants(options: argparse.Namespace) -> dict[str, tuple[str, Contestant]
         "notebook, 1 at once": ("notebook", notebook),
         f"Trainer, {size} at once": ("trainer", of_transformers),
     }
-    for rows in [rows for rows in AT_ONCE if size % rows == 0]:
+    for rows in [rows for rows in options.at_once if size % rows == 0]:
         for name, more in list(TRL_SETTINGS.items())[: 2 if rows == 1 else 3]:
             found[f"TRL, {rows} at once{name}"] = "trl", partial(of_trl, at_once=rows, **more)
     of_ours = partial(ours, checkpointing=options.checkpointing)
@@ -259,7 +265,7 @@ def measure(kind: str, contestant: Contestant, task: Task, targets: list[str]) -
     useful = useful_operations(model, task)
     # A file's weights are in memory once they are read.
     assert all(bool(parameter.detach().sum().isfinite()) for parameter in model.parameters())
-    before = psutil.Process().memory_info().rss
+    before = forget_peak()
     watch = Watch()
     contestant(model, task, watch)
     count = -(-len(task.examples) // task.batch_size)
@@ -268,8 +274,19 @@ def measure(kind: str, contestant: Contestant, task: Task, targets: list[str]) -
     if device().type == "cuda":
         memory = torch.cuda.max_memory_allocated()
     else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+        memory = 1024 * int(re.search(r"VmHWM:\s+(\d+)", STATUS.read_text())[1]) - before
     return Found(steps, memory, useful, max(rate, product_rate(task.dtype)))
+
+
+def forget_peak() -> int:
+    """Give freed memory back to the system, let the peak begin anew, and return what the process holds.
+
+    What is freed while a model is built would else hold what the training needs, and count for nothing.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return psutil.Process().memory_info().rss
 
 
 def notebook(model: Any, task: Task, watch: Watch) -> None:
