@@ -41,6 +41,8 @@ DEFAULT = Path("params.yaml")
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 Seed = Annotated[int | None, typer.Option(help="A seed; without it, the first of `seeds`.")]
 ModelName = Annotated[str, typer.Argument(help="A model of the registry in params.yaml.")]
+Stage = Annotated[str | None, typer.Argument(help="A stage: list the files that its hash covers.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take; without MODEL, for all.")]
 ArmName = Annotated[str, typer.Argument(help="An arm of params.yaml, such as uniform; or base.")]
 
 
@@ -88,11 +90,7 @@ def _launch() -> None:
 
 
 @app.command(rich_help_panel="Beside the stages")
-def code(
-    stage: Annotated[
-        str | None, typer.Argument(help="A stage: list the files that its hash covers.")
-    ] = None,
-) -> None:
+def code(stage: Stage = None) -> None:
     """Hash the code of every stage into code.yaml, on which the stages depend."""
     if stage is None:
         _run("code")
@@ -148,10 +146,7 @@ def base_model(model: ModelName, params: ParamsFile = DEFAULT) -> None:
 def finetune(
     model: Annotated[str | None, typer.Argument(help="A model of the registry in params.yaml.")] = None,
     arm: Annotated[str | None, typer.Argument(help="An arm of params.yaml, such as weighting.")] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Say what it would take; without MODEL, for all `models`."),
-    ] = False,
+    dry_run: DryRun = False,
     effect: Annotated[float | None, typer.Option(help="A difference to plan for by --dry-run.")] = None,
     seed: Seed = None,
     params: ParamsFile = DEFAULT,
@@ -272,6 +267,12 @@ def profile(
 ) -> None:
     """Write the complete params.yaml of a profile, and name the licences of its models."""
     _command("profile").run(name, DEFAULT, keep_changes)
+
+
+@app.command(rich_help_panel="Beside the stages")
+def pin(params: ParamsFile = DEFAULT) -> None:
+    """Write commits of the Hub in place of branches and tags."""
+    _command("pin").run(params)
 
 
 @app.command(rich_help_panel="Beside the stages")

@@ -31,7 +31,7 @@ STAGES = [
     "evaluate",
     "report",
 ]
-BESIDE = ["code", "ask", "inspect", "table", "profile", "where"]
+BESIDE = ["code", "ask", "inspect", "table", "profile", "pin", "where"]
 MODEL = load(ROOT / "params.yaml").models[0]
 
 
