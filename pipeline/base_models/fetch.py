@@ -1,21 +1,26 @@
 """Copy a real model from the Hub or a folder, as safetensors and without code."""
 
+import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import RepositoryNotFoundError
 from transformers import AutoModel, AutoModelForCausalLM
 
+from pipeline.base_models.hub import download
+from pipeline.base_models.loadable import refuse_unloadable
 from pipeline.errors import WaznError
-from pipeline.files import write_json
+from pipeline.files import replacing_folder, write_json
 
 # Configuration and tokenizer in any of their forms; never Python files.
-_SMALL = ["*.json", "*.txt", "*.model", "*.jinja"]
-_TENSORS = ["*.safetensors"]
-_PICKLES = ["pytorch_model*.bin"]
+_SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
+# Weights have one of these names, or that of an index which names several files. Others are not read:
+# consolidated.safetensors, say, is the same model once more.
+_TENSORS, _PICKLE = "model.safetensors", "pytorch_model.bin"
+# transformers would put an adapter that lies beside a model into the model.
+_ADAPTER, _ADAPTERS = "adapter_config.json", "adapter_"
 
 
 def fetch(source: str, folder: Path, local: Path, decoder: bool) -> None:
@@ -23,54 +28,48 @@ def fetch(source: str, folder: Path, local: Path, decoder: bool) -> None:
 
     Args:
         source: `hub:<id>@<revision>` or `path:<folder>`, the latter in `local`.
-        folder: must not exist or be empty.
+        folder: takes the place of what is there, once all is written.
         local: the folder that DVC watches for `path:` models.
-        decoder: whether it is read as a causal language model (else as an encoder), which
-            matters only where its weights are pickled.
+        decoder: whether it is read as a causal language model, else as an encoder.
 
     Raises:
-        WaznError: it cannot be reached or found, or holds no weights.
+        WaznError: it cannot be reached or found, or is no whole model that transformers reads.
     """
     scheme, _, name = source.partition(":")
+    note = {"source": source}
     if scheme == "hub":
         repository, _, revision = name.partition("@")
-        original = _from_hub(repository, revision)
-        # The Hub's cache names the folder of a snapshot by its commit.
-        note = {"source": source, "commit": original.name}
+        original = download(source, repository, revision, _SMALL)
+        # The branch may move meanwhile.
+        note["commit"] = original.name
+
+        def more(names: list[str]) -> None:
+            # With a file that is there, as the library warns where nothing is.
+            download(source, repository, original.name, ["config.json", *names])
     else:
         original = _from_path(source, name, local)
-        note = {"source": source}
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in _matching(original, _SMALL):
-        shutil.copyfile(path, folder / path.name)
-    tensors = _matching(original, _TENSORS)
-    for path in tensors:
-        shutil.copyfile(path, folder / path.name)
-    if not tensors:
-        _resave(source, original, folder, decoder)
-    write_json(folder / "source.json", note)
 
+        def more(names: list[str]) -> None:
+            """They are there, or they are not."""
 
-def _from_hub(repository: str, revision: str) -> Path:
-    try:
-        # Small files and safetensors first; only a repository without those gives its pickles.
-        snapshot = Path(snapshot_download(repository, revision=revision, allow_patterns=_SMALL + _TENSORS))
-        if not _matching(snapshot, _TENSORS):
-            snapshot_download(repository, revision=revision, allow_patterns=_PICKLES)
-    except RepositoryNotFoundError as error:
-        raise WaznError(f"hub:{repository}: no such model, or it asks for an account") from error
-    except Exception as error:
-        # The Hub's library, its HTTP library and the sockets below it each have their own kinds of errors.
-        raise WaznError(
-            f"hub:{repository}@{revision}: could not be fetched ({type(error).__name__}); "
-            "check the network and the revision, then run the stage again"
-        ) from error
-    return snapshot
+    weights = _weights(source, original, more)
+    with replacing_folder(folder) as unfinished:
+        for path in _small(original):
+            shutil.copyfile(path, unfinished / path.name)
+        if weights[0].name.startswith(_PICKLE):
+            _resave(source, original, weights, unfinished, decoder)
+        else:
+            for path in weights:
+                shutil.copyfile(path, unfinished / path.name)
+        refuse_unloadable(source, unfinished, decoder)
+        write_json(unfinished / "source.json", note)
 
 
 def _from_path(source: str, name: str, local: Path) -> Path:
     candidates = (local / name, Path(name))
-    folder = next((path for path in candidates if (path / "config.json").is_file()), None)
+    folder = next(
+        (path for path in candidates for file in ("config.json", _ADAPTER) if (path / file).is_file()), None
+    )
     if folder is None:
         raise WaznError(f"{source}: no folder with a config.json there, nor in {local}")
     refuse_outside(source, folder, local)
@@ -110,14 +109,81 @@ def refuse_missing(source: str, info: dict[str, Any], asks: str) -> None:
         )
 
 
-def _resave(source: str, original: Path, folder: Path, decoder: bool) -> None:
+def _weights(source: str, original: Path, more: Callable[[list[str]], None]) -> list[Path]:
+    """The files of weights: safetensors where there are any, or else pickles; an index first.
+
+    Args:
+        original: the folder with the small files.
+        more: brings files with these names there, as far as there are such.
+
+    Raises:
+        WaznError: it holds an adapter, no weights or not all of them.
+    """
+    if not (original / "config.json").is_file():
+        raise WaznError(f"{source}: {_instead(original)}")
+    for whole in (_TENSORS, _PICKLE):
+        more([whole])
+        if (original / whole).is_file():
+            return [original / whole]
+        index = original / f"{whole}.index.json"
+        if index.is_file():
+            names = _shards(source, index)
+            more(names)
+            if missing := [name for name in names if not (original / name).is_file()]:
+                raise WaznError(
+                    f"{source}: lacks {len(missing)} of the {len(names)} files that {index.name} names, "
+                    f"such as {missing[0]}"
+                )
+            return [index, *(original / name for name in names)]
+    raise WaznError(
+        f"{source}: holds neither {_TENSORS} nor {_PICKLE}, whole or in parts; weights in other forms "
+        "(TensorFlow, Flax, GGUF of the Hub) are not read"
+    )
+
+
+def _instead(original: Path) -> str:
+    """What a repository without config.json is."""
+    try:
+        base = json.loads((original / _ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        return "has no config.json, so it is no model that transformers reads"
+    return (
+        f"holds an adapter ({_ADAPTER}), not a model; name the model that it is for ({base}), or merge the "
+        "two first (merge_and_unload of PEFT)"
+    )
+
+
+def _shards(source: str, index: Path) -> list[str]:
+    """The names of the files that an index names.
+
+    Raises:
+        WaznError: it is damaged, or names a file elsewhere.
+    """
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        elsewhere = [name for name in names if Path(name).name != name]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WaznError(f"{source}: {index.name} is damaged; fetch it again") from error
+    if elsewhere or not names:
+        raise WaznError(f"{source}: {index.name} names files that do not lie beside it, or none")
+    return names
+
+
+def _small(original: Path) -> list[Path]:
+    """Configuration and tokenizer: what is copied, and what pickles are read with."""
+    return sorted(
+        path
+        for pattern in _SMALL
+        for path in original.glob(pattern)
+        if not path.name.startswith((".", _ADAPTERS)) and not path.name.endswith(".index.json")
+    )
+
+
+def _resave(source: str, original: Path, pickles: list[Path], folder: Path, decoder: bool) -> None:
     """Read pickled weights with torch's weights-only loader and write safetensors."""
-    pickles = _matching(original, _PICKLES)
-    if not pickles:
-        raise WaznError(f"{source}: holds neither safetensors nor pytorch_model.bin")
     kind = AutoModelForCausalLM if decoder else AutoModel
     with tempfile.TemporaryDirectory() as scratch:
-        for path in [*_matching(original, ["*.json"]), *pickles]:
+        for path in [*_small(original), *pickles]:
             (Path(scratch) / path.name).symlink_to(path.resolve())
         try:
             model, info = kind.from_pretrained(
@@ -137,9 +203,3 @@ def _resave(source: str, original: Path, folder: Path, decoder: bool) -> None:
         if decoder:
             refuse_missing(source, info, "config.json asks for")
         model.save_pretrained(folder)
-
-
-def _matching(folder: Path, patterns: list[str]) -> list[Path]:
-    return sorted(
-        path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")
-    )

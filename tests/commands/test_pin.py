@@ -18,7 +18,7 @@ MODELS = [
         "registry"
     ].values()
 ]
-# Every way to write a source, and what must stay: quotes, comments, other sources, what only looks like one.
+# Every way to write a source, and what must stay: comments, other sources, what only looks like one.
 OWN = f"""\
 # hub:wazn/model@main stays in a comment.
 registry:
