@@ -64,7 +64,9 @@ def _places(root: Node) -> Iterator[_Place]:
     seen = set()
     for entry in [*_under(root, "registry").values(), *tables]:
         node = _children(entry).get("source")
-        found = _SOURCE.fullmatch(str(node.value)) if node else None
+        if node is None:
+            continue
+        found = _SOURCE.fullmatch(str(node.value))
         # An anchor leads to one place twice.
         if found and not _COMMIT.fullmatch(found[3]) and node.start_mark.index not in seen:
             seen.add(node.start_mark.index)
