@@ -22,8 +22,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import environment, exits, paths
-from pipeline.config.models import ModelEntry
-from pipeline.config.params import WEIGHTING, Params, load
+from pipeline.config.choices import check_arm, chosen_entry, chosen_seed
+from pipeline.config.params import WEIGHTING, load
 from pipeline.errors import WaznError
 from pipeline.run_lock import run_lock
 
@@ -65,24 +65,6 @@ def _command(name: str) -> Any:
     return module
 
 
-def _entry(params: Params, model: str) -> ModelEntry:
-    if model not in params.registry:
-        raise WaznError(f"no model '{model}' in registry; it has {', '.join(params.registry)}")
-    return params.registry[model]
-
-
-def _check_arm(arm: str, allowed: list[str]) -> None:
-    if arm not in allowed:
-        raise WaznError(f"no arm '{arm}'; there are {', '.join(allowed)}")
-
-
-def _seed(params: Params, arm: str, seed: int | None) -> int | None:
-    """The seed of a training: the one given, or the first of `seeds`; None for the base model."""
-    if arm == paths.BASE:
-        return None
-    return params.seeds[0] if seed is None else seed
-
-
 def _launch() -> None:
     """Start this command again through the launcher in WAZN_LAUNCH, if it is set."""
     if os.environ.get("WAZN_LAUNCH", "").strip():
@@ -114,7 +96,7 @@ def normalise(params: ParamsFile = DEFAULT) -> None:
 def base_encoder(model: ModelName, params: ParamsFile = DEFAULT) -> None:
     """Fetch or build an encoder."""
     values = load(params)
-    entry = _entry(values, model)
+    entry = chosen_entry(values, model)
     _run("base_encoder", model, item=[model], base_encoder=values.base_encoder, entry=entry)
 
 
@@ -123,7 +105,7 @@ def train_classifier(params: ParamsFile = DEFAULT) -> None:
     """Train the severity classifier and measure it."""
     values = load(params)
     chosen = values.train_classifier
-    _run("train_classifier", chosen, encoder_entry=_entry(values, chosen.encoder))
+    _run("train_classifier", chosen, encoder_entry=chosen_entry(values, chosen.encoder))
 
 
 @app.command()
@@ -138,7 +120,7 @@ def score(params: ParamsFile = DEFAULT) -> None:
 def base_model(model: ModelName, params: ParamsFile = DEFAULT) -> None:
     """Fetch or build a language model."""
     values = load(params)
-    entry = _entry(values, model)
+    entry = chosen_entry(values, model)
     _run("base_model", model, item=[model], base_model=values.base_model, entry=entry)
 
 
@@ -156,7 +138,7 @@ def finetune(
     if effect is not None and (not dry_run or not 0 < abs(effect) < math.inf):
         raise WaznError("--effect is a difference other than 0, and goes with --dry-run")
     if dry_run:
-        chosen = {name: _entry(values, name) for name in ([model] if model else values.models)}
+        chosen = {name: chosen_entry(values, name) for name in ([model] if model else values.models)}
         _command("dry_run").run(
             chosen,
             values.seeds,
@@ -168,9 +150,9 @@ def finetune(
         return
     if model is None or arm is None:
         raise WaznError("finetune takes MODEL and ARM, as in: wazn finetune tiny_gpt2 weighting")
-    entry = _entry(values, model)
-    _check_arm(arm, list(values.arm_settings))
-    seed = _seed(values, arm, seed)
+    entry = chosen_entry(values, model)
+    check_arm(arm, list(values.arm_settings))
+    seed = chosen_seed(values, arm, seed)
     _launch()
     _run(
         "finetune",
@@ -202,9 +184,9 @@ def embed_references(params: ParamsFile = DEFAULT) -> None:
 def evaluate(model: ModelName, arm: ArmName, seed: Seed = None, params: ParamsFile = DEFAULT) -> None:
     """Answer the test complaints and measure."""
     values = load(params)
-    _entry(values, model)
-    _check_arm(arm, [paths.BASE, *values.arm_settings])
-    seed = _seed(values, arm, seed)
+    chosen_entry(values, model)
+    check_arm(arm, [paths.BASE, *values.arm_settings])
+    seed = chosen_seed(values, arm, seed)
     _run(
         "evaluate",
         model,
@@ -223,6 +205,17 @@ def report(params: ParamsFile = DEFAULT) -> None:
     _run("report", load(params))
 
 
+@app.command("run", rich_help_panel="Beside the stages")
+def run_cells(
+    jobs: Annotated[
+        int | None, typer.Option(help="Cells at once; without it, as many as there are GPUs, or one.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and how long.")] = False,
+) -> None:
+    """Run what is out of date as `dvc repro` does, several cells at once, each on one device."""
+    _command("run").run(load(DEFAULT), jobs=jobs, dry_run=dry_run)
+
+
 @app.command(rich_help_panel="Beside the stages")
 def ask(
     question: Annotated[str, typer.Argument(help="A complaint, in Arabic.")],
@@ -233,9 +226,9 @@ def ask(
 ) -> None:
     """Answer one question (research, not advice)."""
     values = load(params)
-    _entry(values, model)
-    _check_arm(arm, [paths.BASE, *values.arm_settings])
-    chosen = _seed(values, arm, seed)
+    chosen_entry(values, model)
+    check_arm(arm, [paths.BASE, *values.arm_settings])
+    chosen = chosen_seed(values, arm, seed)
     _command("ask").run(question, model, arm, chosen, normalise=values.normalise, evaluate=values.evaluate)
 
 
@@ -279,10 +272,7 @@ def pin(params: ParamsFile = DEFAULT) -> None:
 def where(params: ParamsFile = DEFAULT) -> None:
     """Say where the page and the summary are."""
     load(params)
-    for path in (paths.PAGE, paths.SUMMARY):
-        if not path.is_file():
-            raise WaznError(f"{path}: not there yet; run `dvc repro`")
-        print(f"{path.stem:>8}: {path.resolve().as_uri() if path.suffix == '.html' else path}")
+    _command("where").run()
 
 
 def main() -> None:

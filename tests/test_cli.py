@@ -31,7 +31,7 @@ STAGES = [
     "evaluate",
     "report",
 ]
-BESIDE = ["code", "ask", "inspect", "table", "profile", "pin", "where"]
+BESIDE = ["code", "run", "ask", "inspect", "table", "profile", "pin", "where"]
 MODEL = load(ROOT / "params.yaml").models[0]
 
 
@@ -83,7 +83,9 @@ def test_every_command_has_help(command, tmp_path):
     done = wazn(command, "--help", folder=tmp_path)
     assert done.returncode == 0
     assert f"pipeline {command} " in done.stdout
-    assert ("--params" in done.stdout) == (command not in ("code", "profile")), "they read no parameters"
+    assert ("--params" in done.stdout) == (command not in ("code", "run", "profile")), (
+        "they take no other file"
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -92,7 +94,7 @@ def test_every_stage_is_a_module_that_says_how_it_is_run(stage):
     assert f"python -m pipeline {stage}" in ast.get_docstring(ast.parse(text))
 
 
-@pytest.mark.parametrize("command", sorted({*BESIDE, "dry_run"} - {"where"}))
+@pytest.mark.parametrize("command", sorted({*BESIDE, "dry_run"}))
 def test_every_command_beside_the_stages_has_its_module(command):
     assert importlib.util.find_spec(f"pipeline.commands.{command}")
 
