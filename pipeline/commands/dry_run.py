@@ -1,17 +1,11 @@
 """wazn finetune --dry-run: what fine-tuning would take, without doing it."""
 
-import signal
 import time
-import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
-from transformers.utils.logging import disable_progress_bar
-
 from pipeline import paths
+from pipeline.commands.measuring import duration, measured
 from pipeline.errors import WaznError
 from pipeline.models.runtime import device, require_model, torch_dtype
 from pipeline.parquet_inputs import read_parquet
@@ -56,7 +50,7 @@ def run(
     errors = []
     for name, entry in models.items():
         try:
-            taken = _estimate(name, seeds[0], entry, next(iter(arms.values())), finetune, resources)
+            taken = measure_finetune(name, seeds[0], entry, next(iter(arms.values())), finetune, resources)
         except WaznError as error:
             errors.append(str(error))
             print(f"{name:<22} {error}", flush=True)
@@ -68,14 +62,14 @@ def run(
             f"{taken.padding:.1%}",
             f"{taken.trained:,}",
             f"{taken.memory / 2**30:.1f} GiB",
-            _duration(taken.seconds),
+            duration(taken.seconds),
         )
         print(row, flush=True)
     if len(errors) == len(models):
         raise WaznError(errors[0])
 
 
-def _estimate(
+def measure_finetune(
     model: str,
     seed: int,
     entry: "ModelEntry",
@@ -89,24 +83,4 @@ def _estimate(
     require_model(base)
     read_parquet(paths.SCORED, SCORED_PAIRS)
     arguments = (base, seed, finetune, entry, arm, resources, time.time())
-    with ProcessPoolExecutor(1, get_context("spawn"), _be_silent) as pool:
-        try:
-            return pool.submit(estimate, *arguments).result()
-        except BrokenProcessPool as error:
-            raise WaznError(
-                f"{base}: was killed while it was measured, perhaps for lack of memory; lower what "
-                "resources.finetune allows at once"
-            ) from error
-
-
-def _be_silent() -> None:
-    """Let Ctrl-C end this process without a word, and nothing of a library come between the rows."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    disable_progress_bar()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return measured(estimate, *arguments, name=str(base), section="resources.finetune")

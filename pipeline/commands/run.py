@@ -52,7 +52,7 @@ def run(params: "Params", *, jobs: int | None, dry_run: bool) -> None:
     if dry_run:
         from pipeline.commands.cells.forecast import forecast  # noqa: PLC0415  # torch, transformers
 
-        forecast(params, todo, len(places))
+        forecast(params, todo, places)
         return
     schedule, began = Schedule(todo, len(places)), time.monotonic()
     try:

@@ -59,7 +59,7 @@ def in_this_process(monkeypatch):
         seed, entry, arm, finetune, resources = arguments
         return estimate.estimate(base, seed, finetune, entry, arm, resources, time.time())
 
-    monkeypatch.setattr(plan, "_estimate", measure)
+    monkeypatch.setattr(plan, "measure_finetune", measure)
     monkeypatch.setattr(estimate, "_SECONDS", 0.0)
 
 
@@ -203,5 +203,5 @@ def test_ten_models_of_the_paper_pass_it_with_its_profile(project, table, in_thi
 
 
 def test_times_are_shown_in_the_unit_that_reads_well():
-    shown = [plan._duration(seconds) for seconds in (0.4, 89, 600, 5000, 7200)]
+    shown = [plan.duration(seconds) for seconds in (0.4, 89, 600, 5000, 7200)]
     assert shown == ["0 s", "89 s", "10 min", "83 min", "2.0 h"]

@@ -329,6 +329,7 @@ def meeting(first, second):
     ]
 
 
+@pytest.mark.slow
 def test_independent_cells_run_at_once_and_dvc_finds_nothing_to_do(tmp_path):
     one, two = meeting("one", "two")
     project = Project(
@@ -508,10 +509,10 @@ def test_a_cell_that_another_dvc_runs_is_named_with_its_process(tmp_path):
 
 
 @pytest.mark.slow
-def test_each_cell_has_its_threads_and_device(tmp_path):
+def test_each_cell_has_its_threads_its_device_and_this_python(tmp_path):
     tell = python(
-        "import json, os; json.dump({n: os.environ.get(n) for n in "
-        "('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'DVC_STAGE')}, open('told', 'w'))"
+        "import json, os, sys; names = ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'DVC_STAGE'); "
+        "json.dump({'python': sys.prefix} | {n: os.environ.get(n) for n in names}, open('told', 'w'))"
     )
     project = Project(tmp_path, {"tell": {"cmd": tell, "outs": ["told"]}})
     project.run("--jobs", "2", OMP_NUM_THREADS="5")
@@ -519,6 +520,8 @@ def test_each_cell_has_its_threads_and_device(tmp_path):
         "OMP_NUM_THREADS": "5",
         "CUDA_VISIBLE_DEVICES": "",
         "DVC_STAGE": "tell",
+        # Though PATH names another.
+        "python": sys.prefix,
     }
 
 
