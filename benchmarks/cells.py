@@ -17,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
+from dvc.repo import Repo, lock_repo
+from dvc.repo.reproduce import get_active_graph, plan_repro
 
 ROOT = Path(__file__).resolve().parents[1]
 READY = ("score", "embed_references", "base_model")
@@ -58,6 +59,7 @@ def prepare(project: Path, arguments: argparse.Namespace) -> None:
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     params["seeds"] = arguments.seeds
     if arguments.small:
+        params["train_classifier"] |= {"epochs": 1}
         params["finetune"] |= {"epochs": 1, "train_rows": 16}
         params["evaluate"] |= {"test_rows": 6, "max_new_tokens": 4}
         for section in ("base_model", "base_encoder"):
@@ -68,13 +70,9 @@ def prepare(project: Path, arguments: argparse.Namespace) -> None:
 
 def commands(project: Path) -> dict[str, str]:
     """The cells that are left, each with its command, in their order."""
-    done = execute(project, [sys.executable, "-m", "dvc", "repro", "--dry"])
-    lines = done.splitlines()
-    return {
-        line.split("'")[1]: following.removeprefix("> ")
-        for line, following in pairwise(lines)
-        if line.startswith("Running stage '")
-    }
+    with Repo(str(project)) as repo, lock_repo(repo):
+        stages = plan_repro(get_active_graph(repo.index.graph))
+        return {stage.name: stage.cmd for stage in stages if stage.changed()}
 
 
 def timed(ready: Path, *those: list[str]) -> tuple[float, Any]:
@@ -90,8 +88,8 @@ def timed(ready: Path, *those: list[str]) -> tuple[float, Any]:
     return seconds, {cell: stage["outs"] for cell, stage in lock.items()}
 
 
-def execute(project: Path, command: list[str]) -> str:
-    """Run a command of the project's own code; what it prints."""
+def execute(project: Path, command: list[str]) -> None:
+    """Run a command of the project's own code."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command,
@@ -104,7 +102,6 @@ def execute(project: Path, command: list[str]) -> str:
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)}:\n{done.stdout[-3000:]}")
-    return done.stdout
 
 
 def show(name: str, seconds: float, cells: dict[str, str], repro: float, bare: float, same: str) -> None:
