@@ -34,6 +34,7 @@ from transformers import AutoModelForCausalLM, BertConfig, BertModel, PreTrained
 from pipeline.evaluation.bertscore import Encoder, References, store
 from pipeline.evaluation.generation import generate
 from pipeline.evaluation.sampling import row_keys
+from pipeline.models.budgets import Budget
 from pipeline.models.products import use_onednn
 from pipeline.models.prompt import encode_prompt
 from pipeline.models.runtime import deterministic, device, fuse_activations, load_tokenizer, torch_dtype
@@ -163,7 +164,7 @@ def ours(
             model,
             tokenizer,
             questions,
-            batch_size=batch_size,
+            budget=Budget(batch_size, "questions"),
             max_length=LONGEST,
             max_new_tokens=NEW_TOKENS,
             max_new_words=None,
@@ -187,7 +188,7 @@ def compare_bertscore(pairs: list[tuple[str, str]]) -> None:
         tokenizer.model_max_length = LONGEST
         tokenizer.save_pretrained(folder)
         BertModel(BertConfig(vocab_size=119_547)).save_pretrained(folder)
-        encoder = Encoder(folder, 9, 64)
+        encoder = Encoder(folder, 9, Budget(64, "texts"))
         once = timed(lambda: store(encoder, ids, references, Path(scratch) / "references"))
         stored = References(Path(scratch) / "references", encoder, ids, references)
         mine = timed(lambda: stored.score(answers, range(len(answers))))

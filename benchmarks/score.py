@@ -24,6 +24,7 @@ import transformers
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer, pipeline
 
+from pipeline.models.budgets import Budget
 from pipeline.models.runtime import device, torch_dtype
 from pipeline.severities import SEVERITIES
 from pipeline.severity.classifier import Classifier
@@ -66,7 +67,7 @@ def main() -> None:
         for budget in options.tokens_per_batch:
             ours = timed(
                 f"wazn, {budget} tokens a batch",
-                lambda texts, budget=budget: classifier.probabilities(texts, budget),
+                lambda texts, budget=budget: classifier.probabilities(texts, Budget(budget)),
                 texts,
             )
             print(

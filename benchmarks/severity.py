@@ -31,6 +31,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from pipeline.environment import lacking
+from pipeline.models.budgets import Budget
 
 # Workers are started with these; torch and its libraries read them as they load.
 os.environ |= lacking() | {
@@ -167,7 +168,9 @@ def train_one(task: tuple[Job, Path]) -> tuple[Job, float]:
             for _ in train(model, examples, given.finetune, given.resources, job.seed, name=str(job)):
                 pass
     measured = encoded(job, folder, "test", given.arms)
-    sums, counts = score_answers(AnswerLoss(model), measured, TOKENS_PER_BATCH, PartialState(cpu=True))
+    sums, counts = score_answers(
+        AnswerLoss(model), measured, Budget(TOKENS_PER_BATCH), PartialState(cpu=True)
+    )
     ids = [example.id for example in measured]
     table = pd.DataFrame({**job._asdict(), "id": ids, "nll_sum": sums, "answer_tokens": counts})
     job.result(folder).parent.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ import yaml
 from pipeline import paths
 from pipeline.config.params import load
 from pipeline.files import write_json, write_parquet
+from pipeline.models.budgets import Budget
 from pipeline.models.prompt import encode_pairs
 from pipeline.models.runtime import load_decoder, load_tokenizer
 from pipeline.severities import PROBABILITIES
@@ -76,7 +77,7 @@ def keep(params: Any, folder: Path) -> None:
     final = CrossFitted(paths.CLASSIFIER).final
     given = {
         "cross-fitted": scored["classifier"][list(PROBABILITIES)].to_numpy(),
-        "in-sample": final.probabilities(list(normalised["text"]), BATCH_TOKENS),
+        "in-sample": final.probabilities(list(normalised["text"]), Budget(BATCH_TOKENS)),
         "gold": scored["provided"][list(PROBABILITIES)].to_numpy(),
     }
     pairs = scored["provided"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.evaluation.generation import generate
+from pipeline.models.budgets import Budget
 from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
 from pipeline.models.trained import load_trained
 from pipeline.text.normalise import Normaliser
@@ -38,7 +39,7 @@ def run(
         load_trained(model, arm, seed, torch_dtype(evaluate.dtype), max_tokens),
         load_tokenizer(paths.base_model(model)),
         [text],
-        batch_size=1,
+        budget=Budget(1, "questions"),
         max_length=evaluate.max_length,
         max_new_tokens=evaluate.max_new_tokens,
         max_new_words=evaluate.max_new_words,

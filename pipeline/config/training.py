@@ -52,7 +52,7 @@ class TrainConfig(Section):
         batch_size: pairs of one optimiser step, over all processes.
         length_window: optimiser steps within which pairs of like length are put together.
         max_length: tokens of question and answer at most.
-        optimiser: `adamw` or `adafactor`.
+        optimiser: `adamw`, `adafactor`, or `adamw_8bit`, whose moments take 8 bits.
         learning_rate: its peak, reached after warm-up.
         weight_decay: decoupled from the gradient.
         lr_scheduler: `linear` or `cosine` to 0 after warm-up, or `constant`.
@@ -72,7 +72,7 @@ class TrainConfig(Section):
     batch_size: Positive
     length_window: Positive
     max_length: Annotated[int, Field(ge=16)]
-    optimiser: Literal["adamw", "adafactor"]
+    optimiser: Literal["adamw", "adafactor", "adamw_8bit"]
     learning_rate: LearningRate
     weight_decay: Fraction
     lr_scheduler: Literal["linear", "cosine", "constant"]

@@ -9,6 +9,7 @@ from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.evaluation.generation import generate
 from pipeline.evaluation.sampling import row_keys
+from pipeline.models.budgets import Budget
 from pipeline.models.distributed import join_processes
 from pipeline.models.prompt import encode_pairs, scored_bytes
 from pipeline.models.runtime import load_tokenizer, torch_dtype
@@ -18,6 +19,7 @@ from pipeline.training.objective import AnswerLoss
 
 if TYPE_CHECKING:
     from pipeline.config.evaluation import EvaluateConfig
+    from pipeline.config.resources import EvaluateResources
 
 
 def answer_and_score(
@@ -27,7 +29,7 @@ def answer_and_score(
     arm: str,
     seed: int | None,
     config: "EvaluateConfig",
-    batch_size: int,
+    resources: "EvaluateResources",
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The answers to the test pairs, and the likelihood of the references of test and validation pairs.
 
@@ -35,7 +37,7 @@ def answer_and_score(
         test, valid: scored pairs; of `valid` there may be none.
         model, arm, seed: see `load_trained`.
         config: how answers are generated.
-        batch_size: questions answered at once.
+        resources: what changes speed and memory only.
 
     Returns:
         The test pairs that have room for an answer token, under their index, with `generated`, `cut_off`,
@@ -43,7 +45,7 @@ def answer_and_score(
         `pairs` and what `mean_nll` gives.
 
     Raises:
-        WaznError: a model is missing, or no test pair is usable.
+        WaznError: a model is missing, no test pair is usable, or the memory does not hold one.
     """
     tokenizer = load_tokenizer(paths.base_model(model))
     dtype = torch_dtype(config.dtype)
@@ -56,11 +58,13 @@ def answer_and_score(
     )
     if rows.empty:
         raise WaznError(f"{paths.SCORED}: no test pair fits into evaluate.max_length = {config.max_length}")
-    loss, most, processes = AnswerLoss(decoder), batch_size * config.max_length, join_processes()
-    sums, counts = score_answers(loss, examples, most, processes, progress=f"likelihood {name}")
+    questions = Budget.of(resources.batch_size, "questions")
+    tokens = Budget(questions.size * config.max_length, "tokens", questions.setting)
+    loss, processes = AnswerLoss(decoder), join_processes()
+    sums, counts = score_answers(loss, examples, tokens, processes, progress=f"likelihood {name}")
     of_valid: dict[str, Any] = {"pairs": len(valid_examples)}
     if valid_examples:
-        scores = score_answers(loss, valid_examples, most, processes, progress=f"validation {name}")
+        scores = score_answers(loss, valid_examples, tokens, processes, progress=f"validation {name}")
         of_valid |= mean_nll(*scores, list(valid_rows["severity"]))
     if dtype != torch.float32:
         del decoder, loss  # before the other is loaded
@@ -69,7 +73,7 @@ def answer_and_score(
         decoder,
         tokenizer,
         list(rows["question"]),
-        batch_size=batch_size,
+        budget=questions,
         max_length=config.max_length,
         max_new_tokens=config.max_new_tokens,
         max_new_words=config.max_new_words,

@@ -5,7 +5,7 @@ The references are the same for every arm, so their states are computed once: `s
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bert_score
@@ -26,6 +26,7 @@ from pipeline.errors import WaznError
 from pipeline.files import replacing, write_json
 from pipeline.hashes import folder_digest
 from pipeline.inputs import damaged, missing, read_json
+from pipeline.models.budgets import Budget, slices
 from pipeline.models.products import use_onednn
 from pipeline.models.runtime import device, require_model
 from pipeline.shapes import ReferencesNote
@@ -43,12 +44,12 @@ class Encoder:
             (version of the package).
     """
 
-    def __init__(self, folder: Path, layer: int, batch_size: int) -> None:
+    def __init__(self, folder: Path, layer: int, budget: Budget) -> None:
         """Load the encoder in `folder`.
 
         Args:
             layer: its states after this layer, from 1, are compared.
-            batch_size: texts encoded at once.
+            budget: texts encoded at once.
 
         Raises:
             WaznError: there is no encoder, it cannot be loaded, or it has fewer layers.
@@ -68,7 +69,7 @@ class Encoder:
         # bert-score cuts texts where the tokenizer says so, and not every tokenizer does.
         limit = self._model.config.max_position_embeddings
         self._tokenizer.model_max_length = min(self._tokenizer.model_max_length, limit)
-        self._batch_size = batch_size
+        self._budget = budget
         # No idf: the tokens that open and close every text have weight 0, every other token 1.
         closing = (self._tokenizer.sep_token_id, self._tokenizer.cls_token_id)
         self._weights = defaultdict(lambda: 1.0, dict.fromkeys(closing, 0.0))
@@ -97,14 +98,22 @@ class Encoder:
         """Tokens of each of n texts, after cutting."""
         return [len(sent_encode(self._tokenizer, text)) for text in texts]
 
-    def batches(self, texts: Sequence[str], chosen: Sequence[int], task: str) -> Iterator[list[int]]:
-        """Cut the indices `chosen` of `texts` into batches of texts of similar length."""
+    def batches(
+        self, texts: Sequence[str], chosen: Sequence[int], task: str, compute: Callable[[list[int]], None]
+    ) -> None:
+        """Run `compute` on the indices `chosen` of `texts`, in batches of texts of similar length.
+
+        Raises:
+            WaznError: the memory does not hold one text; see `Budget.fits`.
+        """
         order = sorted(chosen, key=lambda index: -len(texts[index]))
         with tqdm(total=len(order), desc=task, unit="text") as bar:
-            for start in range(0, len(order), self._batch_size):
-                batch = order[start : start + self._batch_size]
-                yield batch
+
+            def counted(batch: list[int]) -> None:
+                compute(batch)
                 bar.update(len(batch))
+
+            self._budget.run(order, slices, len, counted)
 
 
 def store(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], folder: Path) -> None:
@@ -117,7 +126,9 @@ def store(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], folder: Pa
     starts = np.cumsum([0, *lengths]).tolist()
     with replacing(folder / STATES) as temporary, temporary.open("wb") as file:
         origin = 0
-        for batch in encoder.batches(texts, range(len(texts)), "embed references"):
+
+        def embed(batch: list[int]) -> None:
+            nonlocal origin
             embedded, _, _ = encoder.embed([texts[index] for index in batch])
             hidden = embedded.shape[-1]
             if not origin:
@@ -128,6 +139,8 @@ def store(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], folder: Pa
             for index, states in zip(batch, embedded.cpu().numpy(), strict=True):
                 file.seek(origin + 4 * hidden * starts[index])
                 file.write(states[: lengths[index]].astype("<f4").tobytes())
+
+        encoder.batches(texts, range(len(texts)), "embed references", embed)
     of_rows = {"rows": len(ids), "rows_sha256": _digest(ids, texts), "tokens": lengths}
     write_json(folder / NOTE, {**encoder.note, **of_rows})
 
@@ -165,7 +178,8 @@ class References:
         """
         scores = np.zeros((len(answers), 3))
         not_empty = [index for index, answer in enumerate(answers) if answer.strip()]
-        for batch in self._encoder.batches(answers, not_empty, "compare"):
+
+        def compare(batch: list[int]) -> None:
             chosen = [rows[index] for index in batch]
             # Opened for each batch: what is read through a memory map stays in memory as long as the map.
             states = self._open()
@@ -175,6 +189,8 @@ class References:
             )
             answer = self._encoder.embed([answers[index] for index in batch])
             scores[batch] = torch.stack(greedy_cos_idf(*reference, *answer), dim=1).cpu().numpy()
+
+        self._encoder.batches(answers, not_empty, "compare", compare)
         return scores
 
     def _open(self) -> np.ndarray:

@@ -18,6 +18,7 @@ from pipeline.evaluation.severity_quality import figures, paired_difference
 from pipeline.files import replacing_folder, write_json
 from pipeline.hashes import folder_digest, json_digest
 from pipeline.inputs import read_json
+from pipeline.models.budgets import Budget
 from pipeline.models.runtime import deterministic
 from pipeline.paths import CHECKPOINTS, NORMALISED_LABELLED
 from pipeline.severities import SEVERITIES
@@ -106,7 +107,9 @@ def judge_validation(classifier: Classifier, parts: Mapping[str, pd.DataFrame]) 
     train, valid = parts["train"], parts["valid"]
     texts, truth = list(valid["text"]), list(valid["severity"])
     ngrams = NgramModel.fit(list(train["text"]), list(train["severity"])).log_probabilities(texts)
-    pool = classifier.logits(texts, TOKENS) / classifier.temperature + classifier.ngram_weight * ngrams
+    pool = (
+        classifier.logits(texts, Budget(TOKENS)) / classifier.temperature + classifier.ngram_weight * ngrams
+    )
     linear = softmax(ngrams, fit_temperature(ngrams, truth))
     return Judged(truth, list(valid["group"]), softmax(pool, 1.0), linear)
 
@@ -156,7 +159,7 @@ def cross_fit(labelled: pd.DataFrame, encoder: Path, config: "ClassifierConfig")
         print(f"fold {number + 1} of {k}")
         model, _ = train_classifier(encoder, parts, config)
         texts = list(judged["text"])
-        classified[fold == number] = model.probabilities(texts, TOKENS)
+        classified[fold == number] = model.probabilities(texts, Budget(TOKENS))
         linear[fold == number] = reference_probabilities(parts, texts)
         models.append(model)
     truth = list(labelled["severity"])

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.evaluation.sampling import Sampler
+from pipeline.models.budgets import Budget, slices
 from pipeline.models.endings import end_tokens, pad_token_id
 from pipeline.models.prompt import encode_prompt
 from pipeline.models.runtime import float32_head
@@ -36,7 +37,7 @@ def generate(
     tokenizer: PreTrainedTokenizerBase,
     questions: Sequence[str],
     *,
-    batch_size: int,
+    budget: Budget,
     max_length: int,
     max_new_tokens: int,
     max_new_words: int | None,
@@ -50,12 +51,15 @@ def generate(
     type is.
 
     Args:
-        batch_size: questions answered at once.
+        budget: questions answered at once.
         max_length: most tokens of a prompt; a longer one loses its beginning.
         max_new_tokens: most tokens of an answer.
         max_new_words: most words of an answer, which are what white space parts; None for no such limit.
         name: what the progress bar calls the model.
         keys: of the rows, see `row_keys`, (n,), to sample; None for greedy decoding.
+
+    Raises:
+        WaznError: the memory does not hold one question; see `Budget.fits`.
     """
     ends = end_tokens(model, tokenizer)
     # The model's own configuration (beams, penalties, sampling) would not be greedy decoding, and would set
@@ -67,8 +71,8 @@ def generate(
     padding = pad_token_id(tokenizer, len(model.get_input_embeddings().weight))
     answers = [Answer("", False)] * len(prompts)
     with float32_head(model), tqdm(total=len(prompts), desc=f"answer {name}", unit="row") as bar:
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+
+        def write(chosen: list[int]) -> None:
             longest = len(prompts[chosen[0]])
             tokens = torch.full((len(chosen), longest), padding)
             mask = torch.zeros_like(tokens)
@@ -92,6 +96,8 @@ def generate(
             for index, text, end in zip(chosen, texts, ended, strict=True):
                 answers[index] = _within(text, end, max_new_words)
             bar.update(len(chosen))
+
+        budget.run(order, slices, len, write)
     return answers
 
 

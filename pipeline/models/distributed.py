@@ -69,6 +69,13 @@ def barrier(processes: PartialState) -> None:
         raise WaznError("another process of this run has ended early; its own message says why") from error
 
 
+def all_reduce_min(values: torch.Tensor, processes: PartialState) -> torch.Tensor:
+    """Take the least of each of `values` over the processes, in place; every process gets the same."""
+    if processes.num_processes > 1:
+        dist.all_reduce(values, dist.ReduceOp.MIN)
+    return values
+
+
 def all_reduce_sum(values: torch.Tensor, processes: PartialState) -> torch.Tensor:
     """Add `values` over the processes, in place; every process gets the same sums."""
     if processes.num_processes > 1:

@@ -13,6 +13,7 @@ _AUTO = {
     "questions": (32, 128),
     "bertscore_texts": (64, 256),
 }
+_MAX_PADDING_ON_GPU = 0.5
 Resource = Literal["microbatch_tokens", "scoring_tokens", "questions", "bertscore_texts"]
 
 
@@ -22,6 +23,20 @@ def resolve(value: int | Literal["auto"], resource: Resource) -> int:
         return value
     cpu, gpu = _AUTO[resource]
     return gpu if torch.cuda.is_available() else cpu
+
+
+def max_padding(on_cpu: float) -> float:
+    """Share of a micro-batch's tokens that may be padding: `on_cpu`, or one half on a GPU.
+
+    A CPU takes time for every token. A GPU waits for the launches of a small micro-batch, so it gets larger
+    ones, of which at least half is text.
+    """
+    return max(on_cpu, _MAX_PADDING_ON_GPU) if torch.cuda.is_available() else on_cpu
+
+
+def padded_tokens(group: Sequence[int], lengths: Sequence[int]) -> int:
+    """Tokens that a micro-batch of these sequences computes; 0 where there is none."""
+    return max((lengths[index] for index in group), default=0) * len(group)
 
 
 def microbatches(

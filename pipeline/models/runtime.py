@@ -37,24 +37,31 @@ def device() -> torch.device:
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The number type called `float32`, `bfloat16` or `auto`.
+    """The number type called `float32`, `bfloat16`, `float16` or `auto`.
 
-    `auto` is bfloat16 on a GPU that computes in it, else float32: on most CPUs bfloat16 matrix
-    products run hundreds of times slower.
+    `auto` is bfloat16 on a GPU whose hardware computes in it, float16 on an older one (T4, V100), which
+    would emulate it, and float32 on a CPU: on most of them bfloat16 matrix products run hundreds of times
+    slower.
     """
-    if name == "auto":
-        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    if name == "auto" and not torch.cuda.is_available():
+        name = "float32"
+    elif name == "auto":
+        name = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 
 def deterministic(seed: int) -> None:
-    """Seed every generator, and have torch choose algorithms that repeat to the last bit."""
+    """Seed every generator, and have torch choose algorithms that repeat to the last bit.
+
+    An operator without such an algorithm is an error, which `budgets.Budget` answers. Were it a warning
+    (`warn_only`), torch would take the backward passes of flash and memory-efficient attention that do not
+    repeat, although both have one that does.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True)
     # With it torch writes every new tensor twice, to show reads of memory that was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

@@ -11,7 +11,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from pipeline.files import write_json
 from pipeline.inputs import read_json
-from pipeline.models.microbatches import microbatches
+from pipeline.models.budgets import Budget
+from pipeline.models.microbatches import max_padding, microbatches, padded_tokens
 from pipeline.models.products import use_onednn
 from pipeline.models.runtime import device, load_pretrained, torch_dtype
 from pipeline.severities import SEVERITIES
@@ -24,7 +25,7 @@ from pipeline.shapes import ClassifierSettings
 if TYPE_CHECKING:
     from pipeline.config.severity import ClassifierConfig
 
-# Share of the computed tokens that may be padding at most.
+# Share of the computed tokens that may be padding at most, on a CPU.
 _MAX_PADDING = 0.05
 _SETTINGS, _NGRAMS = "severity.json", "ngrams.safetensors"
 
@@ -109,7 +110,7 @@ class Classifier:
         }
         epoch = fine_tune(self.model, self.tokenizer, rows, config, checkpoints)
         self.model.eval()
-        logits = self.logits(texts["valid"], config.batch_size * config.max_length)
+        logits = self.logits(texts["valid"], Budget(config.batch_size * config.max_length))
         if config.ngrams:
             ngrams = NgramModel.fit(texts["train"], labels["train"])
             others = ngrams.log_probabilities(texts["valid"])
@@ -125,29 +126,40 @@ class Classifier:
         return epoch
 
     @torch.inference_mode()
-    def logits(self, texts: Sequence[str], tokens_per_batch: int) -> np.ndarray:
+    def logits(self, texts: Sequence[str], budget: Budget) -> np.ndarray:
         """The encoder's own logits of the severities, in the order of `SEVERITIES`.
 
         Texts are batched by length, so that little is padding; the result is in their order.
 
         Args:
             texts: n normalised complaints.
-            tokens_per_batch: padded tokens computed at once.
+            budget: padded tokens computed at once.
 
         Returns:
             (n, 3), float64.
+
+        Raises:
+            WaznError: the memory does not hold one text; see `Budget.fits`.
         """
         target = device()
         model = self.model.to(target).eval()
         encoded = self.encode(texts)
         result = np.empty((len(encoded), len(SEVERITIES)))
         lengths = [len(ids) for ids in encoded]
-        groups = microbatches(range(len(encoded)), lengths, tokens_per_batch, _MAX_PADDING)
-        for group in tqdm(groups, desc="severity", unit="batch", disable=None, leave=False):
-            batch = self.tokenizer.pad(
-                {"input_ids": [encoded[index] for index in group]}, return_tensors="pt"
-            ).to(target)
-            result[group] = model(**batch).logits.double().cpu().numpy()
+
+        def cut(indices: Sequence[int], size: int) -> list[list[int]]:
+            return microbatches(indices, lengths, size, max_padding(_MAX_PADDING))
+
+        with tqdm(total=len(encoded), desc="severity", unit="text", disable=None, leave=False) as bar:
+
+            def compute(group: list[int]) -> None:
+                batch = self.tokenizer.pad(
+                    {"input_ids": [encoded[index] for index in group]}, return_tensors="pt"
+                ).to(target)
+                result[group] = model(**batch).logits.double().cpu().numpy()
+                bar.update(len(group))
+
+            budget.run(range(len(encoded)), cut, lambda group: padded_tokens(group, lengths), compute)
         return result
 
     def calibrated(self, texts: Sequence[str], logits: np.ndarray) -> np.ndarray:
@@ -157,9 +169,9 @@ class Classifier:
             logits += self.ngram_weight * self.ngrams.log_probabilities(texts)
         return softmax(logits, 1.0).astype(np.float32)
 
-    def probabilities(self, texts: Sequence[str], tokens_per_batch: int) -> np.ndarray:
+    def probabilities(self, texts: Sequence[str], budget: Budget) -> np.ndarray:
         """Calibrated probabilities of the severities, (n, 3), float32; see `logits`."""
-        return self.calibrated(texts, self.logits(texts, tokens_per_batch))
+        return self.calibrated(texts, self.logits(texts, budget))
 
     def save(self, folder: Path) -> None:
         """Save model and n-gram model (safetensors), tokenizer and calibration."""

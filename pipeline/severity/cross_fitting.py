@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.files import write_json
 from pipeline.inputs import read_json
+from pipeline.models.budgets import Budget
 from pipeline.severities import SEVERITIES
 from pipeline.severity.classifier import Classifier
 from pipeline.shapes import FoldOfGroups
@@ -47,15 +48,13 @@ class CrossFitted:
         """The fold of each of n groups of like complaints, (n,), int8; `FINAL` for one that is in none."""
         return np.array([self._fold_of.get(group, FINAL) for group in groups], dtype=np.int8)
 
-    def probabilities(
-        self, texts: Sequence[str], groups: Sequence[str], tokens_per_batch: int
-    ) -> np.ndarray:
+    def probabilities(self, texts: Sequence[str], groups: Sequence[str], budget: Budget) -> np.ndarray:
         """Calibrated probabilities of n texts, each by a model that was not trained on its group.
 
         Args:
             texts: n normalised complaints.
             groups: the group of each.
-            tokens_per_batch: padded tokens computed at once.
+            budget: padded tokens computed at once.
 
         Returns:
             (n, 3), float32.
@@ -65,7 +64,7 @@ class CrossFitted:
         for number, model in self._models.items():
             rows = np.flatnonzero(folds == number).tolist()
             if rows:
-                result[rows] = model.probabilities([texts[row] for row in rows], tokens_per_batch)
+                result[rows] = model.probabilities([texts[row] for row in rows], budget)
         return result
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline import paths
 from pipeline.evaluation.bertscore import Encoder, store
 from pipeline.evaluation.rows import evaluated_pairs
-from pipeline.models.microbatches import resolve
+from pipeline.models.budgets import Budget
 from pipeline.models.runtime import deterministic
 
 if TYPE_CHECKING:
@@ -36,6 +36,6 @@ def run(
     encoder = Encoder(
         paths.base_model(embed_references.encoder),
         embed_references.layer,
-        resolve(resources.bertscore_batch_size, "bertscore_texts"),
+        Budget.of(resources.bertscore_batch_size, "bertscore_texts"),
     )
     store(encoder, list(rows["id"]), list(rows["answer"]), paths.REFERENCES)

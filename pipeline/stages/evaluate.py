@@ -11,7 +11,7 @@ from pipeline.evaluation.bertscore import Encoder, References
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.evaluation.rows import evaluated_pairs
 from pipeline.files import write_json, write_parquet
-from pipeline.models.microbatches import resolve
+from pipeline.models.budgets import Budget
 from pipeline.models.runtime import deterministic
 from pipeline.training.likelihood import mean_nll
 
@@ -48,12 +48,10 @@ def run(
     encoder = Encoder(
         paths.base_model(embed_references.encoder),
         embed_references.layer,
-        resolve(resources.bertscore_batch_size, "bertscore_texts"),
+        Budget.of(resources.bertscore_batch_size, "bertscore_texts"),
     )
     references = References(paths.REFERENCES, encoder, list(pairs["id"]), list(pairs["answer"]))
-    rows, of_valid = answer_and_score(
-        pairs, valid, model, arm, seed, evaluate, resolve(resources.batch_size, "questions")
-    )
+    rows, of_valid = answer_and_score(pairs, valid, model, arm, seed, evaluate, resources)
     answers, written = list(rows["generated"]), list(rows["answer"])
     scores = references.score(answers, rows.index.tolist())
     table = rows[["source", "line", "id", "severity", "severity_human", "specialty", "generated"]].assign(

@@ -15,8 +15,8 @@ from pipeline.code_hashes import code_hash
 from pipeline.files import write_json
 from pipeline.hashes import folder_digest
 from pipeline.inputs import damaged
+from pipeline.models.budgets import Budget
 from pipeline.models.distributed import barrier, join_processes
-from pipeline.models.microbatches import resolve
 from pipeline.models.runtime import deterministic, device, torch_dtype
 from pipeline.severity.cross_fitting import CrossFitted
 from pipeline.severity.scoring import Checkpoint, Shards, fill, fingerprint, write_scored
@@ -117,9 +117,9 @@ def _prepared(score: "ScoreConfig", resources: "ScoreResources") -> tuple[Shards
         dtype=str(torch_dtype(score.dtype)),
         device=device().type,
     )
-    tokens = resolve(resources.tokens_per_batch, "scoring_tokens")
+    budget = Budget.of(resources.tokens_per_batch, "scoring_tokens")
     return (
         shards,
         classifier,
-        Checkpoint(WORK / name, lambda texts, groups: classifier.probabilities(texts, groups, tokens)),
+        Checkpoint(WORK / name, lambda texts, groups: classifier.probabilities(texts, groups, budget)),
     )

@@ -29,6 +29,7 @@ from pipeline.evaluation.severity_quality import (
     reliability,
 )
 from pipeline.files import replacing_folder, write_csv, write_json
+from pipeline.models.budgets import Budget
 from pipeline.parquet_inputs import parquet_note, read_parquet
 from pipeline.schemas import LABELLED, SPLITS
 from pipeline.severities import SEVERITIES
@@ -71,9 +72,9 @@ def run(train_classifier: "ClassifierConfig", *, encoder_entry: "ModelEntry") ->
     classifier.labels = note["labels"]
     texts, truth = list(parts["test"]["text"]), list(parts["test"]["severity"])
     groups, seed = list(parts["test"]["group"]), config.seed
-    logits = classifier.logits(texts, TOKENS)
+    logits = classifier.logits(texts, Budget(TOKENS))
     probabilities = classifier.calibrated(texts, logits)
-    valid_logits = classifier.logits(list(parts["valid"]["text"]), TOKENS)
+    valid_logits = classifier.logits(list(parts["valid"]["text"]), Budget(TOKENS))
     own_temperature = fit_temperature(valid_logits, list(parts["valid"]["severity"]))
     linear = reference_probabilities(parts, texts)
     given = {

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.models.microbatches import microbatches
+from pipeline.models.microbatches import max_padding, microbatches
 from pipeline.models.prompt import Example
 
-# Share of a micro-batch's tokens that may be padding at most, however few sequences a step has.
+# Share of a micro-batch's tokens that may be padding at most on a CPU, however few sequences a step has.
 MAX_PADDING = 0.15
 
 
@@ -78,7 +78,7 @@ def split_across_ranks(
     # Dealt out by length, so that the parts take about equally long.
     order = sorted(step, key=lambda index: (-lengths[index], index))
     parts = [
-        microbatches(order[rank::num_processes], lengths, max_tokens, MAX_PADDING)
+        microbatches(order[rank::num_processes], lengths, max_tokens, max_padding(MAX_PADDING))
         for rank in range(num_processes)
     ]
     most = max(map(len, parts))

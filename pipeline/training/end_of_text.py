@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from pipeline.models.budgets import Budget
 from pipeline.models.prompt import Example
 from pipeline.models.runtime import float32_head
 from pipeline.training.likelihood import score_answers
@@ -61,7 +62,7 @@ def end_of_text_nll(
     ]
     scorer = AnswerLoss(model).eval()
     with float32_head(scorer.decoder):
-        nll, _ = score_answers(scorer, shortest, _MAX_TOKENS, processes)
+        nll, _ = score_answers(scorer, shortest, Budget(_MAX_TOKENS), processes)
     return float(np.median(nll))
 
 

@@ -22,6 +22,7 @@ from accelerate import PartialState
 from pipeline.code_hashes import code_hash
 from pipeline.errors import WaznError
 from pipeline.models.methods import count_trainable, load_trainable
+from pipeline.models.microbatches import padded_tokens
 from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
 from pipeline.training.batching import split_across_ranks
 from pipeline.training.checkpoints import fingerprint
@@ -131,15 +132,10 @@ def work(run: Run) -> Work:
     """The micro-batches of a run, in one process."""
     steps = list(run.steps())
     groups = [
-        group for step in steps for group in split_across_ranks(step, run.lengths, run.max_tokens, 1)[0]
+        group for step in steps for group in split_across_ranks(step, run.lengths, run.budget.size, 1)[0]
     ]
     computed = np.array([padded_tokens(group, run.lengths) for group in groups])
     return Work(len(steps), run.config.epochs * sum(run.lengths), groups, computed)
-
-
-def padded_tokens(group: Sequence[int], lengths: Sequence[int]) -> int:
-    """Tokens that a micro-batch of these sequences computes."""
-    return max(lengths[index] for index in group) * len(group)
 
 
 class _TimedRun(Run):
@@ -185,7 +181,7 @@ class _TimedRun(Run):
     def measure_evaluation(self, valid: Validation) -> float:
         """Seconds of an evaluation on the validation pairs."""
         lengths = [len(example.input_ids) for example in valid.examples]
-        groups = split_across_ranks(range(len(lengths)), lengths, self.max_tokens, 1)[0]
+        groups = split_across_ranks(range(len(lengths)), lengths, self.budget.size, 1)[0]
         chosen = [int(place * len(groups)) for place in _evenly(min(_LEAST, len(groups)))]
         indices = [index for number in chosen for index in groups[number]]
         part = Validation(

@@ -10,7 +10,9 @@ import torch
 from tqdm import tqdm
 
 from pipeline.models.prompt import Example
+from pipeline.models.runtime import device
 from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.fitting import try_largest
 from pipeline.training.parallel import restore_trained
 from pipeline.training.steps import Run, Step
 
@@ -54,6 +56,8 @@ def train(
     run = Run(model, examples, config, resources, seed, name, dtype)
     history, best = run.resume(checkpoints) if checkpoints else ([], {})
     yield from (Step(**step) for step in history)
+    if device().type == "cuda":
+        try_largest(run)
     with tqdm(
         total=config.epochs * sum(run.lengths),
         initial=sum(step["tokens"] for step in history),

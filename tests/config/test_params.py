@@ -317,7 +317,7 @@ MISTAKES = {
     "unknown optimiser": (
         at("finetune", "optimiser", to="sgd"),
         "finetune.optimiser",
-        "'adamw' or 'adafactor'",
+        "'adamw', 'adafactor' or 'adamw_8bit'",
     ),
     "unknown schedule": (
         at("finetune", "lr_scheduler", to="step"),

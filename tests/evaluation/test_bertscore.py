@@ -11,6 +11,7 @@ from bert_score import BERTScorer
 from pipeline.errors import WaznError
 from pipeline.evaluation import bertscore
 from pipeline.evaluation.bertscore import Encoder, References, store
+from pipeline.models.budgets import Budget
 
 SAME = "خذ قسطا من الراحة واشرب الماء"
 OTHER = "توجه إلى الطوارئ فورا"
@@ -46,7 +47,7 @@ def folder(built, tmp_path_factory):
 
 
 def stored(folder, where, layer=2, batch_size=3, texts=TEXTS):
-    encoder = Encoder(folder, layer, batch_size)
+    encoder = Encoder(folder, layer, Budget(batch_size, "texts"))
     store(encoder, IDS[: len(texts)], texts, where)
     return References(where, encoder, IDS[: len(texts)], texts)
 
@@ -152,7 +153,7 @@ def test_states_of_something_else_are_refused_and_the_stage_is_named(what, named
         texts[0] = OTHER
     elif what == "fewer":
         ids, texts = ids[:-1], texts[:-1]
-    encoder = Encoder(folder, 1 if what == "layer" else 2, 4)
+    encoder = Encoder(folder, 1 if what == "layer" else 2, Budget(4, "texts"))
     with pytest.raises(WaznError, match=rf"references.json: .*another {named} .*embed_references"):
         References(tmp_path, encoder, ids, texts)
 
@@ -167,7 +168,7 @@ def test_states_of_another_encoder_are_refused(folder, tmp_path):
     model.save_pretrained(other)
     stored(folder, tmp_path / "states")
     with pytest.raises(WaznError, match=r"another sha256 .*embed_references"):
-        References(tmp_path / "states", Encoder(other, 2, 4), IDS, TEXTS)
+        References(tmp_path / "states", Encoder(other, 2, Budget(4, "texts")), IDS, TEXTS)
 
 
 @pytest.mark.parametrize("file", ["states.npy", "references.json"])
@@ -177,10 +178,10 @@ def test_missing_or_damaged_file_is_named(file, folder, tmp_path):
     for damaged in (content[: len(content) // 2], b""):
         (tmp_path / file).write_bytes(damaged)
         with pytest.raises(WaznError, match=rf"{file}: .*dvc repro"):
-            References(tmp_path, Encoder(folder, 2, 4), IDS, TEXTS)
+            References(tmp_path, Encoder(folder, 2, Budget(4, "texts")), IDS, TEXTS)
     (tmp_path / file).unlink()
     with pytest.raises(WaznError, match=rf"{file}: no such file; run `dvc repro`"):
-        References(tmp_path, Encoder(folder, 2, 4), IDS, TEXTS)
+        References(tmp_path, Encoder(folder, 2, Budget(4, "texts")), IDS, TEXTS)
 
 
 def test_states_of_another_shape_are_refused(folder, tmp_path):
@@ -191,7 +192,7 @@ def test_states_of_another_shape_are_refused(folder, tmp_path):
         with pytest.raises(
             WaznError, match=r"states.npy: its shape .* not that of the references; run `dvc repro"
         ):
-            References(tmp_path, Encoder(folder, 2, 4), IDS, TEXTS)
+            References(tmp_path, Encoder(folder, 2, Budget(4, "texts")), IDS, TEXTS)
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
@@ -200,14 +201,14 @@ def test_damaged_encoder_is_named(file, folder, tmp_path):
         other = shutil.copytree(folder, tmp_path / "encoder", dirs_exist_ok=True)
         (other / file).write_bytes(content)
         with pytest.raises(WaznError, match=r"encoder: bert-score cannot load it .* run `dvc repro`"):
-            Encoder(other, 2, 4)
+            Encoder(other, 2, Budget(4, "texts"))
 
 
 def test_missing_encoder_is_named_and_not_looked_for_elsewhere(tmp_path):
     with pytest.raises(WaznError, match=r"mbert: no model there; run `dvc repro`"):
-        Encoder(tmp_path / "mbert", 2, 4)
+        Encoder(tmp_path / "mbert", 2, Budget(4, "texts"))
 
 
 def test_layer_that_the_encoder_lacks_is_named(folder):
     with pytest.raises(WaznError, match=r"^embed_references.layer: .* fewer than 4 layers"):
-        Encoder(folder, 4, 4)
+        Encoder(folder, 4, Budget(4, "texts"))

@@ -20,6 +20,7 @@ from transformers import (
 from pipeline.config.training import AdapterConfig
 from pipeline.evaluation.generation import generate
 from pipeline.evaluation.sampling import Sampler, row_keys
+from pipeline.models.budgets import Budget
 from pipeline.models.lora import add_lora
 from pipeline.models.prompt import encode_prompt
 from pipeline.models.runtime import float32_head
@@ -36,7 +37,9 @@ def questions(pairs):
 def written_by(model, tokenizer, questions, **changes):
     """Answers, each with whether a limit cut it off."""
     limits = {"max_length": 400, "max_new_tokens": 12, "max_new_words": None}
-    return generate(model, tokenizer, questions, **{"batch_size": 8, "name": "test", **limits, **changes})
+    return generate(
+        model, tokenizer, questions, **{"budget": Budget(8), "name": "test", **limits, **changes}
+    )
 
 
 def answers_of(model, tokenizer, questions, **changes):
@@ -66,7 +69,7 @@ def test_answers_are_those_of_the_argmax_in_the_order_of_the_questions(
     model = decoder(architecture)
     expected = [argmax_answer(model, tokenizer, question) for question in questions]
     assert len(set(expected)) > len(questions) // 2, "answers too alike to tell their order"
-    assert answers_of(model, tokenizer, questions, batch_size=batch_size) == expected
+    assert answers_of(model, tokenizer, questions, budget=Budget(batch_size)) == expected
 
 
 def ending_early(decoder, architecture, tokenizer, question):
@@ -159,7 +162,7 @@ def test_batch_size_and_order_do_not_change_an_answer(architecture, decoding, to
     def answers(batch_size, order):
         keys = row_keys([ids[index] for index in order], 1) if decoding == "paper" else None
         chosen = [questions[index] for index in order]
-        found = answers_of(model, tokenizer, chosen, batch_size=batch_size, keys=keys)
+        found = answers_of(model, tokenizer, chosen, budget=Budget(batch_size), keys=keys)
         return [found[order.index(index)] for index in range(len(questions))]
 
     forward, backward = list(range(20)), list(range(20))[::-1]
@@ -282,9 +285,11 @@ def test_budget_of_words_does_not_depend_on_the_batch(end_is_padding, decoder, t
     if end_is_padding:
         tokenizer = copy.deepcopy(tokenizer)
         tokenizer.pad_token = tokenizer.eos_token
-    alone = written_by(model, tokenizer, many(), max_new_words=3, batch_size=1, max_new_tokens=20)
-    assert written_by(model, tokenizer, many(), max_new_words=3, batch_size=7, max_new_tokens=20) == alone
-    free = written_by(model, tokenizer, many(), batch_size=7, max_new_tokens=20)
+    alone = written_by(model, tokenizer, many(), max_new_words=3, budget=Budget(1), max_new_tokens=20)
+    assert (
+        written_by(model, tokenizer, many(), max_new_words=3, budget=Budget(7), max_new_tokens=20) == alone
+    )
+    free = written_by(model, tokenizer, many(), budget=Budget(7), max_new_tokens=20)
     for limited, whole in zip(alone, free, strict=True):
         longer = len(whole.text.split()) > 3
         assert limited.text.split() == whole.text.split()[:3]

@@ -1,5 +1,7 @@
 """What is trained of a base model, in which number types, and with how much memory."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from architectures import ARCHITECTURES, random_model
@@ -126,22 +128,37 @@ def test_run_with_gradient_checkpointing_is_that_without(method, base, examples)
 
 
 @pytest.mark.parametrize(
-    ("gpu", "fast", "expected"),
-    [(False, True, torch.float32), (True, False, torch.float32), (True, True, torch.bfloat16)],
+    ("capability", "expected"),
+    [
+        (None, torch.float32),
+        ((7, 0), torch.float16),  # V100
+        ((7, 5), torch.float16),  # T4
+        ((8, 0), torch.bfloat16),  # A100
+        ((9, 0), torch.bfloat16),  # H100
+    ],
 )
-def test_auto_is_bfloat16_where_a_gpu_computes_in_it(gpu, fast, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: fast)
+def test_auto_is_bfloat16_where_the_hardware_has_it(capability, expected, monkeypatch):
+    """By torch's own rule, which calls an older GPU able too, unless it is asked about the hardware."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    properties = SimpleNamespace(major=(capability or (0,))[0])
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    assert torch.cuda.is_bf16_supported() == (capability is not None)
     assert torch_dtype("auto") == expected
-    assert (torch_dtype("float32"), torch_dtype("bfloat16")) == (torch.float32, torch.bfloat16)
+    named = [torch_dtype(name) for name in ("float32", "bfloat16", "float16")]
+    assert named == [torch.float32, torch.bfloat16, torch.float16]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_bfloat16_computes_a_float32_loss_near_the_exact_one(architecture, method, base, examples):
+def test_sixteen_bits_compute_a_float32_loss_near_the_exact_one(
+    architecture, method, dtype, base, examples
+):
     _, exact_steps = trained(examples, loaded(base, architecture, method), epochs=1)
-    model = loaded(base, architecture, method, dtype=torch.bfloat16)
-    _, steps = trained(examples, model, more={"dtype": torch.bfloat16}, epochs=1)
+    model = loaded(base, architecture, method, dtype=dtype)
+    _, steps = trained(examples, model, more={"dtype": dtype}, epochs=1)
     assert [s.loss for s in steps] == pytest.approx([s.loss for s in exact_steps], rel=0.05)
     assert [s.loss for s in steps] != [s.loss for s in exact_steps], "computed in float32 all the same"
     assert {tensor.dtype for tensor in weights(model).values()} == {torch.float32}

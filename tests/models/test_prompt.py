@@ -7,6 +7,7 @@ import torch
 from tokenizers.processors import TemplateProcessing
 
 from pipeline.evaluation.generation import generate
+from pipeline.models.budgets import Budget
 from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt, prompt, scored_bytes
 
 QUESTION, ANSWER = "عندي صداع منذ يومين", "خذ قسطا من الراحة."
@@ -66,7 +67,7 @@ def test_generation_starts_from_the_very_tokens_before_the_answer(any_tokenizer,
             recorder,
             any_tokenizer,
             [question],
-            batch_size=4,
+            budget=Budget(4),
             max_length=500,
             max_new_tokens=1,
             max_new_words=None,

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 from pipeline.errors import WaznError
 from pipeline.evaluation.generation import generate
+from pipeline.models.budgets import Budget
 from pipeline.models.prompt import encode, encode_prompt
 from pipeline.models.runtime import load_decoder, load_tokenizer
 
@@ -86,7 +87,7 @@ def test_other_special_tokens_without_a_row_never_reach_the_model(named, changed
     assert max(encode(tokenizer, "row", spelt, spelt, 1.0, 500).input_ids) < ROWS
     questions = [spelt, *(question for question, _ in pairs)]
     limits = {"max_length": 200, "max_new_tokens": 3, "max_new_words": None}
-    assert len(generate(decoder, tokenizer, questions, batch_size=4, name="test", **limits)) == 11
+    assert len(generate(decoder, tokenizer, questions, budget=Budget(4), name="test", **limits)) == 11
 
 
 def test_padding_without_a_row_in_the_configuration_is_one_sentence(built, tmp_path):

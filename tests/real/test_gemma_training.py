@@ -14,6 +14,7 @@ from commands import files_of
 from real_project import FINETUNE, MODEL, SEED, TRAIN, VALID, begin, finetune, link, printed
 
 from pipeline.evaluation.generation import generate
+from pipeline.models.budgets import Budget
 from pipeline.models.prompt import encode_pairs, encode_prompt, scored_bytes
 from pipeline.models.runtime import load_tokenizer
 from pipeline.models.trained import load_trained
@@ -64,7 +65,7 @@ def test_plans_are_learnt_that_were_never_shown(held_out, tokenizer):
     size = sum(scored_bytes(tokenizer, *each) for each in zip(own, held_out["answer"], strict=True))
 
     def nats(model, examples):
-        return score_answers(AnswerLoss(model).eval(), examples, 512, PartialState(cpu=True))
+        return score_answers(AnswerLoss(model).eval(), examples, Budget(512), PartialState(cpu=True))
 
     base = loaded(None)
     before, tokens = nats(base, own)
@@ -87,7 +88,7 @@ def test_greedy_answers_do_not_depend_on_the_batch(held_out, tokenizer):
     limits = {"max_length": FINETUNE["max_length"], "max_new_tokens": 24, "max_new_words": None}
     alone, together = (
         generate(
-            model, tokenizer, held_out["question"].tolist()[:32], batch_size=size, name="test", **limits
+            model, tokenizer, held_out["question"].tolist()[:32], budget=Budget(size), name="test", **limits
         )
         for size in (1, 16)
     )
@@ -129,7 +130,7 @@ def test_plain_peft_answers_alike_in_another_folder(trained, in_project, tokeniz
     """With adapter and base model alone, by the lines of the card, as it says."""
     start = len(encode_prompt(tokenizer, QUESTION))
     limits = {"max_length": start, "max_new_tokens": FINETUNE["max_length"] - start, "max_new_words": None}
-    [answer] = generate(loaded(SEED), tokenizer, [QUESTION], batch_size=1, name="test", **limits)
+    [answer] = generate(loaded(SEED), tokenizer, [QUESTION], budget=Budget(1), name="test", **limits)
     assert len(answer.text) > 20
     alone = link(trained.folder / ADAPTER, tmp_path / "adapter")
     link(trained.folder / "models/base" / MODEL, tmp_path / "gemma")

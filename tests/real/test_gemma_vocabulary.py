@@ -12,6 +12,7 @@ from pipeline import paths
 from pipeline.config.params import load
 from pipeline.errors import WaznError
 from pipeline.evaluation.generation import generate
+from pipeline.models.budgets import Budget
 from pipeline.models.methods import load_trainable
 from pipeline.models.runtime import load_decoder, load_tokenizer
 from pipeline.models.trained import add_adapter
@@ -110,7 +111,8 @@ def test_padding_beyond_the_embedding_never_reaches_it(changed):
     assert len(decoder.get_input_embeddings().weight) == ROWS
     limits = {"max_length": 128, "max_new_tokens": 8, "max_new_words": None}
     answers, expected = (
-        generate(decoder, each, questions, batch_size=4, name="test", **limits) for each in (tokenizer, own)
+        generate(decoder, each, questions, budget=Budget(4), name="test", **limits)
+        for each in (tokenizer, own)
     )
     assert answers == expected
 

@@ -10,6 +10,7 @@ from sklearn.metrics import log_loss
 
 from pipeline.config.severity import ClassifierConfig
 from pipeline.errors import WaznError
+from pipeline.models.budgets import Budget
 from pipeline.models.runtime import deterministic
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
@@ -106,7 +107,7 @@ def blended(train):
 
 def right(classifier, texts, labels):
     """The share of texts whose most likely severity is theirs."""
-    found = classifier.probabilities(texts, 100).argmax(axis=1)
+    found = classifier.probabilities(texts, Budget(100)).argmax(axis=1)
     return np.mean([SEVERITIES[index] == label for index, label in zip(found, labels, strict=True)])
 
 
@@ -124,7 +125,7 @@ def texts(pairs):
 
 
 def test_rows_are_distributions(wide, texts):
-    found = wide.probabilities(texts, 100)
+    found = wide.probabilities(texts, Budget(100))
     assert (found.shape, found.dtype) == ((len(texts), 3), np.float32)
     assert found.min() >= 0
     np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-6)
@@ -132,11 +133,11 @@ def test_rows_are_distributions(wide, texts):
 
 def test_no_texts_have_no_rows(trained, blended):
     for classifier in (trained, blended):
-        assert classifier.probabilities([], 100).shape == (0, 3)
+        assert classifier.probabilities([], Budget(100)).shape == (0, 3)
 
 
 def test_logits_are_the_models_own_in_the_order_of_the_texts(wide, texts):
-    found = wide.logits(texts, 100)
+    found = wide.logits(texts, Budget(100))
     assert found.dtype == np.float64
     for text, row in zip(texts, found, strict=True):
         with torch.no_grad():
@@ -147,22 +148,22 @@ def test_logits_are_the_models_own_in_the_order_of_the_texts(wide, texts):
 
 def test_probabilities_are_the_softmax_of_the_logits_over_the_temperature(random_bert, texts):
     classifier = Classifier(random_bert(0.3))
-    logits = classifier.logits(texts, 100)
+    logits = classifier.logits(texts, Budget(100))
     for temperature in (1.0, 2.5):
         classifier.temperature = temperature
         expected = np.exp(logits / temperature)
         expected /= expected.sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(classifier.probabilities(texts, 100), expected, atol=1e-6)
+        np.testing.assert_allclose(classifier.probabilities(texts, Budget(100)), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("tokens_per_batch", [1, 60, 10_000])
 def test_batch_size_does_not_matter(tokens_per_batch, wide, texts):
-    expected = wide.probabilities(texts, 100)
-    np.testing.assert_allclose(wide.probabilities(texts, tokens_per_batch), expected, atol=1e-5)
+    expected = wide.probabilities(texts, Budget(100))
+    np.testing.assert_allclose(wide.probabilities(texts, Budget(tokens_per_batch)), expected, atol=1e-5)
 
 
 def test_probabilities_repeat_to_the_last_bit(blended, texts):
-    first, second = (blended.probabilities(texts, 100) for _ in range(2))
+    first, second = (blended.probabilities(texts, Budget(100)) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 
@@ -171,14 +172,14 @@ def test_text_beyond_max_length_does_not_count(random_bert):
     classifier.max_length = 16
     long = "صداع " * 40
     assert {len(ids) for ids in classifier.encode([long])} == {16}
-    found = classifier.logits([long, long + "نزيف شديد"], 1000)
+    found = classifier.logits([long, long + "نزيف شديد"], Budget(1000))
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 def test_max_length_beyond_the_models_own_is_no_error(random_bert):
     classifier = Classifier(random_bert(0.3))
     classifier.max_length = 10_000
-    assert classifier.probabilities(["صداع " * 2000], 1).shape == (1, 3)
+    assert classifier.probabilities(["صداع " * 2000], Budget(1)).shape == (1, 3)
 
 
 def test_head_names_the_severities_in_their_order(built):
@@ -206,7 +207,10 @@ def test_training_repeats_to_the_last_bit(blended, train, toy):
     assert equal(weights(blended), weights(again))
     assert (again.temperature, again.ngram_weight) == (blended.temperature, blended.ngram_weight)
     texts = toy[0]["test"]
-    assert again.probabilities(texts, 100).tobytes() == blended.probabilities(texts, 100).tobytes()
+    assert (
+        again.probabilities(texts, Budget(100)).tobytes()
+        == blended.probabilities(texts, Budget(100)).tobytes()
+    )
 
 
 def test_another_seed_trains_to_other_weights(trained, train):
@@ -215,7 +219,7 @@ def test_another_seed_trains_to_other_weights(trained, train):
 
 def calibrated_loss(classifier, texts, labels):
     """Log-loss at the temperature that is best for these texts."""
-    logits = classifier.logits(texts, 100)
+    logits = classifier.logits(texts, Budget(100))
     truth = [SEVERITIES.index(label) for label in labels]
     return log_loss(truth, softmax(logits, fit_temperature(logits, labels)), labels=[0, 1, 2])
 
@@ -229,7 +233,7 @@ def test_no_epoch_has_a_lower_calibrated_validation_loss_than_the_one_kept(train
     assert 1 <= epoch <= CONFIG.epochs
     assert kept < np.log(3)
     assert classifier.temperature == pytest.approx(
-        fit_temperature(classifier.logits(texts["valid"], 100), noisy), rel=1e-3
+        fit_temperature(classifier.logits(texts["valid"], Budget(100)), noisy), rel=1e-3
     )
 
 
@@ -247,7 +251,7 @@ def test_a_classifier_worse_than_chance_is_not_sure_of_itself(train, toy):
     texts, labels = toy
     turned = [TURNED[label] for label in labels["valid"]]
     classifier, _ = train(labels={**labels, "valid": turned})
-    found = classifier.probabilities(texts["valid"], 100)
+    found = classifier.probabilities(texts["valid"], Budget(100))
     wanted = [SEVERITIES.index(label) for label in turned]
     assert -np.log(found[range(len(wanted)), wanted]).mean() < 1.2
 
@@ -256,7 +260,7 @@ def test_the_temperature_is_fitted_on_the_validation_split(train, toy):
     texts, labels = toy
     noisy = [TURNED[label] if n % 3 == 0 else label for n, label in enumerate(labels["valid"])]
     classifier, _ = train(labels={**labels, "valid": noisy})
-    expected = fit_temperature(classifier.logits(texts["valid"], 100), noisy)
+    expected = fit_temperature(classifier.logits(texts["valid"], Budget(100)), noisy)
     assert classifier.temperature == pytest.approx(expected, rel=1e-3)
     assert classifier.temperature != 1.0
 
@@ -268,7 +272,7 @@ def test_class_weights_make_the_rare_severity_count(train, toy):
     shares = {}
     for class_weights in (False, True):
         classifier, _ = train(said_nothing, unequal, class_weights=class_weights, epochs=1, batch_size=20)
-        logits = classifier.logits(["سعال"], 100)[0]
+        logits = classifier.logits(["سعال"], Budget(100))[0]
         shares[class_weights] = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(shares[False], [0.6, 0.3, 0.1], atol=0.1)
     np.testing.assert_allclose(shares[True], [1 / 3] * 3, atol=0.1)
@@ -277,7 +281,7 @@ def test_class_weights_make_the_rare_severity_count(train, toy):
 def test_word_dropout_is_part_of_training_and_only_of_training(trained, train, toy):
     dropped, _ = train(word_dropout=0.5)
     assert not equal(weights(trained), weights(dropped))
-    first, second = (dropped.logits(toy[0]["test"], 100) for _ in range(2))
+    first, second = (dropped.logits(toy[0]["test"], Budget(100)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -287,11 +291,11 @@ def test_word_dropout_is_part_of_training_and_only_of_training(trained, train, t
 def test_a_blend_is_the_opinion_pool_of_both_models(blended, toy):
     texts = toy[0]["test"]
     assert blended.ngram_weight > 0
-    pooled = blended.logits(texts, 100) / blended.temperature
+    pooled = blended.logits(texts, Budget(100)) / blended.temperature
     pooled += blended.ngram_weight * blended.ngrams.log_probabilities(texts)
     expected = np.exp(pooled - pooled.max(axis=1, keepdims=True))
     expected /= expected.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(blended.probabilities(texts, 100), expected, atol=1e-6)
+    np.testing.assert_allclose(blended.probabilities(texts, Budget(100)), expected, atol=1e-6)
 
 
 def test_without_ngrams_there_are_none(trained):
@@ -308,7 +312,7 @@ def test_the_weight_of_the_ngrams_is_fitted_before_they_see_the_validation_split
     labels = {**labels, "valid": noisy}
     classifier, _ = train(labels=labels, ngrams=True)
     unseen = NgramModel.fit(texts["train"], labels["train"]).log_probabilities(texts["valid"])
-    expected = fit_blend(classifier.logits(texts["valid"], 160), unseen, labels["valid"])
+    expected = fit_blend(classifier.logits(texts["valid"], Budget(160)), unseen, labels["valid"])
     assert (classifier.temperature, classifier.ngram_weight) == pytest.approx(expected, rel=1e-3)
     both = NgramModel.fit(texts["train"] + texts["valid"], labels["train"] + labels["valid"])
     np.testing.assert_array_equal(
@@ -328,7 +332,9 @@ def test_saved_classifier_is_loaded_as_it_was(kind, request, texts, tmp_path):
     again = Classifier(tmp_path)
     for name in ("temperature", "ngram_weight", "max_length", "labels"):
         assert getattr(again, name) == getattr(classifier, name), name
-    np.testing.assert_array_equal(again.probabilities(texts, 100), classifier.probabilities(texts, 100))
+    np.testing.assert_array_equal(
+        again.probabilities(texts, Budget(100)), classifier.probabilities(texts, Budget(100))
+    )
 
 
 def test_what_it_learnt_from_is_saved(wide, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
 
+from pipeline.models.budgets import Budget
 from pipeline.severity.classifier import Classifier
 
 TEXTS = ["صداع", "ألم في الصدر منذ ساعة مع ضيق في التنفس", "حرارة وسعال"]
@@ -46,7 +47,7 @@ def mean_logits(classifier, folder, text):
 def check_mean(folder):
     torch.manual_seed(2)
     classifier = Classifier(folder)
-    logits = classifier.logits(TEXTS, 10_000)  # padded together
+    logits = classifier.logits(TEXTS, Budget(10_000))  # padded together
     for row, text in enumerate(TEXTS):
         assert logits[row].tolist() == pytest.approx(mean_logits(classifier, folder, text), abs=1e-5)
     return classifier, logits
@@ -71,7 +72,7 @@ def test_a_pooler_that_is_there_is_used(bert):
     plain.classifier.load_state_dict(classifier.model.classifier.state_dict())
     with torch.no_grad():
         expected = plain(torch.tensor(classifier.encode(TEXTS[1:2]))).logits[0].tolist()
-    assert classifier.logits(TEXTS[1:2], 10_000)[0].tolist() == pytest.approx(expected, abs=1e-5)
+    assert classifier.logits(TEXTS[1:2], Budget(10_000))[0].tolist() == pytest.approx(expected, abs=1e-5)
     assert expected != pytest.approx(mean_logits(classifier, folder, TEXTS[1]), abs=1e-3)
 
 
@@ -79,4 +80,4 @@ def test_what_was_saved_is_pooled_as_it_was(bert, tmp_path):
     classifier, logits = check_mean(bert(False))
     classifier.save(tmp_path / "saved")
     again = Classifier(shutil.copytree(tmp_path / "saved", tmp_path / "copied"))
-    assert again.logits(TEXTS, 10_000).tolist() == logits.tolist()
+    assert again.logits(TEXTS, Budget(10_000)).tolist() == logits.tolist()

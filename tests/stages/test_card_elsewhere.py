@@ -18,6 +18,7 @@ from servers import content, serving
 from pipeline.config.params import load
 from pipeline.evaluation.generation import generate
 from pipeline.files import write_json
+from pipeline.models.budgets import Budget
 from pipeline.models.prompt import encode_prompt
 from pipeline.models.runtime import load_tokenizer
 from pipeline.models.trained import load_trained
@@ -98,7 +99,7 @@ def test_plain_peft_and_the_cards_lines_fetch_the_base_at_its_commit(
         total = decoder(torch.tensor([[5, 17, 200, 42, 8]])).logits.double().sum().item()
     start = len(encode_prompt(tokenizer, QUESTION))
     limits = {"max_length": start, "max_new_tokens": FINETUNE.max_length - start, "max_new_words": None}
-    [answer] = generate(decoder, tokenizer, [QUESTION], batch_size=1, name="test", **limits)
+    [answer] = generate(decoder, tokenizer, [QUESTION], budget=Budget(1), name="test", **limits)
 
     alone = tmp_path / "elsewhere"
     shutil.move(project / "models/weighting/m/17", alone)

@@ -21,6 +21,7 @@ from pipeline.errors import WaznError
 from pipeline.evaluation import answering
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.inputs import read_json
+from pipeline.models.budgets import Budget
 from pipeline.models.distributed import join_processes
 from pipeline.models.prompt import encode_pairs, encode_prompt
 from pipeline.models.runtime import load_decoder, load_tokenizer
@@ -303,7 +304,7 @@ def likelihood_of(project, architecture, arm, scored):
     rows = scored[scored["split"] == "valid"]
     tokenizer = load_tokenizer(project / "models" / "base" / architecture)
     examples, _ = encode_pairs(tokenizer, rows, [1.0] * len(rows), FINETUNE.max_length)
-    sums, counts = score_answers(AnswerLoss(model), examples, 1000, join_processes())
+    sums, counts = score_answers(AnswerLoss(model), examples, Budget(1000), join_processes())
     return mean_nll(sums, counts, list(rows["severity"]))
 
 

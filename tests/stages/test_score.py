@@ -235,11 +235,11 @@ def interrupted(monkeypatch, after, **changes):
     """Run the stage until so many shards are computed; then it ends as it would when killed."""
     calls, real = [], Classifier.probabilities
 
-    def probabilities(self, texts, tokens_per_batch):
+    def probabilities(self, texts, budget):
         if len(calls) == after:
             raise Killed
         calls.append(len(texts))
-        return real(self, texts, tokens_per_batch)
+        return real(self, texts, budget)
 
     with monkeypatch.context() as patched:
         patched.setattr(Classifier, "probabilities", probabilities)

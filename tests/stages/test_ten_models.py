@@ -29,6 +29,7 @@ from transformers import AutoTokenizer, GenerationConfig
 from pipeline.base_models.fetch import fetch
 from pipeline.config.training import AdapterConfig
 from pipeline.evaluation.generation import generate
+from pipeline.models.budgets import Budget
 from pipeline.models.lora import add_lora
 from pipeline.models.prompt import ANSWER_CUE, encode, encode_prompt
 from pipeline.models.runtime import load_decoder, load_tokenizer
@@ -395,7 +396,7 @@ def asked(decoder, tokenizer):
     start = encode_prompt(tokenizer, CARD_QUESTION)
     limits = {"max_length": len(start), "max_new_tokens": FINETUNE.max_length - len(start)}
     [answer] = generate(
-        decoder, tokenizer, [CARD_QUESTION], batch_size=1, max_new_words=None, name="test", **limits
+        decoder, tokenizer, [CARD_QUESTION], budget=Budget(1), max_new_words=None, name="test", **limits
     )
     return answer.text
 
@@ -588,8 +589,8 @@ def test_answers_do_not_depend_on_the_batch(exact, pairs):
     decoder = writer(exact)
     settings = {"max_length": 192, "max_new_tokens": 12, "max_new_words": None, "name": "test"}
     questions = [question for question, _ in pairs]
-    together = generate(decoder, exact.tokenizer, questions, batch_size=len(pairs), **settings)
-    alone = generate(decoder, exact.tokenizer, questions, batch_size=1, **settings)
+    together = generate(decoder, exact.tokenizer, questions, budget=Budget(len(pairs)), **settings)
+    alone = generate(decoder, exact.tokenizer, questions, budget=Budget(1), **settings)
     assert together == alone
     assert len(set(alone)) == len(pairs)
 
@@ -607,5 +608,5 @@ def test_answers_are_greedy_by_the_whole_models_logits(exact, pairs):
     expected = exact.tokenizer.decode(tokens[start:], skip_special_tokens=True).strip()
     questions = [question for question, _ in pairs[:4]]
     limits = {"max_length": 192, "max_new_tokens": 8, "max_new_words": None}
-    answers = generate(decoder, exact.tokenizer, questions, batch_size=4, name="test", **limits)
+    answers = generate(decoder, exact.tokenizer, questions, budget=Budget(4), name="test", **limits)
     assert answers[2].text == expected

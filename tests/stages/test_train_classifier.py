@@ -23,6 +23,7 @@ from pipeline.errors import WaznError
 from pipeline.evaluation import cross_validation
 from pipeline.evaluation.critical_quality import Judged, alarms, calibration_of_both
 from pipeline.evaluation.severity_quality import figures, majority, paired_difference
+from pipeline.models.budgets import Budget
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_temperature, softmax
 from pipeline.severity.classifier import Classifier
@@ -158,7 +159,7 @@ def test_json_has_every_figure_with_its_interval(measured):
 
 def test_figures_are_those_of_the_classifier_that_was_saved(measured, saved, labelled):
     texts, truth = part(labelled, "test")
-    found = saved.probabilities(texts, 1000)
+    found = saved.probabilities(texts, Budget(1000))
     assert measured["classifier"] == approximately(figures(truth, found, groups_of(labelled, "test"), 17))
     assert measured["temperature"] == pytest.approx(saved.temperature, abs=1e-6)
     assert measured["ngram_weight"] == pytest.approx(saved.ngram_weight, abs=1e-6)
@@ -170,8 +171,11 @@ def test_beside_it_stand_its_encoder_alone_and_the_references_of_the_training_sp
 ):
     texts, truth = part(labelled, "test")
     (train, train_truth), (valid, valid_truth) = part(labelled, "train"), part(labelled, "valid")
-    logits = saved.logits(texts, 1000)
-    alone, groups = fit_temperature(saved.logits(valid, 1000), valid_truth), groups_of(labelled, "test")
+    logits = saved.logits(texts, Budget(1000))
+    alone, groups = (
+        fit_temperature(saved.logits(valid, Budget(1000)), valid_truth),
+        groups_of(labelled, "test"),
+    )
     linear = linear_reference(train, train_truth, valid, valid_truth, texts)
     expected = {
         "encoder_alone": softmax(logits, alone),
@@ -181,7 +185,7 @@ def test_beside_it_stand_its_encoder_alone_and_the_references_of_the_training_sp
     }
     for name, probabilities in expected.items():
         assert measured[name] == approximately(figures(truth, probabilities, groups, 17)), name
-    difference = paired_difference(truth, saved.probabilities(texts, 1000), linear, groups)
+    difference = paired_difference(truth, saved.probabilities(texts, Budget(1000)), linear, groups)
     assert measured["log_loss_minus_linear"] == pytest.approx(difference, abs=1e-5)
     assert measured["beats_linear"] == (difference["high"] < 0)
 
@@ -193,9 +197,9 @@ def test_p_critical_is_measured_alike_on_both_sides_with_thresholds_of_unseen_va
     (train, train_truth), (valid, valid_truth) = part(labelled, "train"), part(labelled, "valid")
     texts, truth = part(labelled, "test")
     linear = linear_reference(train, train_truth, valid, valid_truth, texts)
-    test = Judged(truth, groups_of(labelled, "test"), saved.probabilities(texts, 1000), linear)
+    test = Judged(truth, groups_of(labelled, "test"), saved.probabilities(texts, Budget(1000)), linear)
     ngrams = NgramModel.fit(train, train_truth).log_probabilities(valid)
-    pool = saved.logits(valid, 1000) / saved.temperature + saved.ngram_weight * ngrams
+    pool = saved.logits(valid, Budget(1000)) / saved.temperature + saved.ngram_weight * ngrams
     chosen_on = Judged(
         valid_truth,
         groups_of(labelled, "valid"),
@@ -219,7 +223,7 @@ def approximately(values):
 def test_plots_count_every_test_row(project, saved, labelled):
     texts, truth = part(labelled, "test")
     confusion = pd.read_csv(project / "metrics" / "plots" / "confusion.csv")
-    guesses = [SEVERITIES[index] for index in saved.probabilities(texts, 1000).argmax(axis=1)]
+    guesses = [SEVERITIES[index] for index in saved.probabilities(texts, Budget(1000)).argmax(axis=1)]
     assert confusion["actual"].tolist() == truth
     assert confusion["predicted"].tolist() == guesses
     reliability = pd.read_csv(project / "metrics" / "plots" / "reliability.csv")
@@ -362,16 +366,16 @@ def test_pairs_whose_complaint_was_learnt_are_scored_by_the_model_of_their_fold(
     assert set(folds[labelled["split"] == "test"]) <= {FINAL} | set(fitted.folds(list(learnt["group"])))
     assert set(fitted.folds(list(learnt["group"])).tolist()) == {0, 1, 2}
     assert fitted.folds(["another"]).tolist() == [FINAL]
-    found = fitted.probabilities(list(learnt["text"]), list(learnt["group"]), 512)
+    found = fitted.probabilities(list(learnt["text"]), list(learnt["group"]), Budget(512))
     learnt_groups = list(learnt["group"])
     expected = figures(list(learnt["severity"]), found, learnt_groups, SETTINGS.seed)
     for name in FIGURES:
         assert measured["folds"]["classifier"][name]["value"] == pytest.approx(
             expected[name]["value"], abs=1e-5
         )
-    final = fitted.probabilities(list(learnt["text"]), ["another"] * len(learnt), 512)
+    final = fitted.probabilities(list(learnt["text"]), ["another"] * len(learnt), Budget(512))
     np.testing.assert_allclose(
-        final, Classifier(paths.CLASSIFIER).probabilities(list(learnt["text"]), 512), atol=1e-6
+        final, Classifier(paths.CLASSIFIER).probabilities(list(learnt["text"]), Budget(512)), atol=1e-6
     )
     assert np.abs(final - found).max() > 0.01, "models of their own"
 

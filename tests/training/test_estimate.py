@@ -19,6 +19,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from pipeline import environment
 from pipeline.config.params import load
 from pipeline.errors import WaznError
+from pipeline.models.microbatches import padded_tokens
 from pipeline.training import estimate as module
 from pipeline.training.steps import Run
 
@@ -94,7 +95,7 @@ def pretended(examples, decoder, monkeypatch):
     monkeypatch.setattr(module.time, "perf_counter", clock)
 
     def backward(self, number, indices, token_weight):
-        clock.now += 2.0 * module.padded_tokens(indices, self.lengths)
+        clock.now += 2.0 * padded_tokens(indices, self.lengths)
         return np.ones(len(indices))
 
     monkeypatch.setattr(Run, "_backward", backward)
@@ -145,7 +146,7 @@ def test_largest_micro_batch_is_always_computed(pretended, monkeypatch):
     pretended.step = lambda number, group: computed.append(group) or real(number, group)
     todo = module.work(pretended)
     pretended.measure(todo)
-    sizes = [module.padded_tokens(group, pretended.lengths) for group in computed]
+    sizes = [padded_tokens(group, pretended.lengths) for group in computed]
     assert sizes[0] == sizes[1] == todo.computed.max()
     assert len(sizes) == 2 + module._LEAST
 
@@ -163,15 +164,15 @@ def test_evaluation_is_extended_to_all_validation_pairs(pretended, examples, mon
 
     def evaluate(self, valid, number):
         lengths = [len(example.input_ids) for example in valid.examples]
-        groups = module.split_across_ranks(range(len(lengths)), lengths, self.max_tokens, 1)[0]
-        module.time.perf_counter.now += 3.0 * sum(module.padded_tokens(group, lengths) for group in groups)
+        groups = module.split_across_ranks(range(len(lengths)), lengths, self.budget.size, 1)[0]
+        module.time.perf_counter.now += 3.0 * sum(padded_tokens(group, lengths) for group in groups)
 
     monkeypatch.setattr(Run, "evaluate", evaluate)
     valid = module.Validation(list(examples), ["neutral"] * len(examples))
     lengths = [len(example.input_ids) for example in examples]
-    groups = module.split_across_ranks(range(len(lengths)), lengths, pretended.max_tokens, 1)[0]
+    groups = module.split_across_ranks(range(len(lengths)), lengths, pretended.budget.size, 1)[0]
     assert len(groups) > 2
-    whole = 3.0 * sum(module.padded_tokens(group, lengths) for group in groups)
+    whole = 3.0 * sum(padded_tokens(group, lengths) for group in groups)
     assert pretended.measure_evaluation(valid) == pytest.approx(whole, rel=0.1)
 
 

@@ -9,6 +9,7 @@ from accelerate import PartialState
 from architectures import ARCHITECTURES, random_model
 from equation import answer_nlls
 
+from pipeline.models.budgets import Budget
 from pipeline.training.likelihood import mean_nll, score_answers
 from pipeline.training.objective import AnswerLoss
 
@@ -25,7 +26,7 @@ def test_nll_is_the_sum_over_the_answers_tokens_in_the_order_given(
 ):
     """The weights of the examples differ, and do not count."""
     model = random_model(architecture)
-    sums, counts = score_answers(AnswerLoss(model), examples, max_tokens, here)
+    sums, counts = score_answers(AnswerLoss(model), examples, Budget(max_tokens), here)
     with torch.no_grad():
         expected = [answer_nlls(model, example) for example in examples]
     # Bloom's softmax is in float32 whatever its type.
@@ -39,13 +40,13 @@ def test_nll_is_the_sum_over_the_answers_tokens_in_the_order_given(
 def test_shares_of_processes_add_up(count, examples, here, monkeypatch):
     """Three processes one after another, also where one has nothing to do."""
     model = AnswerLoss(random_model("gpt2"))
-    whole, counts = score_answers(model, examples[:count], 100, here)
+    whole, counts = score_answers(model, examples[:count], Budget(100), here)
     # What the processes would add up is added up here.
     monkeypatch.setattr("pipeline.training.likelihood.all_reduce_sum", lambda values, _: values)
     parts = []
     for rank in range(3):
         one = SimpleNamespace(num_processes=3, process_index=rank, device=here.device)
-        part, same = score_answers(model, examples[:count], 100, one)
+        part, same = score_answers(model, examples[:count], Budget(100), one)
         assert same.tolist() == counts.tolist()
         parts.append(part)
     assert (np.count_nonzero(parts, axis=0) == 1).all(), "computed by none or by several"
@@ -54,16 +55,16 @@ def test_shares_of_processes_add_up(count, examples, here, monkeypatch):
 
 def test_nothing_is_left_to_differentiate(examples, here):
     model = random_model("gpt2")
-    score_answers(AnswerLoss(model), examples, 500, here)
+    score_answers(AnswerLoss(model), examples, Budget(500), here)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_progress_is_shown_where_it_has_a_name(examples, here, capsys):
     """In training it has none: a bar at each validation would break up that of the steps."""
     model = AnswerLoss(random_model("gpt2"))
-    plain, _ = score_answers(model, examples, 200, here)
+    plain, _ = score_answers(model, examples, Budget(200), here)
     assert capsys.readouterr().err == ""
-    shown, _ = score_answers(model, examples, 200, here, progress="likelihood of gpt2")
+    shown, _ = score_answers(model, examples, Budget(200), here, progress="likelihood of gpt2")
     assert shown.tolist() == plain.tolist()
     assert (
         f"likelihood of gpt2: 100%|██████████| {len(examples)}/{len(examples)}" in capsys.readouterr().err
