@@ -10,6 +10,8 @@ from typing import NoReturn
 from pipeline.errors import WaznError
 from pipeline.os_errors import refused, system_error
 
+_MEMORY = "there is not enough memory; close other programs, or lower what `resources` allows at once"
+
 
 def run(command: Callable[[], object]) -> None:
     """Run a command of the command line.
@@ -39,7 +41,15 @@ def run(command: Callable[[], object]) -> None:
             raise
         _end(str(refused(system.filename or "a file", "read or written", system)))
     except MemoryError:
-        _end("there is not enough memory; close other programs, or lower what `resources` allows at once")
+        _end(_MEMORY)
+    except RuntimeError as error:
+        # As torch says it, which is not imported here. What can be cut smaller is, by models/budgets.py.
+        if any(text in str(error) for text in (" out of memory", "can't allocate memory")):
+            _end(_MEMORY)
+        operator, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        _end(f"{operator} gives no results that repeat on this device; hide it (CUDA_VISIBLE_DEVICES=)")
 
 
 def interruptible() -> None:

@@ -8,7 +8,6 @@ import torch
 from architectures import random_model
 
 from pipeline.config.params import load
-from pipeline.config.resources import TrainResources
 from pipeline.config.training import AdapterConfig
 from pipeline.models.lora import add_lora
 from pipeline.models.prompt import Example
@@ -38,7 +37,9 @@ CONFIG = load(ROOT / "params.yaml").finetune.model_copy(
         "checkpoint_selection": "last",
     }
 )
-RESOURCES = TrainResources(tokens_per_microbatch=100_000, gradient_checkpointing=False, checkpoint_every=50)
+RESOURCES = load(ROOT / "params.yaml").resources.finetune.model_copy(
+    update={"tokens_per_microbatch": 100_000, "checkpoint_every": 50}
+)
 SEED = 17
 
 

@@ -353,6 +353,12 @@ def test_ctrl_c_within_a_stage_has_the_exit_code_of_the_shell(folder):
             "x: could not be read or written (No such file",
         ),
         (MemoryError(), "there is not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), "there is not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (
+            RuntimeError("histc does not have a deterministic implementation, but you set 'torch"),
+            "histc gives no results that repeat on this device; hide it (CUDA_VISIBLE_DEVICES=)",
+        ),
         (WaznError("what is wrong"), "what is wrong"),
     ],
     ids=lambda value: type(value).__name__,

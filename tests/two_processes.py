@@ -6,15 +6,19 @@ leave in FOLDER what came of it, of every process.
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from runs import random_examples, settings, trainable, trained
+from small_devices import holding
 
 from pipeline.config.training import AdapterConfig
 from pipeline.errors import WaznError
 from pipeline.models.distributed import join_processes
+from pipeline.models.lora import decoder_of
 from pipeline.models.methods import load_trainable
+from pipeline.training import trainer
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.dataset import Validation
 from pipeline.training.dropout import checkpoint_activations
@@ -41,13 +45,24 @@ def made(
     return model
 
 
-def run(model=None, stop=None, every=5, folder=None, spoilt=None, valid=0, dtype="float32", **changes):
+def run(
+    model=None,
+    stop=None,
+    every=5,
+    folder=None,
+    spoilt=None,
+    valid=0,
+    dtype="float32",
+    holds=None,
+    **changes,
+):
     """Train as a job says; also what test_parallel.py does alone, to compare.
 
     Args:
         model: arguments of `made`.
         stop: steps after which to stop; every, folder: of checkpoints; spoilt: a row whose weight is nan.
         valid: validation pairs; dtype: of computation; changes: of the recipe.
+        holds: tokens that the memory holds; then the largest micro-batch is tried first, as on a GPU.
 
     Returns:
         The trained weights (in the main process), and the steps.
@@ -61,7 +76,11 @@ def run(model=None, stop=None, every=5, folder=None, spoilt=None, valid=0, dtype
         changes["checkpoint_every"] = every
     if valid:
         more["valid"] = Validation(random_examples(valid, seed=2), ["critical", "neutral"] * (valid // 2))
-    found, steps = trained(examples, made(**(model or {})), stop, more, **changes)
+    trainee = made(**(model or {}))
+    if holds:
+        trainer.device = lambda: torch.device("cuda")
+    with holding(decoder_of(trainee).base_model, holds) if holds else nullcontext():
+        found, steps = trained(examples, trainee, stop, more, **changes)
     return trained_state(found, None)["model"], steps
 
 

@@ -30,6 +30,7 @@ from transformers import (
 )
 
 from pipeline.files import write_json
+from pipeline.models.runtime import on_one_device
 
 if TYPE_CHECKING:
     from pipeline.config.models import TinyConfig
@@ -76,21 +77,22 @@ def _pretrain(
     masked: bool,
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            max_steps=config.steps,
+            per_device_train_batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            warmup_steps=config.steps // 10,
+            train_sampling_strategy="group_by_length",
+            seed=seed,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            dataloader_pin_memory=torch.cuda.is_available(),
+        )
         Trainer(
             model=model,
-            args=TrainingArguments(
-                output_dir=scratch,
-                max_steps=config.steps,
-                per_device_train_batch_size=config.batch_size,
-                learning_rate=config.learning_rate,
-                warmup_steps=config.steps // 10,
-                train_sampling_strategy="group_by_length",
-                seed=seed,
-                save_strategy="no",
-                logging_strategy="no",
-                report_to="none",
-                dataloader_pin_memory=torch.cuda.is_available(),
-            ),
+            args=on_one_device(arguments),
             train_dataset=[{"input_ids": ids} for ids in encoded],  # type: ignore[arg-type]  # a list is all that Trainer indexes
             data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=masked),
         ).train()

@@ -14,6 +14,10 @@ def _check_auto(value: Any) -> Any:
     raise ValueError(f"expected auto or a whole number greater than 0{shown}")
 
 
+# How attention is computed: `auto`, as transformers chooses for the model; `sdpa`, by torch's fused kernels
+# (FlashAttention's is one); `eager`, step by step. The package of FlashAttention is no choice, as its
+# dropout is not that of `training/dropout.py`.
+Attention = Literal["auto", "sdpa", "eager"]
 # A number, or `auto`: then the device decides (`models/microbatches.py`).
 Auto = Annotated[int | Literal["auto"], PlainValidator(_check_auto)]
 
@@ -30,19 +34,22 @@ class TrainResources(Section):
     Attributes:
         tokens_per_microbatch: padded tokens that a process computes at once.
         gradient_checkpointing: compute activations again in the backward pass instead of keeping them.
+        attn_implementation: how attention is computed.
         checkpoint_every: optimiser steps between two checkpoints.
     """
 
     tokens_per_microbatch: Auto
     gradient_checkpointing: bool
+    attn_implementation: Attention
     checkpoint_every: Positive
 
 
 class EvaluateResources(Section):
-    """Questions answered at once, and texts that the encoder of BERTScore reads at once."""
+    """Questions answered and texts that BERTScore's encoder reads at once; how attention is computed."""
 
     batch_size: Auto
     bertscore_batch_size: Auto
+    attn_implementation: Attention
 
 
 class Resources(Section):

@@ -49,10 +49,10 @@ def answer_and_score(
     """
     tokenizer = load_tokenizer(paths.base_model(model))
     dtype = torch_dtype(config.dtype)
-    max_tokens = config.max_length + config.max_new_tokens
+    max_tokens, attention = config.max_length + config.max_new_tokens, resources.attn_implementation
     name = " ".join([model, arm, *([] if seed is None else [str(seed)])])
     # In float32 whatever the dtype is: bfloat16 rounds away more than the arms differ by.
-    decoder = load_trained(model, arm, seed, torch.float32, max_tokens)
+    decoder = load_trained(model, arm, seed, torch.float32, max_tokens, attention)
     (examples, rows), (valid_examples, valid_rows) = (
         _usable(tokenizer, pairs, config.max_length) for pairs in (test, valid)
     )
@@ -68,7 +68,7 @@ def answer_and_score(
         of_valid |= mean_nll(*scores, list(valid_rows["severity"]))
     if dtype != torch.float32:
         del decoder, loss  # before the other is loaded
-        decoder = load_trained(model, arm, seed, dtype, max_tokens)
+        decoder = load_trained(model, arm, seed, dtype, max_tokens, attention)
     answers = generate(
         decoder,
         tokenizer,

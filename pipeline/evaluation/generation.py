@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from pipeline.errors import WaznError
 from pipeline.evaluation.sampling import Sampler
 from pipeline.models.budgets import Budget, slices
 from pipeline.models.endings import end_tokens, pad_token_id
@@ -59,7 +60,7 @@ def generate(
         keys: of the rows, see `row_keys`, (n,), to sample; None for greedy decoding.
 
     Raises:
-        WaznError: the memory does not hold one question; see `Budget.fits`.
+        WaznError: the memory does not hold one question, see `Budget.fits`; or numbers are beyond float16.
     """
     ends = end_tokens(model, tokenizer)
     # The model's own configuration (beams, penalties, sampling) would not be greedy decoding, and would set
@@ -80,6 +81,7 @@ def generate(
                 length = len(prompts[index])
                 tokens[row, longest - length :] = torch.as_tensor(prompts[index])
                 mask[row, longest - length :] = 1
+            finite = _Finite()
             limits = [] if max_new_words is None else [_WordLimit(tokenizer, longest, max_new_words)]
             written = model.generate(
                 tokens.to(model.device),
@@ -88,9 +90,17 @@ def generate(
                 max_new_tokens=max_new_tokens,
                 pad_token_id=padding,
                 eos_token_id=ends,
-                logits_processor=[] if keys is None else [Sampler(keys[chosen], longest)],
+                logits_processor=[
+                    *([finite] if model.dtype == torch.float16 else []),
+                    *([] if keys is None else [Sampler(keys[chosen], longest)]),
+                ],
                 stopping_criteria=limits,
             )[:, longest:]
+            if not finite:
+                raise WaznError(
+                    f"{name}: numbers of this model are beyond float16, which auto takes on a GPU without "
+                    "bfloat16; set evaluate.dtype to float32"
+                )
             texts = _texts(tokenizer, written)
             ended = torch.isin(written, torch.tensor(ends, device=written.device)).any(dim=1).tolist()
             for index, text, end in zip(chosen, texts, ended, strict=True):
@@ -110,6 +120,21 @@ def _within(text: str, ended: bool, most: int | None) -> Answer:
     if longer:
         text = text[: list(islice(_WORD.finditer(text), most))[-1].end()]
     return Answer(text.strip(), longer or not ended)
+
+
+class _Finite:
+    """Whether all logits have been finite so far; the answer is fetched from the device when asked for."""
+
+    def __init__(self) -> None:
+        self._all: torch.Tensor | bool = True
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Look at the scores of the next token, (B, vocabulary), and return them as they are."""
+        self._all = scores.isfinite().all() & self._all
+        return scores
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
 
 
 class _WordLimit:

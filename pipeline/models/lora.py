@@ -11,7 +11,11 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from pipeline.errors import WaznError
+from pipeline.files import write_json
 from pipeline.models.origin import Origin
+
+# Beside an adapter that was trained on 4-bit weights: how these were made.
+QUANTISED = "quantization_config.json"
 
 if TYPE_CHECKING:
     from pipeline.config.training import AdapterConfig
@@ -107,6 +111,8 @@ def save_trained(
     # Of an embedding with an adapter, PEFT would save the frozen matrix too.
     model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
     settings.save_pretrained(folder)
+    if quantised := getattr(decoder_of(model).config, "quantization_config", None):
+        write_json(folder / QUANTISED, quantised.to_dict())
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base.name, "revision": base.commit}

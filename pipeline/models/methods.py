@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig
 
 from pipeline.errors import WaznError
@@ -19,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def load_trainable(
-    folder: Path, config: "TrainConfig", targets: Sequence[str], dtype: torch.dtype
+    folder: Path,
+    config: "TrainConfig",
+    targets: Sequence[str],
+    dtype: torch.dtype,
+    attn_implementation: str = "auto",
 ) -> torch.nn.Module:
     """The model in `folder`; what is to be trained requires a gradient.
 
@@ -28,14 +31,15 @@ def load_trainable(
         config: `method` is `lora`; `qlora`, on weights in 4-bit nf4 (arXiv:2305.14314); or `full`, every
             weight, kept in float32 whatever `dtype` is, as updates are too small for bfloat16.
         targets: see `add_lora`.
-        dtype: of frozen weights.
+        dtype: of frozen weights; 4-bit ones are made from it and computed in it.
+        attn_implementation: see `config/resources.py`.
 
     Raises:
         WaznError: see `load_decoder` and `add_lora`; or `qlora` needs what is not here.
     """
     options: dict[str, Any] = {}
     if config.method == "qlora":
-        _check_qlora()
+        check_quantised()
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -43,19 +47,24 @@ def load_trainable(
             bnb_4bit_compute_dtype=dtype,
         )
     weights_dtype = torch.float32 if config.method == "full" else dtype
-    model = load_decoder(folder, weights_dtype, config.max_length, **options)
-    if config.method == "qlora":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    # Without PEFT's `prepare_model_for_kbit_training`, which puts the lm_head into float32: autocast would
+    # copy it for every chunk of logits.
+    model = load_decoder(folder, weights_dtype, config.max_length, attn_implementation, **options)
     trainable: torch.nn.Module = model if config.method == "full" else add_lora(model, targets, config.lora)
     use_onednn(trainable)  # adapters too
     return trainable
 
 
-def _check_qlora() -> None:
+def check_quantised() -> None:
+    """Refuse 4-bit weights where they cannot be computed with.
+
+    Raises:
+        WaznError: there is no NVIDIA GPU, or not the package bitsandbytes.
+    """
     if device().type != "cuda":
         raise WaznError(
             "finetune.method: qlora keeps weights in 4 bits, which takes an NVIDIA GPU, and there is none; "
-            "set it to lora"
+            "set it to lora (what was trained with qlora is evaluated with it too)"
         )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise WaznError(

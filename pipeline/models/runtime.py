@@ -16,6 +16,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    TrainingArguments,
 )
 
 from pipeline.errors import WaznError
@@ -34,6 +35,15 @@ def device() -> torch.device:
         if torch.cuda.is_available()
         else torch.device("cpu")
     )
+
+
+def on_one_device(arguments: TrainingArguments) -> TrainingArguments:
+    """Have the Trainer use one GPU, even where several are visible.
+
+    It would give each a batch of its own, and so train on larger ones than asked for.
+    """
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -106,27 +116,41 @@ def _check_rows(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def load_decoder(folder: Path, dtype: torch.dtype, tokens: int, **options: Any) -> PreTrainedModel:
+def load_decoder(
+    folder: Path, dtype: torch.dtype, tokens: int, attn_implementation: str = "auto", **options: Any
+) -> PreTrainedModel:
     """The causal language model in `folder` on `device()`, in evaluation mode.
 
     Args:
         tokens: the longest sequence that it will be given.
+        attn_implementation: see `config/resources.py`.
         options: what else transformers is to be told.
 
     Raises:
-        WaznError: there is none, it is not stored as safetensors, or it reads fewer tokens.
+        WaznError: there is none, it is not stored as safetensors, it reads fewer tokens, or it has no such
+            attention.
     """
+    if attn_implementation != "auto":
+        options["attn_implementation"] = attn_implementation
     # Quantised weights cannot be moved, so all go to their place at once.
     place = {"": device()} if device().type == "cuda" else None
-    model, loading_info = load_pretrained(
-        AutoModelForCausalLM,
-        folder,
-        dtype=dtype,
-        use_safetensors=True,
-        device_map=place,
-        output_loading_info=True,
-        **options,
-    )
+    try:
+        model, loading_info = load_pretrained(
+            AutoModelForCausalLM,
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            device_map=place,
+            output_loading_info=True,
+            **options,
+        )
+    except WaznError as error:
+        if "attention implementation" not in str(error.__cause__):
+            raise
+        raise WaznError(
+            f"{folder}: transformers has no {attn_implementation} for this architecture; set "
+            "attn_implementation in resources to auto"
+        ) from error
     # transformers initialises missing weights at random, and says so in a log only.
     missing = loading_info["missing_keys"]
     if missing:

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from pipeline.hashes import folder_digest
+from pipeline.models.runtime import on_one_device
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_temperature, softmax
 
@@ -73,11 +74,9 @@ def fine_tune(
         report_to="none",
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    # With several GPUs the Trainer would give each a batch, and so train on larger ones than asked for.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
     trainer = Trainer(
         model=model,
-        args=arguments,
+        args=on_one_device(arguments),
         train_dataset=_Masked(rows["train"], config.word_dropout, tokenizer),
         eval_dataset=rows["valid"],  # type: ignore[arg-type]  # Trainer indexes a list as well
         data_collator=DataCollatorWithPadding(tokenizer),

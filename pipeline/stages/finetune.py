@@ -29,6 +29,7 @@ from pipeline.training.dataset import TrainingData, load_data
 from pipeline.training.dropout import checkpoint_activations
 from pipeline.training.end_of_text import end_of_text_nll, end_of_text_warning
 from pipeline.training.facts import training_facts
+from pipeline.training.least_memory import check_memory
 from pipeline.training.parallel import trained_state
 from pipeline.training.steps import Step
 from pipeline.training.trainer import train
@@ -72,7 +73,10 @@ def run(
     data = load_data(tokenizer, finetune, weights)
     spread = weight_spread(np.array([example.weight for example in data.examples]))
     dtype = torch_dtype(finetune.dtype)
-    trainable = load_trainable(base, finetune, entry.lora_targets or [], dtype)
+    targets = entry.lora_targets or []
+    if processes.num_processes == 1:
+        check_memory(base, finetune, targets, dtype)
+    trainable = load_trainable(base, finetune, targets, dtype, resources.attn_implementation)
     decoder = decoder_of(trainable)
     settings = greedy_settings(decoder, tokenizer, finetune.max_length)
     ending = end_of_text_nll(trainable, data.examples, tokenizer.eos_token_id, seed, processes)
@@ -128,7 +132,7 @@ def run(
                 weights=weights.model_dump(),
                 facts=facts,
                 scored=parquet_note(paths.SCORED, ScoredNote),
-                use=usage(folder, found_in, tokenizer, settings, whole=finetune.method == "full"),
+                use=usage(folder, found_in, tokenizer, settings, method=finetune.method),
             )
         write_json(paths.training_metrics(arm, model, seed), facts)
         for checkpoints in work.glob("*/"):

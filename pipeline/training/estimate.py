@@ -18,17 +18,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase
 
 from pipeline.code_hashes import code_hash
 from pipeline.errors import WaznError
+from pipeline.models.budgets import lacks_memory
 from pipeline.models.methods import count_trainable, load_trainable
 from pipeline.models.microbatches import padded_tokens
-from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
+from pipeline.models.runtime import deterministic, device, load_tokenizer, torch_dtype
 from pipeline.training.batching import split_across_ranks
 from pipeline.training.checkpoints import fingerprint
-from pipeline.training.dataset import Validation, load_data
+from pipeline.training.dataset import TrainingData, Validation, load_data
 from pipeline.training.dropout import checkpoint_activations
 from pipeline.training.end_of_text import end_of_text_nll
+from pipeline.training.fitting import try_largest
+from pipeline.training.least_memory import check_memory
 from pipeline.training.steps import Run
 
 if TYPE_CHECKING:
@@ -97,7 +101,33 @@ def estimate(
     tokenizer = load_tokenizer(base)
     data = load_data(tokenizer, finetune, arm)
     dtype = torch_dtype(finetune.dtype)
-    model = load_trainable(base, finetune, entry.lora_targets or [], dtype)
+    check_memory(base, finetune, entry.lora_targets or [], dtype)
+    try:
+        return _measured(base, seed, finetune, entry, arm, resources, started, tokenizer, data, dtype)
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+    raise WaznError(
+        f"{base}: the GPU has too little memory; lower tokens_per_microbatch in resources.finetune, or set "
+        "gradient_checkpointing there to true"
+    )
+
+
+def _measured(
+    base: Path,
+    seed: int,
+    finetune: "TrainConfig",
+    entry: "ModelEntry",
+    arm: "ArmConfig",
+    resources: "TrainResources",
+    started: float,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TrainingData,
+    dtype: torch.dtype,
+) -> Estimate:
+    """See `estimate`, for data that are encoded."""
+    attention = resources.attn_implementation
+    model = load_trainable(base, finetune, entry.lora_targets or [], dtype, attention)
     processes = PartialState(cpu=not torch.cuda.is_available())
     end_of_text_nll(model, data.examples, tokenizer.eos_token_id, seed, processes)
     if resources.gradient_checkpointing:
@@ -106,17 +136,13 @@ def estimate(
     # With this learning rate no weight changes, so that no loss can become infinite.
     still = finetune.model_copy(update={"learning_rate": 0.0})
     run = _TimedRun(model, data.examples, still, resources, seed, str(base), dtype)
+    if device().type == "cuda":
+        try_largest(run)  # so that what follows is cut as it will be
     todo = work(run)
     starting = time.time() - started
-    try:
-        first, backward, step = run.measure(todo)
-        evaluation = run.measure_evaluation(data.valid) if data.valid else 0.0
-        saving = run.measure_saving(resources.checkpoint_every)
-    except torch.OutOfMemoryError as error:
-        raise WaznError(
-            f"{base}: the GPU has too little memory; lower tokens_per_microbatch in resources.finetune, or "
-            "set gradient_checkpointing there to true"
-        ) from error
+    first, backward, step = run.measure(todo)
+    evaluation = run.measure_evaluation(data.valid) if data.valid else 0.0
+    saving = run.measure_saving(resources.checkpoint_every)
     evaluations = min(todo.steps, int(np.ceil(finetune.epochs / finetune.evaluate_every - 1e-9)))
     return Estimate(
         todo.steps,

@@ -12,9 +12,20 @@ from pipeline.training.batching import Batch
 from pipeline.training.dropout import dropout_of_tokens
 from pipeline.training.loss import LmHead, chunked_linear_cross_entropy
 
-# Logits that exist at once: a chunk of tokens has at most this many. The peak is two buffers of so many
-# float32: the logits, and their log-softmax, which becomes their gradient (0.3 GB).
-MAX_LOGITS = 1 << 25
+# Logits that exist at once on a CPU: a chunk of tokens has at most this many. The peak is two buffers of so
+# many float32: the logits, and their log-softmax, which becomes their gradient (0.3 GB). On a GPU each may
+# take this share of the memory: small matrices would leave it idle.
+MAX_LOGITS, _SHARE_ON_GPU = 1 << 25, 1 / 40
+# Rows of the vocabulary whose gradient exists at once where it cannot be added as it is computed.
+_ROWS = 1 << 14
+
+
+def max_logits(device: torch.device) -> int:
+    """Logits that exist at once on `device`."""
+    if device.type != "cuda":
+        return MAX_LOGITS
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return max(MAX_LOGITS, int(memory * _SHARE_ON_GPU) // torch.float32.itemsize)
 
 
 class AnswerLoss(torch.nn.Module):
@@ -83,7 +94,7 @@ def answer_loss(
         token_weight[rows],
         _with_dropout(own_lm_head(model, in_place=in_place), rows, positions),
         [] if in_place else trained,
-        max(1, MAX_LOGITS // model.config.vocab_size),
+        max(1, max_logits(hidden.device) // model.config.vocab_size),
     )
     sums = torch.zeros(len(batch.input_ids), dtype=nll.dtype, device=nll.device)
     return loss, sums.index_add(0, rows, nll)
@@ -155,5 +166,8 @@ class _AddingLinear(torch.autograd.Function):
         if ctx.total.dtype == gradient.dtype:
             ctx.total.addmm_(gradient[0].T, hidden[0])
         else:
-            ctx.total.add_(gradient[0].T @ hidden[0])
+            # A product of the vocabulary's size would exist beside `total`, for every chunk of tokens.
+            for rows in range(0, len(ctx.total), _ROWS):
+                part = slice(rows, rows + _ROWS)
+                ctx.total[part].add_(gradient[0, :, part].T @ hidden[0])
         return linear(gradient, weight.t()), None, None

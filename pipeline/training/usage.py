@@ -27,6 +27,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 base = AutoModelForCausalLM.from_pretrained({base}, dtype="float32")
 base.generation_config = GenerationConfig.from_pretrained(".")
 model = PeftModel.from_pretrained(base, ".")"""
+_QUANTISED = """\
+import json
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+
+four_bits = BitsAndBytesConfig.from_dict(json.load(open("quantization_config.json")))
+made_from = four_bits.bnb_4bit_compute_dtype
+base = AutoModelForCausalLM.from_pretrained({base}, dtype=made_from, quantization_config=four_bits)
+base.generation_config = GenerationConfig.from_pretrained(".")
+model = PeftModel.from_pretrained(base, ".")"""
 _WHOLE = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -50,7 +60,7 @@ def usage(
     tokenizer: PreTrainedTokenizerBase,
     settings: GenerationConfig,
     *,
-    whole: bool,
+    method: str,
 ) -> str:
     """The card's section on use, in Markdown.
 
@@ -58,16 +68,18 @@ def usage(
         folder: of the card, as seen from the project's.
         base: where an adapter's base model is found.
         tokenizer, settings: which lie beside the card.
-        whole: whether the folder has the whole model, else an adapter.
+        method: `full`, so that the folder has the whole model; else it has an adapter, which is put on
+            4-bit weights if it is `qlora`.
     """
     relative = Path(os.path.relpath(base.name, folder)).as_posix()
-    if whole:
+    adapter = _QUANTISED if method == "qlora" else _ADAPTER
+    if method == "full":
         imports, where = _WHOLE, _ALONE
     elif base.commit:
         named = f'"{base.name}", revision="{base.commit}"'
-        imports, where = _ADAPTER.format(base=named), _OF_THE_HUB.format(**base._asdict())
+        imports, where = adapter.format(base=named), _OF_THE_HUB.format(**base._asdict())
     else:
-        imports = _ADAPTER.format(base=json.dumps(relative, ensure_ascii=False))
+        imports = adapter.format(base=json.dumps(relative, ensure_ascii=False))
         where = _OF_A_FOLDER.format(name=base.name, relative=relative)
     closes = tokenizer("")["input_ids"][-1:] == [tokenizer.eos_token_id]
     lines = _LINES.format(

@@ -405,7 +405,7 @@ MISTAKES = {
     ),
     "no patience": (at("train_classifier", "patience", to=0), "train_classifier.patience", "than 0"),
     "steps below 0": (at("base_encoder", "tiny", "steps", to=-1), "base_encoder.tiny.steps", "equal to 0"),
-    "unknown dtype": (at("evaluate", "dtype", to="float16"), "evaluate.dtype", "'bfloat16'"),
+    "unknown dtype": (at("evaluate", "dtype", to="float8"), "evaluate.dtype", "'bfloat16'"),
     "heads do not divide": (at("base_model", "tiny", "hidden", to=129), "base_model.tiny", "multiple of"),
     "no model": (at("models", to=[]), "models", "at least 1"),
     "no source": (at("download", "pairs", to=[]), "download.pairs", "at least 1"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from bert_score import BERTScorer
+from small_devices import holding
 
 from pipeline.errors import WaznError
 from pipeline.evaluation import bertscore
@@ -96,6 +97,19 @@ def test_batch_size_does_not_matter(batch_size, folder, tmp_path):
     expected = stored(folder, tmp_path / "3").score(ANSWERS, range(len(ANSWERS)))
     found = stored(folder, tmp_path / "other", batch_size=batch_size).score(ANSWERS, range(len(ANSWERS)))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_does_not_fit_is_encoded_in_smaller_batches(folder, tmp_path, capsys):
+    """References as well as answers."""
+    expected = stored(folder, tmp_path / "3").score(ANSWERS, range(len(ANSWERS)))
+    encoder = Encoder(folder, 2, Budget(64, "texts", "resources.evaluate.bertscore_batch_size"))
+    with holding(encoder._model, 1300) as sizes:
+        store(encoder, IDS, TEXTS, tmp_path / "small")
+        references = References(tmp_path / "small", encoder, IDS, TEXTS)
+        found = references.score(ANSWERS, range(len(ANSWERS)))
+    assert max(sizes) > 1300
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert "texts at once; goes on with " in capsys.readouterr().out
 
 
 def test_each_answer_is_compared_with_the_row_that_is_named(folder, tmp_path):

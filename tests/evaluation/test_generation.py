@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from pipeline.config.training import AdapterConfig
+from pipeline.errors import WaznError
 from pipeline.evaluation.generation import generate
 from pipeline.evaluation.sampling import Sampler, row_keys
 from pipeline.models.budgets import Budget
@@ -32,6 +33,39 @@ OF_THE_PAPER = ("gpt2", "bloom", "qwen2", "qwen3", "lfm2")
 @pytest.fixture
 def questions(pairs):
     return [question for question, _ in pairs]
+
+
+def test_what_does_not_fit_is_answered_in_smaller_batches(decoder, tokenizer, questions, capsys):
+    """The answers are the same, each question is answered once, and a line says what was done."""
+    model = decoder("qwen2")
+    expected = answers_of(model, tokenizer, questions)
+    real, batches = model.generate, []
+
+    def generate_on_a_small_gpu(tokens, **options):
+        if len(tokens) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        batches.append(len(tokens))
+        return real(tokens, **options)
+
+    model.generate = generate_on_a_small_gpu
+    budget = Budget(8, "questions", "resources.evaluate.batch_size")
+    assert answers_of(model, tokenizer, questions, budget=budget) == expected
+    assert sum(batches) == len(questions)
+    assert capsys.readouterr().out.splitlines() == [
+        f"out of memory with {size} questions at once; goes on with {size // 2} "
+        "(resources.evaluate.batch_size sets it)"
+        for size in (8, 4)
+    ]
+
+
+def test_logits_beyond_float16_are_one_sentence(decoder, tokenizer):
+    model = decoder("qwen2", torch.float16)
+    assert answers_of(model, tokenizer, ["سعال"])
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.fill_(6e4)
+        model.model.layers[0].mlp.up_proj.weight.fill_(6e4)
+    with pytest.raises(WaznError, match=r"beyond float16.*set evaluate\.dtype to float32"):
+        answers_of(model, tokenizer, ["سعال"])
 
 
 def written_by(model, tokenizer, questions, **changes):

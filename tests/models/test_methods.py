@@ -7,12 +7,13 @@ import torch
 from architectures import ARCHITECTURES, random_model
 from equation import assert_close, gradients
 from runs import TARGETS, settings, trainable, trained, weights
+from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
 from pipeline.config.training import AdapterConfig
 from pipeline.errors import WaznError
 from pipeline.models import methods
 from pipeline.models.methods import count_trainable, load_trainable
-from pipeline.models.runtime import torch_dtype
+from pipeline.models.runtime import load_decoder, torch_dtype
 from pipeline.training import objective
 from pipeline.training.batching import collate
 from pipeline.training.dropout import checkpoint_activations
@@ -122,6 +123,33 @@ def test_run_with_gradient_checkpointing_is_that_without(method, base, examples)
     assert [s.loss for s in steps] == pytest.approx([s.loss for s in plain_steps], rel=1e-6)
     if method == "lora":
         assert_close(weights(anew), weights(plain), atol=1e-6)
+
+
+# ---- attention ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "bloom"])
+def test_how_attention_is_computed_changes_speed_and_memory_only(architecture, base, examples):
+    """With dropout, in attention too where the model has it, whose masks must be the same."""
+    folder, found = base(architecture), []
+    for kind in ("eager", "sdpa"):
+        torch.manual_seed(3)
+        recipe, _, _ = settings(method="full", max_length=200)
+        model = load_trainable(folder, recipe, [], torch.float32, kind)
+        assert model.config._attn_implementation == kind
+        for module in model.modules():
+            if isinstance(module, GPT2Attention):
+                module.attn_dropout.p = 0.2
+        found.append(trained(examples, model, epochs=1)[1])
+    eager, sdpa = ([step.loss for step in steps] for steps in found)
+    assert eager == pytest.approx(sdpa, rel=1e-4)
+
+
+def test_attention_that_an_architecture_lacks_is_one_sentence(base):
+    with pytest.raises(
+        WaznError, match=r"no sdpa for this architecture; set attn_implementation in resour"
+    ):
+        load_decoder(base("bloom"), torch.float32, 8, "sdpa")
 
 
 # ---- number types ---------------------------------------------------------------------------------

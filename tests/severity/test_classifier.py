@@ -2,16 +2,18 @@
 
 import shutil
 from itertools import permutations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import log_loss
+from small_devices import holding
 
 from pipeline.config.severity import ClassifierConfig
 from pipeline.errors import WaznError
 from pipeline.models.budgets import Budget
-from pipeline.models.runtime import deterministic
+from pipeline.models.runtime import deterministic, on_one_device
 from pipeline.severities import SEVERITIES
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
 from pipeline.severity.classifier import Classifier
@@ -160,6 +162,21 @@ def test_probabilities_are_the_softmax_of_the_logits_over_the_temperature(random
 def test_batch_size_does_not_matter(tokens_per_batch, wide, texts):
     expected = wide.probabilities(texts, Budget(100))
     np.testing.assert_allclose(wide.probabilities(texts, Budget(tokens_per_batch)), expected, atol=1e-5)
+
+
+def test_what_does_not_fit_is_scored_in_smaller_batches(wide, texts, capsys):
+    expected, budget = wide.probabilities(texts, Budget(10_000)), Budget(10_000)
+    with holding(wide.model, 30) as sizes:
+        found = wide.probabilities(texts, budget)
+    assert max(sizes) > 30 >= budget.size
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert capsys.readouterr().out.startswith("out of memory with ")
+
+
+@pytest.mark.parametrize("visible", [0, 1, 4])
+def test_trainer_uses_one_device_however_many_are_visible(visible):
+    arguments = SimpleNamespace(n_gpu=visible)
+    assert on_one_device(arguments)._n_gpu == min(visible, 1)
 
 
 def test_probabilities_repeat_to_the_last_bit(blended, texts):

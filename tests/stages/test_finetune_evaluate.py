@@ -64,7 +64,10 @@ FINETUNE = TrainConfig(
     checkpoint_selection="last",
 )
 TRAIN_RESOURCES = TrainResources(
-    tokens_per_microbatch=1000, gradient_checkpointing=False, checkpoint_every=1000
+    tokens_per_microbatch=1000,
+    gradient_checkpointing=False,
+    attn_implementation="auto",
+    checkpoint_every=1000,
 )
 SEED = 17
 EVALUATE = EvaluateConfig(
@@ -77,7 +80,7 @@ EVALUATE = EvaluateConfig(
     seed=3,
     dtype="float32",
 )
-EVALUATE_RESOURCES = EvaluateResources(batch_size=4, bertscore_batch_size=8)
+EVALUATE_RESOURCES = EvaluateResources(batch_size=4, bertscore_batch_size=8, attn_implementation="auto")
 EMBED = EmbedReferencesConfig(encoder="tiny_bert", layer=1)
 TRAIN, TEST, VALID = 14, 6, 5
 FIRST_VALID = TRAIN + TEST
@@ -677,9 +680,9 @@ def loaded(monkeypatch):
     """The number types in which `evaluate` loads a model from now on."""
     dtypes = []
 
-    def noted(model, arm, seed, dtype, max_tokens):
+    def noted(model, arm, seed, dtype, *others):
         dtypes.append(dtype)
-        return load_trained(model, arm, seed, dtype, max_tokens)
+        return load_trained(model, arm, seed, dtype, *others)
 
     monkeypatch.setattr(answering, "load_trained", noted)
     return dtypes

@@ -8,6 +8,7 @@ import torch
 from accelerate import PartialState
 from architectures import ARCHITECTURES, random_model
 from equation import answer_nlls
+from small_devices import holding
 
 from pipeline.models.budgets import Budget
 from pipeline.training.likelihood import mean_nll, score_answers
@@ -51,6 +52,16 @@ def test_shares_of_processes_add_up(count, examples, here, monkeypatch):
         parts.append(part)
     assert (np.count_nonzero(parts, axis=0) == 1).all(), "computed by none or by several"
     np.testing.assert_allclose(sum(parts), whole, rtol=1e-12)
+
+
+def test_what_does_not_fit_is_scored_in_smaller_batches(examples, here, capsys):
+    model, budget = random_model("gpt2"), Budget(100_000, "tokens", "resources.evaluate.batch_size")
+    whole, _ = score_answers(AnswerLoss(model), examples, budget, here)
+    with holding(model.base_model, 150) as sizes:
+        found, _ = score_answers(AnswerLoss(model), examples, budget, here)
+    assert max(sizes) > 150 >= budget.size
+    np.testing.assert_allclose(found, whole, rtol=1e-10)
+    assert capsys.readouterr().out.startswith("out of memory with ")
 
 
 def test_nothing_is_left_to_differentiate(examples, here):

@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -239,6 +240,27 @@ def test_amount_and_id_of_padding_change_nothing(architecture, columns, examples
     assert_close(gradients(model, again), wanted, atol=1e-10, rtol=1e-9)
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_no_mask_is_the_mask_of_the_padding_and_the_mask_of_ones(architecture, examples):
+    """LFM2 sets states of padding to 0 before its convolution, and Bloom counts positions by the mask."""
+    model, batch = random_model(architecture, torch.float32), collate(examples)
+    padding = torch.zeros_like(batch.input_ids)
+    for row, example in enumerate(examples):
+        padding[row, : len(example.input_ids)] = 1
+
+    def nll(mask):
+        with torch.no_grad():
+            logits = model(batch.input_ids, attention_mask=mask).logits
+        found = functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), batch.input_ids[:, 1:].flatten(), reduction="none"
+        )
+        return found.view(len(examples), -1)[batch.completion_mask[:, 1:]]
+
+    none = nll(None)
+    assert torch.equal(nll(torch.ones_like(padding)), none)
+    torch.testing.assert_close(nll(padding), none, rtol=1e-5, atol=1e-5)
+
+
 def test_order_of_rows_does_not_matter(examples):
     model = random_model("gpt2")
     turned = loss_of(model, examples[::-1])
@@ -321,6 +343,54 @@ def test_gradients_added_in_place_need_no_tensor_of_the_vocabularys_size(
         module(collate(examples), step_coefficients(examples, "sequence"))[0].backward()
     others = buffers.found - {weight.data_ptr(), weight.grad.data_ptr()}
     assert bool(others) != in_place, "without, there are some: else this would see nothing"
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "qwen2"])
+def test_under_autocast_the_vocabularys_size_is_taken_once_not_for_every_chunk(
+    architecture, examples, monkeypatch
+):
+    """Once: the weight in bfloat16. Its gradient in bfloat16 is added a few rows at a time."""
+    vocabulary, batch = 1013, collate(examples)
+    monkeypatch.setattr(objective, "_ROWS", 100)
+    made = {}
+    for chunk in (11, 1000):
+        monkeypatch.setattr(objective, "MAX_LOGITS", chunk * vocabulary)
+        module = AnswerLoss(random_model(architecture, torch.float32, vocabulary=vocabulary), in_place=True)
+        for parameter in module.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        weight = module.decoder.get_output_embeddings().weight
+        # Kept alive, so that no address is used twice.
+        with Made(weight.numel()) as tensors, torch.autocast("cpu", torch.bfloat16):
+            module(batch, step_coefficients(examples, "sequence"))[0].backward()
+        own = {weight.data_ptr(), weight.grad.data_ptr()}
+        made[chunk] = len({tensor.data_ptr() for tensor in tensors.found} - own)
+        if chunk == 11:
+            cut = weight.grad.clone()
+    assert made[11] == made[1000] == 1
+    torch.testing.assert_close(cut, weight.grad, rtol=0.05, atol=0.05 * weight.grad.abs().max().item())
+
+
+class Made(Buffers):
+    """Keeps dense tensors of `count` numbers that an operation makes or writes."""
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        made = function(*arguments, **(named or {}))
+        if isinstance(made, torch.Tensor) and not made.is_sparse and made.numel() == self.count:
+            self.found.append(made)
+        return made
+
+
+@pytest.mark.parametrize(("gigabytes", "tokens"), [(16, 398), (80, 1992)])
+def test_chunks_of_logits_follow_the_memory_of_a_gpu(gigabytes, tokens, monkeypatch):
+    """Of Bloom's vocabulary a CPU computes 133 tokens at once."""
+    memory = SimpleNamespace(total_memory=gigabytes * 10**9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: memory)
+    assert objective.max_logits(torch.device("cpu")) // 250_880 == 133
+    assert objective.max_logits(torch.device("cuda")) // 250_880 == tokens
 
 
 PEAK = """

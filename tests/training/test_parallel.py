@@ -134,7 +134,8 @@ def both(request, tmp_path_factory):
         jobs[f"{method} by two"] = job | {"folder": str(folder / f"{method} by two"), "stop": 7}
         jobs[f"{method} loaded"] = {"model": {"method": method, "base": str(base)}, **TWENTY}
     jobs["checkpointing"] = {"model": {"base": str(base), "gradient_checkpointing": True}, **TWENTY}
-    jobs["bfloat16"] = {"model": {"base": str(base), "dtype": "bfloat16"}, "dtype": "bfloat16", **TWENTY}
+    for dtype in ("bfloat16", "float16"):
+        jobs[dtype] = {"model": {"base": str(base), "dtype": dtype}, "dtype": dtype, **TWENTY}
     return launch(request.param, folder, jobs), jobs, folder
 
 
@@ -163,13 +164,23 @@ def test_model_of_a_folder_is_loaded_in_either_process(name, both):
 
 
 @pytest.mark.slow
-def test_frozen_bfloat16_under_float32_adapters(both):
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_frozen_sixteen_bits_under_float32_adapters(dtype, both):
     found, jobs, _ = both
-    assert {tensor.dtype for tensor in found["bfloat16"]["state"].values()} == {torch.float32}
-    state, steps = run(**jobs["bfloat16"])
-    found_losses = [step["loss"] for step in found["bfloat16"]["steps"]]
+    assert {tensor.dtype for tensor in found[dtype]["state"].values()} == {torch.float32}
+    state, steps = run(**jobs[dtype])
+    found_losses = [step["loss"] for step in found[dtype]["steps"]]
     assert found_losses == pytest.approx([step.loss for step in steps], rel=0.01)
-    assert_close(found["bfloat16"]["state"], state, atol=0.01)
+    assert_close(found[dtype]["state"], state, atol=0.01)
+
+
+@pytest.mark.slow
+def test_processes_agree_on_what_fits_before_the_first_step(tmp_path):
+    """The largest micro-batch of one process does not fit, or not as often as that of the other."""
+    job = {**TWENTY, "tokens_per_microbatch": 100_000}
+    found = launch("DDP", tmp_path, {"little": job | {"holds": 60}, "too little": job | {"holds": 3}})
+    assert_as_alone(found["little"], TWENTY)
+    assert "too small for a single sequence" in found["too little"]["error"]
 
 
 @pytest.mark.slow
