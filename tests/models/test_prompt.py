@@ -35,7 +35,7 @@ def any_tokenizer(request, tokenizer):
 class Recorder:
     """Stands in for a model: notes what it is to continue, and ends at once."""
 
-    device = torch.device("cpu")
+    device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, end):
         self.end, self.prompts = end, []
