@@ -43,6 +43,7 @@ from pipeline.evaluation.group_intervals import Interval, group_codes, mean_inte
 from pipeline.evaluation.rows import evaluated_pairs
 from pipeline.evaluation.severity_quality import figures, majority, paired_difference
 from pipeline.inputs import read_json
+from pipeline.models.budgets import Budget
 from pipeline.parquet_inputs import read_parquet
 from pipeline.schemas import LABELLED
 from pipeline.severities import SEVERITIES
@@ -119,9 +120,9 @@ def by_fold(rows: pd.DataFrame, config: ClassifierConfig) -> dict[str, np.ndarra
         train, valid = rest[inner > 0], rest[inner == 0]
         given[kinds[0]][here] = majority(list(truth[train]), int(here.sum()))
         given[kinds[1]][here] = regression(states, truth, train, valid, here)
-        held = model.logits(list(rows["text"].iloc[valid]), TOKENS)
+        held = model.logits(list(rows["text"].iloc[valid]), Budget(TOKENS))
         temperature = fit_temperature(held, list(truth[valid]))
-        given[kinds[2]][here] = softmax(model.logits(list(rows["text"][here]), TOKENS), temperature)
+        given[kinds[2]][here] = softmax(model.logits(list(rows["text"][here]), Budget(TOKENS)), temperature)
     return {"linear": fitted.judged.linear, **given, f"{name}, blended": fitted.judged.classifier}
 
 
@@ -167,7 +168,7 @@ def answers(sections: dict[str, dict[str, object]]) -> None:
     print("| encoder | own reference | another's | own is higher |\n|---|---|---|---|")
     for section in sections.values():
         name = str(section["encoder"])
-        encoder = Encoder(paths.base_model(name), int(str(section["layer"])), 32)
+        encoder = Encoder(paths.base_model(name), int(str(section["layer"])), Budget(32, "texts"))
         with tempfile.TemporaryDirectory() as folder:
             store(encoder, ids, written, Path(folder))
             references = References(Path(folder), encoder, ids, written)

@@ -23,7 +23,7 @@ from pipeline.evaluation.generation import generate
 from pipeline.evaluation.overlap import chrf, rouge_l
 from pipeline.evaluation.rows import evaluated_pairs
 from pipeline.evaluation.sampling import row_keys
-from pipeline.models.microbatches import resolve
+from pipeline.models.budgets import Budget
 from pipeline.models.prompt import encode_pairs
 from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
 from pipeline.models.trained import load_trained
@@ -58,28 +58,29 @@ def estimate(
     encoder = Encoder(
         paths.base_model(embed_references.encoder),
         embed_references.layer,
-        resolve(resources.bertscore_batch_size, "bertscore_texts"),
+        Budget.of(resources.bertscore_batch_size, "bertscore_texts"),
     )
     references = References(paths.REFERENCES, encoder, list(pairs["id"]), list(pairs["answer"]))
     tokenizer = load_tokenizer(paths.base_model(model))
-    max_tokens = evaluate.max_length + evaluate.max_new_tokens
-    decoder = load_trained(model, paths.BASE, None, torch.float32, max_tokens)
+    max_tokens, attention = evaluate.max_length + evaluate.max_new_tokens, resources.attn_implementation
+    decoder = load_trained(model, paths.BASE, None, torch.float32, max_tokens, attention)
     loading = time.time() - started
-    size = resolve(resources.batch_size, "questions")
+    questions = Budget.of(resources.batch_size, "questions")
+    tokens = Budget(questions.size * evaluate.max_length)
     processes = PartialState(cpu=not torch.cuda.is_available())
 
     def likelihood(rows: pd.DataFrame) -> None:
         examples, _ = encode_pairs(tokenizer, rows, [1.0] * len(rows), evaluate.max_length)
         if not examples:
             raise WaznError(f"{paths.SCORED}: no test pair fits into evaluate.max_length")
-        score_answers(AnswerLoss(decoder), examples, size * evaluate.max_length, processes)
+        score_answers(AnswerLoss(decoder), examples, tokens, processes)
 
     def answers(rows: pd.DataFrame) -> list[str]:
         found = generate(
             decoder,
             tokenizer,
             list(rows["question"]),
-            batch_size=size,
+            budget=questions,
             max_length=evaluate.max_length,
             max_new_tokens=evaluate.max_new_tokens,
             max_new_words=evaluate.max_new_words,
@@ -94,17 +95,17 @@ def estimate(
         rouge_l(written, list(rows["answer"]))
 
     with redirect_stderr(io.StringIO()):  # where progress bars go
-        spread, middle = samples(pairs, size)
+        spread, middle = samples(pairs, questions.size)
         scoring = _timed(likelihood, spread)[0] * (len(pairs) + len(valid)) / len(spread)
         dtype = torch_dtype(evaluate.dtype)
         if dtype != torch.float32:
             del decoder  # before the other is loaded
             began = time.time()
-            decoder = load_trained(model, paths.BASE, None, dtype, max_tokens)
+            decoder = load_trained(model, paths.BASE, None, dtype, max_tokens, attention)
             loading += time.time() - began
         answering, written = _timed(answers, middle)
         comparing, _ = _timed(lambda rows: comparison(rows, written[: len(rows)]), middle)
-    batches = math.ceil(len(pairs) / size)
+    batches = math.ceil(len(pairs) / questions.size)
     return loading + scoring + answering * batches + comparing * len(pairs) / len(middle)
 
 
