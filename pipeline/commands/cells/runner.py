@@ -109,12 +109,13 @@ class LocalRunner:
         if not self._running:
             return []
         count = len(self._running)
+        # Before the line that asks for a second signal, which may follow at once.
+        began, before = time.monotonic(), self._signals.noted
         with suppress(OSError):  # the terminal may have gone
             print(
                 f"ending {count} cell{'s' * (count > 1)}; once more kills them", file=sys.stderr, flush=True
             )
         ended: list[Ended] = []
-        began, before = time.monotonic(), self._signals.noted
         with suppress(KeyboardInterrupt, SystemExit), self._signals.hold():
             while True:
                 ended += self._collect(State.INTERRUPTED)
