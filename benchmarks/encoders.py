@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from cross_fitting import ROOT, ends
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
@@ -39,7 +40,7 @@ from pipeline.config.severity import ClassifierConfig
 from pipeline.evaluation.bertscore import Encoder, References, store
 from pipeline.evaluation.critical_quality import calibration
 from pipeline.evaluation.cross_validation import INNER_FOLDS, TOKENS, cross_fit
-from pipeline.evaluation.group_intervals import Interval, group_codes, mean_interval
+from pipeline.evaluation.group_intervals import group_codes, mean_interval
 from pipeline.evaluation.rows import evaluated_pairs
 from pipeline.evaluation.severity_quality import figures, majority, paired_difference
 from pipeline.inputs import read_json
@@ -52,7 +53,6 @@ from pipeline.severity.classifier import Classifier
 from pipeline.severity.folds import folds
 from pipeline.shapes import DataMetrics
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDS = 5
 # Of each profile; the layer is the one of its BERTScore.
 PROFILES = ("default", "laptop")
@@ -214,12 +214,6 @@ def by_arm(runs: dict[Path, pd.DataFrame], scores: dict[str, dict[Path, np.ndarr
 def over(scores: dict[Path, np.ndarray], files: Sequence[Path]) -> np.ndarray:
     """The mean of each row over some runs."""
     return np.asarray(np.mean([scores[path] for path in files], axis=0))
-
-
-def ends(figure: Interval, form: str = ".3f") -> str:
-    """A figure and its interval."""
-    low, high = format(figure["low"], form), format(figure["high"], form)
-    return f"{figure['value']:{form}} ({low} to {high})"
 
 
 if __name__ == "__main__":
