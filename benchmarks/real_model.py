@@ -8,7 +8,8 @@ doctors' plans, with the model of the profile `laptop`; docs/findings.md has the
 It is the pipeline itself, without DVC: two projects in FOLDER, of the same pairs, splits, models and
 parameters. In `classifier` the probabilities are the severity classifier's, cross-fitted; in `labels`
 they are the human labels, one-hot. `run` makes one fine-tuning and its evaluation after the other, what
-matters most first, by the commands that `dvc repro` runs; stopped and started again it goes on. `report`
+matters most first, by the commands that `dvc repro` runs; stopped and started again it goes on. Two `run`s
+at once share the cells (with OMP_NUM_THREADS=1 on two cores, faster than one with two threads). `report`
 writes the page and metrics/summary.json of each project, and with --table the figures of each test row,
 by row id, with no text. Arms named placebo-1, -2, … are `strong` with its weights permuted among the
 pairs. The uniform arm of `labels` is that of `classifier`: no probability enters it.
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import chdir
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +32,11 @@ from severity_prepare import POSTS, read_posts
 
 from pipeline import environment, paths
 from pipeline.commands.profile import complete
+from pipeline.errors import WaznError
 from pipeline.evaluation.metrics import MEASURED
 from pipeline.evaluation.reassurance import reassuring
 from pipeline.evaluation.urgency import urgent
+from pipeline.run_lock import run_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSIFIER, LABELS = PROJECTS = "classifier", "labels"
@@ -152,18 +155,19 @@ def cells() -> Iterator[Cell]:
 
 
 def run(folder: Path, minutes: float) -> None:
-    """Do what is not yet done, until the time is up."""
+    """Do what is not yet done and no other `run` is at, until the time is up."""
     start = time.monotonic()
     for cell in cells():
         project, began = folder / cell.project, time.monotonic()
-        waiting = [words for result, words in cell.commands() if not (project / result).is_file()]
-        if waiting and began - start > 60 * minutes:
-            sys.exit(f"the time is up before {cell.project}, {cell.arm}, {cell.seed}")
-        for words in waiting:
-            command(project, words)
-        if waiting:
-            seconds = time.monotonic() - began
-            print(f"{cell.project}, {cell.arm}, seed {cell.seed}: {seconds:.0f} s", flush=True)
+        name = f"{cell.project}-{cell.arm}-{cell.seed}"
+        with suppress(WaznError), run_lock(folder / "running" / name, name):
+            waiting = [words for result, words in cell.commands() if not (project / result).is_file()]
+            if waiting and began - start > 60 * minutes:
+                sys.exit(f"the time is up before {name}")
+            for words in waiting:
+                command(project, words)
+            if waiting:
+                print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
 
 
 def report(folder: Path, table: Path | None) -> None:

@@ -155,8 +155,11 @@ def _kind_of_text(path: Path, name: str, encoding: str) -> Kind:
             return "json"
         if next(lines, None) is not None:
             return "jsonl"
-    # One line: an object that holds the rows, a list of them, or the only row.
-    holds_rows = isinstance(value, list) or any(isinstance(part, list) for part in value.values())
+    # One line: an object that holds the rows or the columns, a list of rows, or the only row.
+    parts = value.values() if isinstance(value, dict) else ()
+    holds_rows = any(isinstance(part, list) for part in parts) or all(
+        isinstance(part, dict) for part in parts
+    )
     return "json" if holds_rows else "jsonl"
 
 

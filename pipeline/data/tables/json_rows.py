@@ -1,4 +1,4 @@
-"""Tables as JSON: an object a line, or lists of objects in one file."""
+"""Tables as JSON: an object a line, or lists of objects or of columns in one file."""
 
 import json
 import re
@@ -87,40 +87,83 @@ class JsonList:
             yield number, [row.get(key) for key in keys]
 
 
-def json_lists(path: Path, name: str, encoding: str) -> dict[str, list[object]]:
+def json_lists(path: Path, name: str, encoding: str) -> dict[str, list[Any]]:
     """The lists in a JSON file that have objects in them, by their keys; "" for the whole file.
 
-    A file of one list or of several objects one after the other is one list, and so is the only object
-    where it is a row: it has a dialogue, or neither lists nor objects.
+    A file of one list or of several objects one after the other is one list. So is a table that pandas
+    writes by column, by row or as `split`, and the only object where it is a row: it has a dialogue, or a
+    value that is neither list nor object.
 
     Raises:
         WaznError: the file is not valid JSON, or has no such list.
     """
     try:
-        values = _values(path.read_text(encoding=encoding))
+        found = _lists(_values(path.read_text(encoding=encoding)))
     except _Repeated:
         raise WaznError(f"{name}: a key stands twice in one of its objects; keep one of them") from None
     except json.JSONDecodeError as error:
         raise WaznError(f"{name}, line {error.lineno}: not valid JSON") from None
     except RecursionError:
         raise WaznError(f"{name}: JSON that is nested too deeply for a table") from None
-    lists: dict[str, Any] = {}
+    if not found:
+        raise WaznError(
+            f"{name}: expected a list of JSON objects, an object with one, or an object whose values are "
+            "columns of one length, found none"
+        )
+    return found
+
+
+def _lists(values: list[Any]) -> dict[str, list[Any]]:
     if len(values) > 1:
-        lists = {"": values}
-    elif isinstance(values[0], list):
-        lists = {"": values[0]}
-    elif isinstance(values[0], dict):
-        parts = values[0].values()
-        row = any(map(is_dialogue, parts)) or not any(isinstance(part, list | dict) for part in parts)
-        lists = {"": values} if row else values[0]
-    found = {
+        return _of_objects({"": values})
+    [value] = values
+    if not isinstance(value, dict):
+        return _of_objects({"": value})
+    if any(map(is_dialogue, value.values())):
+        return {"": values}
+    if found := _of_objects(value):
+        return found
+    rows = _rows_of_columns(value)
+    if rows is None and any(not isinstance(part, list | dict) for part in value.values()):
+        rows = values
+    return {"": rows} if rows else {}
+
+
+def _of_objects(lists: dict[str, Any]) -> dict[str, list[Any]]:
+    """Those that are lists with an object in them."""
+    return {
         key: rows
         for key, rows in lists.items()
         if isinstance(rows, list) and any(isinstance(row, dict) for row in rows)
     }
-    if not found:
-        raise WaznError(f"{name}: expected a list of JSON objects, or an object with one, found none")
-    return found
+
+
+def _rows_of_columns(table: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The rows of a table as pandas' `to_json` and `to_dict` write it; None where it is no such table.
+
+    The forms are `columns` (column, row, value), `index` (row, column, value; where the rows are
+    numbered), `list` (column, values) and `split` (`columns`, `index` and `data`).
+    """
+    parts = list(table.values())
+    if table.keys() >= {"columns", "data"} and table.keys() <= {"columns", "data", "index"}:
+        return _split_rows(table["columns"], table["data"])
+    if parts and all(isinstance(part, dict) and part.keys() == parts[0].keys() for part in parts):
+        if all(map(str.isdecimal, table)) and not all(map(str.isdecimal, parts[0])):
+            return parts
+        return [{column: table[column][row] for column in table} for row in parts[0]]
+    if parts and all(isinstance(part, list) and len(part) == len(parts[0]) for part in parts):
+        return [dict(zip(table, row, strict=True)) for row in zip(*parts, strict=True)]
+    return None
+
+
+def _split_rows(names: object, data: object) -> list[dict[str, Any]] | None:
+    if not isinstance(names, list) or not isinstance(data, list):
+        return None
+    if len(set(map(str, names))) < len(names):
+        raise _Repeated
+    if any(not isinstance(row, list) or len(row) != len(names) for row in data):
+        return None
+    return [dict(zip(map(str, names), row, strict=True)) for row in data]
 
 
 class _Repeated(ValueError):

@@ -116,10 +116,12 @@ class Table:
         """A cell as text.
 
         Raises:
-            WaznError: it is a list or an object, or bytes that are no text in UTF-8, or far too long.
+            WaznError: it is a list of several values or an object, or bytes that are no text in UTF-8, or
+                far too long.
         """
         try:
-            text = cell if type(cell) is str and cell.isascii() else as_text(cell)
+            plain = type(cell) is str and cell.isascii() and cell[-1:] not in ("]", "}")
+            text = str(cell) if plain else as_text(cell)
         except ValueError:
             found = "bytes that are no text in UTF-8" if isinstance(cell, bytes) else "a list or an object"
             raise WaznError(

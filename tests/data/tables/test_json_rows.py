@@ -1,6 +1,7 @@
 import json
 import sys
 
+import pandas as pd
 import pytest
 from tables import SECRET, message, read
 
@@ -101,6 +102,58 @@ def test_an_object_without_lists_is_a_row(path, indent):
 def test_what_is_nested_is_no_text(path, cell, template):
     text = message(written(path, template.format('{"a": 1, "q": "صداع"}', f'{{"a": 1, "q": {cell}}}')))
     assert "row 2, column 2: expected a text, found a list or an object" in text
+
+
+@pytest.mark.parametrize("cell", ['["حمى"]', '"حمى"', '["38.5"]', "[38.5]", "[]", "[null]"])
+@pytest.mark.parametrize("template", ["{0}\n{1}\n", "[{0}, {1}]", "{1}"])
+def test_a_list_of_one_is_what_is_in_it(path, cell, template):
+    table = read(written(path, template.format('{"a": 1, "q": "صداع"}', f'{{"a": 1, "q": {cell}}}')))
+    assert table["q"].tolist()[-1] == cell.strip('[]"').replace("null", "")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "records", "table"])
+def test_a_table_of_pandas_is_read_as_the_table_it_is(path, orient, indent):
+    """Whatever its index: filtered, shuffled or of names."""
+    rows = pd.DataFrame({"q": ["صداع", "حمى", None], "a": ["راحة", "ماء", "دواء"]}, index=[4, 0, 2])
+    text = rows.to_json(orient=orient, force_ascii=False, indent=indent)
+    table = read(written(path, text))
+    assert table[["q", "a"]].to_dict("list") == {"q": ["صداع", "حمى", ""], "a": ["راحة", "ماء", "دواء"]}
+
+
+def test_columns_with_rows_that_have_names_are_a_table(path):
+    named = pd.DataFrame({"q": ["صداع", "حمى"], "a": ["راحة", "ماء"]}, index=["p1", "p2"])
+    assert read(written(path, named.to_json()))["q"].tolist() == ["صداع", "حمى"]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_object_of_lists_of_one_length_is_a_table(path, indent):
+    columns = {"q": ["صداع", "حمى"], "a": [["راحة"], "ماء"], "n": [1, None]}
+    table = read(written(path, json.dumps(columns, indent=indent)))
+    assert table.to_dict("list") == {"q": ["صداع", "حمى"], "a": ["راحة", "ماء"], "n": ["1", ""]}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"q": [SECRET, SECRET], "a": [SECRET]},
+        {"q": {"0": SECRET, "1": SECRET}, "a": {"0": SECRET}},
+        {"columns": ["q", "a"], "index": [0], "data": [[SECRET]]},
+    ],
+)
+def test_columns_of_different_lengths_are_no_table(path, columns):
+    assert "expected a list of JSON objects" in message(written(path, json.dumps(columns)))
+
+
+def test_two_columns_of_one_name_are_refused_where_they_are_listed(path):
+    columns = {"columns": ["q", "q"], "data": [[SECRET, SECRET]]}
+    assert "a key stands twice" in message(written(path, json.dumps(columns)))
+
+
+def test_nested_columns_are_refused_where_they_are_a_table(path):
+    columns = {"question": {"0": SECRET}, "answer": {"0": {"text": [SECRET], "answer_start": [0]}}}
+    refusal = message(written(path, json.dumps(columns)))
+    assert "row 1, column 'answer': expected a text, found a list or an object" in refusal
 
 
 def test_keys_that_are_values_are_refused(path):

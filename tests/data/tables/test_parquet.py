@@ -42,6 +42,12 @@ def test_texts_are_read_however_they_are_stored(path, kind, written):
     assert read(path)["q"].tolist() == [text or "" for text in texts]
 
 
+def test_a_list_of_one_is_what_is_in_it(path):
+    answers = [["راحة"], [], None, [None]]
+    pq.write_table(pa.table({"question": ["صداع"] * 4, "answer": answers}), path)
+    assert read(path)["answer"].tolist() == ["راحة", "", "", ""]
+
+
 @pytest.mark.parametrize("value", [["حمى", SECRET], {"a": SECRET}, [{"a": SECRET}]])
 def test_what_is_nested_is_no_text(path, value):
     pq.write_table(pa.table({"id": [1, 2, 3], "question": [None, None, value]}), path)

@@ -248,3 +248,38 @@ def test_real_tables_are_read_in_full(name, rows, columns):
     assert columns <= set(table.columns)
     assert table.index.tolist() == list(range(2, rows + 2))
     assert (table[sorted(columns)] != "").all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("['راحة']", "راحة"),
+        ('["راحة"]', "راحة"),
+        ("[]", ""),
+        ("[صورة]", "[صورة]"),
+        ("{صورة}", "{صورة}"),
+        ("[1, 2]", "[1, 2]"),
+        ("راحة [1]", "راحة [1]"),
+        ("['no \\n']", "no \n"),
+    ],
+)
+def test_a_list_that_a_text_spells_out_is_what_is_in_it(tmp_path, cell, expected):
+    """As pandas writes a column of lists to CSV; brackets that people write stay."""
+    pd.DataFrame({"question": ["صداع"], "answer": [cell]}).to_csv(tmp_path / "t", index=False)
+    assert read(tmp_path / "t")["answer"].tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"['{SECRET}', 'ماء']",
+        f"['{SECRET}' 'ماء']",
+        f'["{SECRET}", "ماء"]',
+        f"{{'text': ['{SECRET}']}}",
+        f'{{"text": ["{SECRET}"]}}',
+    ],
+)
+def test_a_list_of_several_or_an_object_that_a_text_spells_out_is_refused(tmp_path, cell):
+    pd.DataFrame({"question": ["صداع"], "answer": [cell]}).to_csv(tmp_path / "t", index=False)
+    found = message(tmp_path / "t")
+    assert "row 2, column 'answer': expected a text, found a list or an object" in found
