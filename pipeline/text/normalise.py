@@ -212,7 +212,7 @@ def _suspects(codes: Codes) -> np.ndarray:
     letter = codes.look_up(KINDS)[:-1] & LETTER > 0
     sign[1:] |= (values[1:] == ord("/")) & (letter | (values[:-1] == ord("/")))
     sign[1:] |= (before == ord("w")) & (current == ord("w"))
-    return (digits >= 6) | (codes.count(sign) > 0)
+    return (digits >= 4) | (codes.count(sign) > 0)
 
 
 def arabic_shares(texts: Sequence[str]) -> np.ndarray:

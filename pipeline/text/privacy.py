@@ -9,7 +9,7 @@ match; and a number that a unit follows, or that ends in six zeros, is a quantit
 Out of scope: names that nothing introduces (`names.py`), postal addresses, @handles, bank cards and
 accounts, domain names without a path ("example.com"), addresses in words ("name at gmail dot com"),
 numbers in words, and numbers of eight digits or less, or of groups without a leading zero, before which no
-word says what they are.
+word says what they are. After words such as "رقم الملف" four digits are enough, after others six.
 """
 
 import re
@@ -20,7 +20,7 @@ from pipeline.text.privacy_numbers import Span, find_numbers
 from pipeline.text.privacy_words import PHONE
 
 KINDS = ("link", "email", "phone", "id", "name")
-# Those of addresses and numbers have six characters, and no match is shorter; a name may be.
+# Those of addresses and numbers have six characters; only a name and the number of a file may be shorter.
 PLACEHOLDERS = {"link": "[رابط]", "email": "[بريد]", "phone": PHONE, "id": "[هوية]", "name": "[اسم]"}
 _SHORTEST = 6
 
@@ -31,7 +31,7 @@ _ARABIC_TLDS = (
     "|الكويت|لبنان|ليبيا|موريتانيا|[اأ]بوظبي|شبك[ةه]|موقع|بازار|كوم|نت|عرب|[اإ]ختبار|اتصالات"
 )
 # Necessary, not sufficient, for a `Scrubber` to change more than names: what a quicker filter lets through.
-CANDIDATE = re.compile(rf"[@＠]|://|www\.|\.(?:{_TLDS}|{_ARABIC_TLDS})/|(?:\d\D*+){{6}}", re.IGNORECASE)
+CANDIDATE = re.compile(rf"[@＠]|://|www\.|\.(?:{_TLDS}|{_ARABIC_TLDS})/|(?:\d\D*+){{4}}", re.IGNORECASE)
 
 # Brackets end a link, so that a placeholder is never taken into one.
 _IN_LINK = r"""[^\s<>"'`\[\]{}|«»“”،؛؟]"""
@@ -132,11 +132,11 @@ def _blanked(text: str, spans: list[Span]) -> str:
 class Scrubber:
     """Replaces what identifies a person by the placeholders of its kind.
 
-    Total on any string, idempotent, in time linear in the text. Only the placeholder of a short name is
-    longer than what it replaces. But for names it changes no text that `CANDIDATE` does not match, that is,
-    none without "@", "://", "www.", a host and path such as "t.me/x" or six digits. What is of a kind that
-    is not asked for is found all the same and left: with "phone" off, no phone number becomes an identity
-    number.
+    Total on any string, idempotent, in time linear in the text. Only the placeholders of a short name and
+    of a number of four or five digits are longer than what they replace. But for names it changes no text
+    that `CANDIDATE` does not match, that is, none without "@", "://", "www.", a host and path such as
+    "t.me/x" or four digits. What is of a kind that is not asked for is found all the same and left: with
+    "phone" off, no phone number becomes an identity number.
     """
 
     def __init__(self, kinds: Collection[str]) -> None:

@@ -59,6 +59,9 @@ _GAPS = (
     (re.compile(r"[,،٬٫'’]"), ","),
 )
 JOINS = frozenset(" -.()w/_*")
+# What may stand between two digits that are told one by one: 0 5 0, 1 2 3; 0.5.0; one a line.
+_TOLD = re.compile(r"\s{0,3}[-\u2010-\u2015,،.*_]?\s{0,3}")
+_FEWEST_TOLD = 7
 _LONGEST_GAP = 12
 MOST_GROUPS = 15
 
@@ -183,6 +186,42 @@ def spread_mobile(parts: list[str], gaps: list[str]) -> bool:
     return not any(_YEAR.fullmatch(part) for part in parts[:-1])
 
 
+def told(text: str, groups: list[Group], index: int) -> int:
+    """The number of groups, from `index` on, that are one number told digit by digit; 0 for none.
+
+    The first may hold a code of up to five digits (00966 5 0 1 …). Numbers in the order of counting are
+    none.
+    """
+    if len(groups[index].digits) > 5 or (
+        index > 0 and len(groups[index].digits) == 1 and _told_on(text, groups, index - 1)
+    ):
+        return 0
+    last = index
+    while last + 1 < len(groups) and _told_on(text, groups, last):
+        last += 1
+    chain = groups[index : last + 1]
+    if len(chain) < _FEWEST_TOLD or _consecutive([group.digits for group in chain]):
+        return 0
+    gaps = {text[group.end : after.start] for group, after in pairwise(chain)}
+    # 0.5 1.2 3.4 are values.
+    values = len(gaps) > 1 and any(not gap[:1].isspace() and not gap[-1:].isspace() for gap in gaps)
+    return 0 if values else len(chain)
+
+
+def _told_on(text: str, groups: list[Group], index: int) -> bool:
+    """Whether the group after this one goes on with a number that is told digit by digit."""
+    group, after = groups[index], groups[index + 1]
+    return len(after.digits) == 1 and _TOLD.fullmatch(text, group.end, after.start) is not None
+
+
+def told_mobile(digits: str, plus: bool) -> bool:
+    """Whether digits that were told one by one are a mobile number of an Arab country."""
+    abroad = plus or digits.startswith("00")
+    return LOCAL_MOBILE.fullmatch(digits) is not None or (
+        abroad and ARAB_MOBILE.fullmatch(digits.removeprefix("00")) is not None
+    )
+
+
 def local(parts: list[str], gaps: list[str]) -> bool:
     """A number with its trunk zero: 0501234567, 02-2345678, 06 12 34 56 78, (02) 2345 6789."""
     count = sum(map(len, parts))
@@ -241,6 +280,12 @@ def _after_word(least: int, most: int) -> Callable[[list[str], list[str]], bool]
 
 PHONE_AFTER_WORD = _after_word(7, 15)
 ID_AFTER_WORD = _after_word(6, 16)
+
+
+def short_id(parts: list[str], gaps: list[str]) -> bool:
+    """The number of a file or a patient after a word such as رقم الملف: 4821, 12-345; or a longer one."""
+    short = 4 <= sum(map(len, parts)) <= 5 and set(gaps) <= {"-", "_"}
+    return short or ID_AFTER_WORD(parts, gaps)
 
 
 def double_zero(parts: list[str], gaps: list[str]) -> bool:

@@ -20,8 +20,11 @@ from pipeline.text.privacy_forms import (
     local,
     nobodys,
     protected,
+    short_id,
     split_groups,
     spread_mobile,
+    told,
+    told_mobile,
 )
 from pipeline.text.privacy_words import NO_CONTEXT, WINDOW, Context, has_unit, read_context
 
@@ -31,6 +34,8 @@ _PLUS = re.compile(r"(?<![A-Za-z\d])\(?\+ ?\(?\Z")
 _LATIN = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,2}\Z|[A-Za-z]_?\Z")
 _GLUED = re.compile("_?[A-Za-z]")
 _PUNCTUATION = " \u00a0\t\r\n:：=-–—.،,(/\\*+_>~\"'|\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069"
+# A group that lies in a link or an e-mail address; see `protected` for 1 and 2.
+_TAKEN = 3
 _IN_LIST = frozenset(" -.")
 _WITHIN_CODE = frozenset("-._/")
 _CODES_START = frozenset(code[:2] for code in MOBILES)
@@ -60,14 +65,34 @@ class _Numbers:
                 span = next(spans, None)
             self._floors.append(floor)
             if span and span[0] < group.end:
-                self._kept[index] = 2
+                self._kept[index] = _TAKEN
 
     def find(self) -> list[Span]:
         index = 0
         while index < len(self._groups):
-            count = 0 if self._kept[index] == 2 else self._at(index)
+            kept = self._kept[index]
+            count = 0 if kept == _TAKEN else self._told(index)
+            if not count and kept < 2:
+                count = self._at(index)
             index += count or 1
         return self._spans
+
+    def _told(self, index: int) -> int:
+        """Find a phone number that is told digit by digit, whatever values its digits would be alone."""
+        count = told(self._text, self._groups, index)
+        groups = self._groups[index : index + count]
+        if not count or max(self._kept[index : index + count]) == _TAKEN or self._glued(index + count - 1):
+            return 0
+        floor = max(self._end(), self._floors[index])
+        prefix = _PLUS.search(self._text, max(groups[0].start - 4, floor), groups[0].start)
+        start = prefix.start() if prefix else groups[0].start
+        digits = "".join(group.digits for group in groups)
+        after_word = (
+            7 <= len(digits) <= 15 and self._context(start).phone and not QUANTITY.fullmatch(digits)
+        )
+        if not after_word and not told_mobile(digits, plus=prefix is not None):
+            return 0
+        return self._take(index, 0 if self._unit(index + count - 1) else count, "phone", start)
 
     def _at(self, index: int) -> int:
         """Find a number that starts at a group, and say how many groups it takes; 0 where there is none."""
@@ -82,7 +107,7 @@ class _Numbers:
         if context.product or (drug_code(self._groups[index : index + 3]) and not context.phone):
             return self._skip(index)
         if context.identity:
-            count = self._longest(index, ID_AFTER_WORD, units=False)
+            count = self._longest(index, short_id if context.numbered else ID_AFTER_WORD, units=False)
             if count:
                 return self._take(index, count, "id", letter.start() if letter else group.start)
         if letter:

@@ -63,10 +63,19 @@ WINDOW = 80  # characters before a number in which its word is looked for
 
 
 class Context(NamedTuple):
-    """What the words just before a number make of it."""
+    """What the words just before a number make of it.
+
+    Attributes:
+        phone, identity: a number of that kind.
+        numbered: and a word says that it is a number: رقم الملف, file no.
+        after_phone: a phone number stands before it.
+        product: the number of a thing.
+        code: a code of some kind.
+    """
 
     phone: bool = False
     identity: bool = False
+    numbered: bool = False
     after_phone: bool = False
     product: bool = False
     code: bool = False
@@ -114,7 +123,10 @@ def read_context(before: str) -> Context:
         or (numbered and _RECORD_WORD.fullmatch(last) is not None)
     )
     return Context(
-        phone=phone and not identity, identity=identity, code=code and not phone and not identity
+        phone=phone and not identity,
+        identity=identity,
+        numbered=numbered or last == "mrn",
+        code=code and not phone and not identity,
     )
 
 

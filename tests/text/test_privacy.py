@@ -62,7 +62,7 @@ def test_placeholders_are_counted_by_kind():
     assert count(text) == {"link": 0, "email": 1, "phone": 2, "id": 0, "name": 0}
 
 
-def test_placeholders_are_no_longer_than_the_shortest_match():
+def test_placeholders_are_no_longer_than_what_they_replace_but_for_names_and_numbers_of_files():
     assert set(PLACEHOLDERS) == set(KINDS)
     assert {len(placeholder) for kind, placeholder in PLACEHOLDERS.items() if kind != "name"} == {6}
     assert SCRUB("a@b.co t.me/a ID 123456") == f"{E} {L} ID {I}"
@@ -92,7 +92,7 @@ def test_whatever_the_text_and_the_kinds(text, kinds):
     scrub = Scrubber(kinds)
     once = scrub(text)
     assert scrub(once) == once, "idempotent"
-    assert len(once) <= len(text) or "name" in kinds
+    assert len(once) <= len(text) or kinds & {"name", "id"}
     counted, before = count(once), count(text)
     assert all(counted[kind] == before[kind] for kind in KINDS if kind not in kinds)
     if not CANDIDATE.search(text):
@@ -104,11 +104,11 @@ NO_SIGN = st.characters(exclude_characters="@:", exclude_categories=["Nd"])
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.one_of(st.text(NO_SIGN, max_size=8), st.text("0123456789", max_size=1)), max_size=5).map(
+    st.lists(st.one_of(st.text(NO_SIGN, max_size=8), st.text("0123456789", max_size=1)), max_size=3).map(
         "".join
     )
 )
-def test_a_text_with_less_than_six_digits_and_no_link_is_returned_itself(text):
+def test_a_text_with_less_than_four_digits_and_no_link_is_returned_itself(text):
     if "www." not in text.lower() and "/" not in text:
         assert SCRUB(text) is text
 
