@@ -59,9 +59,6 @@ _GAPS = (
     (re.compile(r"[,،٬٫'’]"), ","),
 )
 JOINS = frozenset(" -.()w/_*")
-# What may stand between two digits that are told one by one: 0 5 0, 1 2 3; 0.5.0; one a line.
-_TOLD = re.compile(r"\s{0,3}[-\u2010-\u2015,،.*_]?\s{0,3}")
-_FEWEST_TOLD = 7
 _LONGEST_GAP = 12
 MOST_GROUPS = 15
 
@@ -170,7 +167,8 @@ def _even(gaps: list[str]) -> bool:
     return len(set(parts)) == 1 if "." in parts else len(set(parts[1:])) <= 1
 
 
-def _consecutive(parts: list[str]) -> bool:
+def consecutive(parts: list[str]) -> bool:
+    """Whether the numbers are in the order of counting."""
     return all(int(two) == int(one) + 1 for one, two in pairwise(parts))
 
 
@@ -181,45 +179,9 @@ def spread_mobile(parts: list[str], gaps: list[str]) -> bool:
     single = max(map(len, parts)) == 1
     if not single and (len(parts) > 5 or len(parts[0]) < 3 or min(map(len, parts)) < 2):
         return False
-    if _consecutive(parts) or not LOCAL_MOBILE.fullmatch("".join(parts)):
+    if consecutive(parts) or not LOCAL_MOBILE.fullmatch("".join(parts)):
         return False
     return not any(_YEAR.fullmatch(part) for part in parts[:-1])
-
-
-def told(text: str, groups: list[Group], index: int) -> int:
-    """The number of groups, from `index` on, that are one number told digit by digit; 0 for none.
-
-    The first may hold a code of up to five digits (00966 5 0 1 …). Numbers in the order of counting are
-    none.
-    """
-    if len(groups[index].digits) > 5 or (
-        index > 0 and len(groups[index].digits) == 1 and _told_on(text, groups, index - 1)
-    ):
-        return 0
-    last = index
-    while last + 1 < len(groups) and _told_on(text, groups, last):
-        last += 1
-    chain = groups[index : last + 1]
-    if len(chain) < _FEWEST_TOLD or _consecutive([group.digits for group in chain]):
-        return 0
-    gaps = {text[group.end : after.start] for group, after in pairwise(chain)}
-    # 0.5 1.2 3.4 are values.
-    values = len(gaps) > 1 and any(not gap[:1].isspace() and not gap[-1:].isspace() for gap in gaps)
-    return 0 if values else len(chain)
-
-
-def _told_on(text: str, groups: list[Group], index: int) -> bool:
-    """Whether the group after this one goes on with a number that is told digit by digit."""
-    group, after = groups[index], groups[index + 1]
-    return len(after.digits) == 1 and _TOLD.fullmatch(text, group.end, after.start) is not None
-
-
-def told_mobile(digits: str, plus: bool) -> bool:
-    """Whether digits that were told one by one are a mobile number of an Arab country."""
-    abroad = plus or digits.startswith("00")
-    return LOCAL_MOBILE.fullmatch(digits) is not None or (
-        abroad and ARAB_MOBILE.fullmatch(digits.removeprefix("00")) is not None
-    )
 
 
 def local(parts: list[str], gaps: list[str]) -> bool:
@@ -235,7 +197,7 @@ def local(parts: list[str], gaps: list[str]) -> bool:
     if not grouped or not _even(gaps) or "(" in gaps:
         return False
     if max(map(len, parts)) == 2:
-        return count == 10 and parts[0] in ("05", "06", "07") and not _consecutive(parts)
+        return count == 10 and parts[0] in ("05", "06", "07") and not consecutive(parts)
     month_and_year = len(parts[0]) == 2 and int(parts[0]) <= 12 and _YEAR.fullmatch(parts[1])
     return not month_and_year or len(parts[-1]) >= 4
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from pipeline.text.privacy_dictated import dictated, dictated_mobile
 from pipeline.text.privacy_forms import (
     ARAB_MOBILE,
     ID_AFTER_WORD,
@@ -23,8 +24,6 @@ from pipeline.text.privacy_forms import (
     short_id,
     split_groups,
     spread_mobile,
-    told,
-    told_mobile,
 )
 from pipeline.text.privacy_words import NO_CONTEXT, WINDOW, Context, has_unit, read_context
 
@@ -71,15 +70,15 @@ class _Numbers:
         index = 0
         while index < len(self._groups):
             kept = self._kept[index]
-            count = 0 if kept == _TAKEN else self._told(index)
+            count = 0 if kept == _TAKEN else self._dictated(index)
             if not count and kept < 2:
                 count = self._at(index)
             index += count or 1
         return self._spans
 
-    def _told(self, index: int) -> int:
-        """Find a phone number that is told digit by digit, whatever values its digits would be alone."""
-        count = told(self._text, self._groups, index)
+    def _dictated(self, index: int) -> int:
+        """Find a phone number that is dictated digit by digit, whatever values its digits would be alone."""
+        count = dictated(self._text, self._groups, index)
         groups = self._groups[index : index + count]
         if not count or max(self._kept[index : index + count]) == _TAKEN or self._glued(index + count - 1):
             return 0
@@ -90,7 +89,7 @@ class _Numbers:
         after_word = (
             7 <= len(digits) <= 15 and self._context(start).phone and not QUANTITY.fullmatch(digits)
         )
-        if not after_word and not told_mobile(digits, plus=prefix is not None):
+        if not after_word and not dictated_mobile(digits, plus=prefix is not None):
             return 0
         return self._take(index, 0 if self._unit(index + count - 1) else count, "phone", start)
 
