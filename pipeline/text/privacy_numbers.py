@@ -77,7 +77,7 @@ class _Numbers:
         return self._spans
 
     def _dictated(self, index: int) -> int:
-        """Find a phone number that is dictated digit by digit, whatever values its digits would be alone."""
+        """Find a dictated phone number, whatever values its digits would be alone."""
         count = dictated(self._text, self._groups, index)
         groups = self._groups[index : index + count]
         if not count or max(self._kept[index : index + count]) == _TAKEN or self._glued(index + count - 1):
