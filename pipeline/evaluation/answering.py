@@ -7,7 +7,7 @@ import torch
 
 from pipeline import paths
 from pipeline.errors import WaznError
-from pipeline.evaluation.generation import generate
+from pipeline.evaluation.generation import Answer, generate
 from pipeline.evaluation.sampling import row_keys
 from pipeline.models.budgets import Budget
 from pipeline.models.distributed import join_processes
@@ -69,17 +69,7 @@ def answer_and_score(
     if dtype != torch.float32:
         del decoder, loss  # before the other is loaded
         decoder = load_trained(model, arm, seed, dtype, max_tokens, attention)
-    answers = generate(
-        decoder,
-        tokenizer,
-        list(rows["question"]),
-        budget=questions,
-        max_length=config.max_length,
-        max_new_tokens=config.max_new_tokens,
-        max_new_words=config.max_new_words,
-        name=name,
-        keys=row_keys(list(rows["id"]), config.seed) if config.decoding == "paper" else None,
-    )
+    answers = answer(decoder, tokenizer, rows, config, questions, name)
     answered = rows.assign(
         generated=[answer.text for answer in answers],
         cut_off=[int(answer.cut_off) for answer in answers],
@@ -90,6 +80,28 @@ def answer_and_score(
         ],
     )
     return answered, of_valid
+
+
+def answer(
+    decoder: torch.nn.Module,
+    tokenizer: Any,
+    rows: pd.DataFrame,
+    config: "EvaluateConfig",
+    budget: Budget,
+    name: str,
+) -> list[Answer]:
+    """The answer to each row's `question`, as `config` says; `name` is shown with the progress."""
+    return generate(
+        decoder,
+        tokenizer,
+        list(rows["question"]),
+        budget=budget,
+        max_length=config.max_length,
+        max_new_tokens=config.max_new_tokens,
+        max_new_words=config.max_new_words,
+        name=name,
+        keys=row_keys(list(rows["id"]), config.seed) if config.decoding == "paper" else None,
+    )
 
 
 def _usable(tokenizer: Any, pairs: pd.DataFrame, max_length: int) -> tuple[list[Any], pd.DataFrame]:

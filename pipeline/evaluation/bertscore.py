@@ -7,9 +7,11 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bert_score
 import numpy as np
+import pandas as pd
 import torch
 from bert_score.utils import (
     collate_idf,
@@ -22,6 +24,7 @@ from bert_score.utils import (
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
+from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.files import replacing, write_json
 from pipeline.hashes import folder_digest
@@ -30,6 +33,10 @@ from pipeline.models.budgets import Budget, slices
 from pipeline.models.products import use_onednn
 from pipeline.models.runtime import device, require_model
 from pipeline.shapes import ReferencesNote
+
+if TYPE_CHECKING:
+    from pipeline.config.evaluation import EmbedReferencesConfig
+    from pipeline.config.resources import EvaluateResources
 
 STATES, NOTE = "states.npy", "references.json"
 Embedded = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -168,6 +175,19 @@ class References:
         if states.shape[:1] != (self._starts[-1],) or states.ndim != 2 or len(texts) != len(note["tokens"]):
             raise damaged(self._path, f"its shape {states.shape} is not that of the references")
         self._texts, self._encoder = texts, encoder
+
+    @classmethod
+    def of(
+        cls, pairs: pd.DataFrame, config: "EmbedReferencesConfig", resources: "EvaluateResources"
+    ) -> "References":
+        """Load the encoder, and open the states of the references of `pairs`.
+
+        Raises:
+            WaznError: as `Encoder`; and see above.
+        """
+        budget = Budget.of(resources.bertscore_batch_size, "bertscore_texts")
+        encoder = Encoder(paths.base_model(config.encoder), config.layer, budget)
+        return cls(paths.REFERENCES, encoder, list(pairs["id"]), list(pairs["answer"]))
 
     def score(self, answers: Sequence[str], rows: Sequence[int]) -> np.ndarray:
         """BERTScore of m answers, not rescaled: precision, recall and F1, (m, 3); 0 if empty.

@@ -18,11 +18,10 @@ from accelerate import PartialState
 
 from pipeline import paths
 from pipeline.errors import WaznError
-from pipeline.evaluation.bertscore import Encoder, References
-from pipeline.evaluation.generation import generate
+from pipeline.evaluation.answering import answer
+from pipeline.evaluation.bertscore import References
 from pipeline.evaluation.overlap import chrf, rouge_l
 from pipeline.evaluation.rows import evaluated_pairs
-from pipeline.evaluation.sampling import row_keys
 from pipeline.models.budgets import Budget
 from pipeline.models.prompt import encode_pairs
 from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
@@ -55,12 +54,7 @@ def estimate(
     deterministic(0)
     pairs = evaluated_pairs("test", evaluate.test_rows, evaluate.seed)
     valid = evaluated_pairs("valid", evaluate.valid_rows, evaluate.seed)
-    encoder = Encoder(
-        paths.base_model(embed_references.encoder),
-        embed_references.layer,
-        Budget.of(resources.bertscore_batch_size, "bertscore_texts"),
-    )
-    references = References(paths.REFERENCES, encoder, list(pairs["id"]), list(pairs["answer"]))
+    references = References.of(pairs, embed_references, resources)
     tokenizer = load_tokenizer(paths.base_model(model))
     max_tokens, attention = evaluate.max_length + evaluate.max_new_tokens, resources.attn_implementation
     decoder = load_trained(model, paths.BASE, None, torch.float32, max_tokens, attention)
@@ -76,18 +70,7 @@ def estimate(
         score_answers(AnswerLoss(decoder), examples, tokens, processes)
 
     def answers(rows: pd.DataFrame) -> list[str]:
-        found = generate(
-            decoder,
-            tokenizer,
-            list(rows["question"]),
-            budget=questions,
-            max_length=evaluate.max_length,
-            max_new_tokens=evaluate.max_new_tokens,
-            max_new_words=evaluate.max_new_words,
-            name=model,
-            keys=row_keys(list(rows["id"]), evaluate.seed) if evaluate.decoding == "paper" else None,
-        )
-        return [answer.text for answer in found]
+        return [each.text for each in answer(decoder, tokenizer, rows, evaluate, questions, model)]
 
     def comparison(rows: pd.DataFrame, written: list[str]) -> None:
         references.score(written, rows.index.tolist())

@@ -55,22 +55,33 @@ def load_trainable(
     return trainable
 
 
+def check_bitsandbytes(key: str, value: str, instead: str) -> None:
+    """Refuse what bitsandbytes computes where it cannot.
+
+    Args:
+        key, value: what asks for it in params.yaml; instead: another value, and what is to be known of it.
+
+    Raises:
+        WaznError: there is no NVIDIA GPU, or not the package.
+    """
+    if device().type != "cuda":
+        raise WaznError(f"{key}: {value} takes an NVIDIA GPU, and there is none; set it to {instead}")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise WaznError(
+            f"{key}: {value} needs the package bitsandbytes; install it (pip install bitsandbytes) or set "
+            f"it to {instead}"
+        )
+
+
 def check_quantised() -> None:
     """Refuse 4-bit weights where they cannot be computed with.
 
     Raises:
-        WaznError: there is no NVIDIA GPU, or not the package bitsandbytes.
+        WaznError: see `check_bitsandbytes`.
     """
-    if device().type != "cuda":
-        raise WaznError(
-            "finetune.method: qlora keeps weights in 4 bits, which takes an NVIDIA GPU, and there is none; "
-            "set it to lora (what was trained with qlora is evaluated with it too)"
-        )
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise WaznError(
-            "finetune.method: qlora needs the package bitsandbytes; install it (pip install bitsandbytes) "
-            "or set it to lora"
-        )
+    check_bitsandbytes(
+        "finetune.method", "qlora", "lora (what was trained with qlora is evaluated with it too)"
+    )
 
 
 def count_trainable(model: torch.nn.Module) -> int:

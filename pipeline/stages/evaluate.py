@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from pipeline import paths
 from pipeline.evaluation.answering import answer_and_score
-from pipeline.evaluation.bertscore import Encoder, References
+from pipeline.evaluation.bertscore import References
 from pipeline.evaluation.overlap import chrf, repetition, rouge_l, word_counts
 from pipeline.evaluation.rows import evaluated_pairs
 from pipeline.files import write_json, write_parquet
-from pipeline.models.budgets import Budget
 from pipeline.models.runtime import deterministic
 from pipeline.training.likelihood import mean_nll
 
@@ -45,12 +44,7 @@ def run(
     # First, so that an error in them is found before hours of generation.
     pairs = evaluated_pairs("test", evaluate.test_rows, evaluate.seed)
     valid = evaluated_pairs("valid", evaluate.valid_rows, evaluate.seed)
-    encoder = Encoder(
-        paths.base_model(embed_references.encoder),
-        embed_references.layer,
-        Budget.of(resources.bertscore_batch_size, "bertscore_texts"),
-    )
-    references = References(paths.REFERENCES, encoder, list(pairs["id"]), list(pairs["answer"]))
+    references = References.of(pairs, embed_references, resources)
     rows, of_valid = answer_and_score(pairs, valid, model, arm, seed, evaluate, resources)
     answers, written = list(rows["generated"]), list(rows["answer"])
     scores = references.score(answers, rows.index.tolist())

@@ -11,6 +11,7 @@ import re
 import resource
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedTokenizerBase
 
 from pipeline.code_hashes import code_hash
 from pipeline.errors import WaznError
@@ -28,7 +28,7 @@ from pipeline.models.microbatches import padded_tokens
 from pipeline.models.runtime import deterministic, device, load_tokenizer, torch_dtype
 from pipeline.training.batching import split_across_ranks
 from pipeline.training.checkpoints import fingerprint
-from pipeline.training.dataset import TrainingData, Validation, load_data
+from pipeline.training.dataset import Validation, load_data
 from pipeline.training.dropout import checkpoint_activations
 from pipeline.training.end_of_text import end_of_text_nll
 from pipeline.training.fitting import try_largest
@@ -102,55 +102,51 @@ def estimate(
     data = load_data(tokenizer, finetune, arm)
     dtype = torch_dtype(finetune.dtype)
     check_memory(base, finetune, entry.lora_targets or [], dtype)
+    with _memory_of_gpu(base):
+        attention = resources.attn_implementation
+        model = load_trainable(base, finetune, entry.lora_targets or [], dtype, attention)
+        processes = PartialState(cpu=not torch.cuda.is_available())
+        end_of_text_nll(model, data.examples, tokenizer.eos_token_id, seed, processes)
+        if resources.gradient_checkpointing:
+            checkpoint_activations(model)
+        fingerprint(base, seed, finetune, entry, arm, code_hash("finetune"))  # reads the whole model
+        # With this learning rate no weight changes, so that no loss can become infinite.
+        still = finetune.model_copy(update={"learning_rate": 0.0})
+        run = _TimedRun(model, data.examples, still, resources, seed, str(base), dtype)
+        if device().type == "cuda":
+            try_largest(run)  # so that what follows is cut as it will be
+        todo = work(run)
+        starting = time.time() - started
+        first, backward, step = run.measure(todo)
+        evaluation = run.measure_evaluation(data.valid) if data.valid else 0.0
+        saving = run.measure_saving(resources.checkpoint_every)
+        evaluations = min(todo.steps, int(np.ceil(finetune.epochs / finetune.evaluate_every - 1e-9)))
+        return Estimate(
+            todo.steps,
+            todo.tokens,
+            1 - todo.tokens / float(todo.computed.sum()),
+            count_trainable(model),
+            peak_memory(),
+            starting + first + backward + step * todo.steps + evaluation * evaluations + saving,
+        )
+
+
+@contextmanager
+def _memory_of_gpu(base: Path) -> Iterator[None]:
+    """Turn the lack of a GPU's memory into a sentence.
+
+    Raises:
+        WaznError: the memory does not hold what the block computes.
+    """
     try:
-        return _measured(base, seed, finetune, entry, arm, resources, started, tokenizer, data, dtype)
+        yield
+        return
     except RuntimeError as error:
         if not lacks_memory(error):
             raise
     raise WaznError(
         f"{base}: the GPU has too little memory; lower tokens_per_microbatch in resources.finetune, or set "
         "gradient_checkpointing there to true"
-    )
-
-
-def _measured(
-    base: Path,
-    seed: int,
-    finetune: "TrainConfig",
-    entry: "ModelEntry",
-    arm: "ArmConfig",
-    resources: "TrainResources",
-    started: float,
-    tokenizer: PreTrainedTokenizerBase,
-    data: TrainingData,
-    dtype: torch.dtype,
-) -> Estimate:
-    """See `estimate`, for data that are encoded."""
-    attention = resources.attn_implementation
-    model = load_trainable(base, finetune, entry.lora_targets or [], dtype, attention)
-    processes = PartialState(cpu=not torch.cuda.is_available())
-    end_of_text_nll(model, data.examples, tokenizer.eos_token_id, seed, processes)
-    if resources.gradient_checkpointing:
-        checkpoint_activations(model)
-    fingerprint(base, seed, finetune, entry, arm, code_hash("finetune"))  # reads the whole model
-    # With this learning rate no weight changes, so that no loss can become infinite.
-    still = finetune.model_copy(update={"learning_rate": 0.0})
-    run = _TimedRun(model, data.examples, still, resources, seed, str(base), dtype)
-    if device().type == "cuda":
-        try_largest(run)  # so that what follows is cut as it will be
-    todo = work(run)
-    starting = time.time() - started
-    first, backward, step = run.measure(todo)
-    evaluation = run.measure_evaluation(data.valid) if data.valid else 0.0
-    saving = run.measure_saving(resources.checkpoint_every)
-    evaluations = min(todo.steps, int(np.ceil(finetune.epochs / finetune.evaluate_every - 1e-9)))
-    return Estimate(
-        todo.steps,
-        todo.tokens,
-        1 - todo.tokens / float(todo.computed.sum()),
-        count_trainable(model),
-        peak_memory(),
-        starting + first + backward + step * todo.steps + evaluation * evaluations + saving,
     )
 
 

@@ -1,7 +1,6 @@
 """The optimiser and the course of its learning rate."""
 
 import importlib
-import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from torch.distributed.tensor import DTensor
 from transformers import get_scheduler
 
 from pipeline.errors import WaznError
-from pipeline.models.runtime import device
+from pipeline.models.methods import check_bitsandbytes
 
 if TYPE_CHECKING:
     from pipeline.config.training import TrainConfig
@@ -40,16 +39,7 @@ def create_optimiser(
         )
     if name == "adafactor":
         return torch.optim.Adafactor(parameters, **options)
-    if device().type != "cuda":
-        raise WaznError(
-            "finetune.optimiser: adamw_8bit takes an NVIDIA GPU, and there is none; set it to adamw, or to "
-            "adafactor for less memory"
-        )
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise WaznError(
-            "finetune.optimiser: adamw_8bit needs the package bitsandbytes; install it (pip install "
-            "bitsandbytes) or set it to adamw"
-        )
+    check_bitsandbytes("finetune.optimiser", name, "adamw, or to adafactor for less memory")
     made: torch.optim.Optimizer = importlib.import_module("bitsandbytes.optim").AdamW8bit(
         parameters, **options
     )

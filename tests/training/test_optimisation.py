@@ -9,7 +9,7 @@ import torch
 from runs import settings, trainable, trained, weights
 
 from pipeline.errors import WaznError
-from pipeline.training import optimisation
+from pipeline.models import methods
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.optimisation import create_optimiser, state_bytes
 
@@ -22,7 +22,7 @@ SETTINGS = settings(optimiser="adamw_8bit", learning_rate=0.01, weight_decay=0.1
 @pytest.fixture
 def gpu(monkeypatch):
     """Stands for a machine with one; bitsandbytes computes this on a CPU too."""
-    monkeypatch.setattr(optimisation, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(methods, "device", lambda: torch.device("cuda"))
 
 
 def parameters():
