@@ -189,16 +189,26 @@ def report(folder: Path, table: Path | None) -> None:
         command(project, ["report", "--params", file.name])
         print(f"{name}: {project / paths.PAGE}")
         for arm in (paths.BASE, *values["arms"]):
-            for seed in SEEDS if arm != paths.BASE else (None,):
-                measured = pd.read_parquet(project / paths.generated(arm, MODEL, seed))
-                judged = {
-                    "urgent_answer": urgent(list(measured["generated"])),
-                    "reassuring_answer": reassuring(list(measured["generated"])),
-                }
-                kept = measured[["id", "severity", *MEASURED]].assign(**judged)
-                rows.append(kept.assign(probabilities=name, arm=arm, seed=seed or 0))
+            # One table of what no probability enters.
+            if name == CLASSIFIER or arm not in (paths.BASE, "uniform"):
+                for seed in SEEDS if arm != paths.BASE else (None,):
+                    of_cell = figures(folder, Cell(name, arm, seed))
+                    rows.append(of_cell.assign(probabilities=name, arm=arm, seed=seed or 0))
     if table:
         pd.concat(rows, ignore_index=True).to_parquet(table, index=False)
+
+
+def figures(folder: Path, cell: Cell) -> pd.DataFrame:
+    """What was measured of each test row, its human label and its group of near duplicates; no text."""
+    scored = pd.read_parquet(folder / LABELS / paths.SCORED, columns=["id", "group", "severity", "answer"])
+    measured = pd.read_parquet(folder / cell.project / paths.generated(cell.arm, MODEL, cell.seed))
+    measured = measured.drop(columns="severity").merge(scored, on="id", validate="one_to_one")
+    judged = {
+        "urgent_reference": urgent(list(measured["answer"])),
+        "urgent_answer": urgent(list(measured["generated"])),
+        "reassuring_answer": reassuring(list(measured["generated"])),
+    }
+    return measured[["id", "group", "severity", *MEASURED]].assign(**judged)
 
 
 def copy_result(first: Path, own: Path, cell: Cell) -> None:

@@ -1,0 +1,167 @@
+"""The tables of docs/findings.md on a pretrained model, from the figures of its test rows alone:
+
+    python benchmarks/real_model_statistics.py --table docs/findings.parquet
+
+`real_model.py report --table` writes that file; it has no text. A condition is an arm and where the
+probabilities come from that weight it.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from severity_conditions import BASE, GROUPS, UNIFORM, row, rule, shown_p
+from severity_report import difference
+
+from pipeline.evaluation.metrics import METRICS, with_terms
+from pipeline.evaluation.placebos import randomisation_p
+from pipeline.evaluation.power import components, smallest_effect, smallest_effect_among_placebos
+from pipeline.evaluation.statistics import (
+    ArmTables,
+    benjamini_hochberg,
+    compare,
+    holm,
+    influences_of,
+    measure,
+)
+
+PLACEBO = "placebo"
+# The arm and the group of rows of the primary endpoint, with either source of probabilities.
+PRIMARY, PRIMARY_ROWS = "strong", "critical"
+OF_ANSWERS = (
+    *("urgency_recall", "urgency_precision", "needless_alarms", "dangerous_reassurance"),
+    *("bertscore_f1", "chrf", "words", "repetition"),
+)
+
+
+def main() -> None:
+    """Print every table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--table", type=Path, required=True)
+    tables = conditions(pd.read_parquet(parser.parse_args().table))
+    arms = [name for name in tables if name not in (UNIFORM, BASE) and not name.startswith(PLACEBO)]
+    effects = compared(tables, arms)
+    print_differences(tables, effects, arms)
+    print_seeds(tables, effects, arms)
+    print_placebos(tables, arms)
+    print_answers(tables, arms)
+
+
+def conditions(measured: pd.DataFrame) -> dict[str, list[pd.DataFrame]]:
+    """The rows of each condition, a table for each seed; of `base` one. Uniform is weighted by nothing."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for (arm, source), rows in measured.groupby(["arm", "probabilities"], sort=False):
+        name = arm if arm in (BASE, UNIFORM) else f"{arm}, {source}"
+        tables.setdefault(
+            name,
+            [with_terms(of.sort_values("id", ignore_index=True)) for _, of in rows.groupby("seed")],
+        )
+    return tables
+
+
+def compared(tables: ArmTables, arms: Sequence[str]) -> pd.DataFrame:
+    """NLL of each condition but placebos less uniform; `q` is corrected for the number of tests.
+
+    The primary endpoint is corrected for the number of sources of probabilities (Holm), all others for
+    their number (Benjamini & Hochberg).
+    """
+    effects = compare(tables, {name: (name, UNIFORM) for name in (BASE, *arms)}, ["nll"])
+    primary = effects["comparison"].str.startswith(PRIMARY) & (effects["group"] == PRIMARY_ROWS)
+    p, chosen = effects["p"].to_numpy(), primary.to_numpy()
+    q = np.empty(len(p))
+    q[chosen], q[~chosen] = holm(p[chosen]), benjamini_hochberg(p[~chosen])
+    return effects.assign(q=q)
+
+
+def nll(tables: Sequence[pd.DataFrame], group: str) -> float:
+    """NLL per answer token over some tables, of a group of rows."""
+    rows = pd.concat(tables)
+    rows = rows if group == GROUPS[-1] else rows[rows["severity"] == group]
+    return float(rows["nll_sum"].sum() / rows["answer_tokens"].sum())
+
+
+def print_differences(tables: ArmTables, effects: pd.DataFrame, arms: Sequence[str]) -> None:
+    """NLL of uniform and what each condition differs from it by, by human severity."""
+    by_name = effects.set_index(["comparison", "group"])
+    sizes = by_name["rows"].groupby("group").first()
+    print(row("", *(f"{group} ({sizes[group]} rows)" for group in GROUPS)))
+    print(rule(1 + len(GROUPS)))
+    print(row("uniform, NLL", *(f"{nll(tables[UNIFORM], group):.4f}" for group in GROUPS)))
+    for name in (BASE, *arms):
+        print(row(name, *(difference(by_name.loc[(name, group)]) for group in GROUPS)))
+
+
+def print_seeds(tables: ArmTables, effects: pd.DataFrame, arms: Sequence[str]) -> None:
+    """What each seed says, p, and the smallest effect that these seeds show with a power of 80 %."""
+    count = len(tables[UNIFORM])
+    heads = (*(f"seed {number}" for number in range(1, count + 1)), "p", "corrected", "shown")
+    print("\n" + row("less uniform", "rows", *heads))
+    print(rule(2 + len(heads)))
+    for name in arms:
+        for group in GROUPS:
+            [(_, effect)] = effects[
+                (effects["comparison"] == name) & (effects["group"] == group)
+            ].iterrows()
+            shown = smallest_effect(
+                components(influences_of(tables, name, UNIFORM, "nll", group)[1]), count
+            )
+            values = [f"{value:+.4f}" for value in effect["by_seed"]]
+            print(row(name, group, *values, shown_p(effect["p"]), shown_p(effect["q"]), f"{shown:.4f}"))
+
+
+def with_placebos(tables: ArmTables, arms: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each condition of the primary arm, and the placebos of its weights."""
+    for name in arms:
+        source = name.partition(", ")[2]
+        placebos = [one for one in tables if one.startswith(PLACEBO) and one.endswith(source)]
+        if name.startswith(PRIMARY) and len(placebos) > 1:
+            yield name, placebos
+
+
+def print_placebos(tables: ArmTables, arms: Sequence[str]) -> None:
+    """Where an arm stands among its placebos."""
+    heads = ("arm", "rows", "less uniform", "placebos", "mean", "std", "range", "p", "shown")
+    print("\n" + row(*heads))
+    print(rule(len(heads)))
+    for name, placebos in with_placebos(tables, arms):
+        for group in GROUPS:
+            value, *others = (
+                nll(tables[one], group) - nll(tables[UNIFORM], group) for one in (name, *placebos)
+            )
+            spread = float(np.std(others, ddof=1))
+            shown = smallest_effect_among_placebos(spread, len(others))
+            cells = (
+                f"{value:+.4f}",
+                len(others),
+                f"{np.mean(others):+.4f}",
+                f"{spread:.4f}",
+                f"{min(others):+.4f} to {max(others):+.4f}",
+                f"{randomisation_p(value, others):.2f}",
+                f"{shown:.4f}" if np.isfinite(shown) else "none",
+            )
+            print(row(name, group, *cells))
+
+
+def print_answers(tables: ArmTables, arms: Sequence[str]) -> None:
+    """What the answers are like, over all rows: each condition's value, and its difference from uniform."""
+    measured = measure(tables, OF_ANSWERS)
+    values = measured[measured["group"] == GROUPS[-1]].set_index(["arm", "metric"])["value"]
+    effects = compare(tables, {name: (name, UNIFORM) for name in (BASE, *arms)}, OF_ANSWERS)
+    effects = effects[effects["group"] == GROUPS[-1]]
+    effects = effects.assign(q=benjamini_hochberg(effects["p"].to_numpy()))
+    by_name = effects.set_index(["comparison", "metric"])
+    names = [name for name in OF_ANSWERS if (UNIFORM, name) in values.index]
+    print("\n" + row("all rows", *(METRICS[name].title for name in names)))
+    print(rule(1 + len(names)))
+    print(row(UNIFORM, *(f"{values[(UNIFORM, name)]:.3f}" for name in names)))
+    for arm in (BASE, *arms):
+        cells = [
+            difference(by_name.loc[(arm, name)]) if (arm, name) in by_name.index else "–" for name in names
+        ]
+        print(row(f"{arm} less uniform", *cells))
+
+
+if __name__ == "__main__":
+    main()
