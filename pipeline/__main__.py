@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import environment, exits, paths
+from pipeline.commands.run_options import run_cells
 from pipeline.config.choices import check_arm, chosen_entry, chosen_seed
 from pipeline.config.params import WEIGHTING, load
 from pipeline.errors import WaznError
@@ -205,15 +206,7 @@ def report(params: ParamsFile = DEFAULT) -> None:
     _run("report", load(params))
 
 
-@app.command("run", rich_help_panel="Beside the stages")
-def run_cells(
-    jobs: Annotated[
-        int | None, typer.Option(help="Cells at once; without it, as many as there are GPUs, or one.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and how long.")] = False,
-) -> None:
-    """Run what is out of date as `dvc repro` does, several cells at once, each on one device."""
-    _command("run").run(load(DEFAULT), jobs=jobs, dry_run=dry_run)
+app.command("run", rich_help_panel="Beside the stages")(run_cells)
 
 
 @app.command(rich_help_panel="Beside the stages")

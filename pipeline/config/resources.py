@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 
 from pipeline.config.base import Positive, Section
 
@@ -52,9 +52,32 @@ class EvaluateResources(Section):
     attn_implementation: Attention
 
 
+class JobResources(Section):
+    """What a job of a cluster asks for.
+
+    Attributes:
+        gpus: of one node.
+        cpus: cores, and with them threads.
+        minutes: after them it is ended; the stages that have checkpoints are started again.
+    """
+
+    gpus: Annotated[int, Field(ge=0)]
+    cpus: Positive
+    memory_gb: Positive
+    minutes: Positive
+
+
+class SlurmResources(Section):
+    """The jobs of stages that compute with a model, and those of the others."""
+
+    gpu: JobResources
+    cpu: JobResources
+
+
 class Resources(Section):
-    """Speed and memory, by stage."""
+    """Speed and memory, by stage; and the jobs of `wazn run --slurm`."""
 
     score: ScoreResources
     finetune: TrainResources
     evaluate: EvaluateResources
+    slurm: SlurmResources

@@ -8,12 +8,17 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from dvc.env import DVC_ROOT, DVC_STAGE
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
+from dvc.stage import PipelineStage
+from dvc.stage.cache import RunCacheNotFoundError
 
+from pipeline.commands.cells.job import Work
 from pipeline.errors import WaznError
+from pipeline.hashes import json_digest
 
 Needs = dict[str, Collection[str]]
 """For each cell those that must be done before it; in an order in which they can run."""
@@ -60,6 +65,62 @@ class Graph:
         with self._locked():
             return {cell for cell in cells if self._is_changed(cell)}
 
+    def prepare(self, cell: str) -> Work | None:
+        """Do what `dvc repro` does before it runs the commands of a cell that is out of date.
+
+        Its outputs are removed, and taken from the cache if an equal run is known there.
+
+        Returns:
+            What is to be run then, and to be recorded; None if the cell is done.
+
+        Raises:
+            WaznError: something that the cell needs is missing, or another command of DVC has it.
+        """
+        with self._locked():
+            (stage,) = self._repo.stage.collect(cell)
+            if stage.frozen or not stage.cmd:
+                self._repo.reproduce(cell, single_item=True)
+                return None
+            stage.remove_outs()
+            try:
+                self._repo.stage_cache.restore(stage)
+            except RunCacheNotFoundError:
+                return Work(
+                    cell=cell,
+                    commands=stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines(),
+                    folder=stage.wdir,
+                    outputs=[output.fs_path for output in stage.outs if not output.persist],
+                    variables={DVC_ROOT: self._repo.root_dir, DVC_STAGE: cell},
+                    inputs=_inputs(stage),
+                )
+            self._repo.commit(cell, force=True)
+            return None
+
+    def inputs(self, cell: str) -> str:
+        """The hash of all that a cell depends on, as the files are now; see `Work`.
+
+        Raises:
+            WaznError: something of that is missing.
+        """
+        with self._locked():
+            return _inputs(self._repo.stage.collect(cell)[0])
+
+    def record(self, cell: str, inputs: str) -> None:
+        """Record a cell whose commands have been run outside DVC, as `dvc commit --force` does.
+
+        Args:
+            inputs: of the commands; what they made of other files is not what DVC would be told.
+
+        Raises:
+            WaznError: an output is missing, or the inputs are others now.
+        """
+        with self._locked():
+            if inputs != _inputs(self._repo.stage.collect(cell)[0]):
+                raise WaznError(
+                    "what it depends on has changed since it was started, so it is not recorded"
+                )
+            self._repo.commit(cell, force=True)
+
     def _is_changed(self, cell: str) -> bool:
         try:
             return any(stage.changed() for stage in self._repo.stage.collect(cell))
@@ -86,3 +147,8 @@ class Graph:
                 if not said:
                     print("another command of DVC holds its lock; waiting for it", file=sys.stderr)
                 said = True
+
+
+def _inputs(stage: PipelineStage) -> str:
+    stage.save_deps()
+    return json_digest([stage.cmd, [dependency.dumpd() for dependency in stage.deps]])

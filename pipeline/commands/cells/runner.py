@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,17 +34,14 @@ class Running:
     """A cell that runs.
 
     Attributes:
-        slot: the number of its place.
-        log: what it and DVC print.
-        interrupted: ids of its processes that have been told to end.
+        place: where, for people.
+        log: what it prints.
     """
 
     cell: str
-    slot: int
+    place: str
     log: Path
-    process: subprocess.Popen[bytes]
     since: float = field(default_factory=time.monotonic)
-    interrupted: set[int] = field(default_factory=set)
 
     @property
     def seconds(self) -> float:
@@ -52,11 +49,25 @@ class Running:
         return time.monotonic() - self.since
 
 
+@dataclass
+class _Process(Running):
+    """A cell as a process of this machine.
+
+    Attributes:
+        slot: the number of its place.
+        interrupted: ids of its processes that have been told to end.
+    """
+
+    slot: int = field(kw_only=True)
+    process: subprocess.Popen[bytes] = field(kw_only=True)
+    interrupted: set[int] = field(default_factory=set)
+
+
 class Watcher(Protocol):
     """What shows cells that run."""
 
-    def started(self, running: Running, place: str) -> None:
-        """A cell has been started at a place."""
+    def started(self, running: Running) -> None:
+        """A cell has been started."""
 
     def running(self, those: Sequence[Running]) -> None:
         """These run now."""
@@ -69,18 +80,21 @@ class LocalRunner:
         """Take the places for cells, the signals that end all, and what shows them."""
         self._places, self._signals, self._watcher = places, signals, watcher
         self._free = list(range(len(places)))
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, _Process] = {}
 
     def start(self, cell: str) -> None:
         """Start a cell at the first place that is free."""
         LOGS.mkdir(parents=True, exist_ok=True)
         log = log_of(cell)
+        # It may be a link to the log of a job.
+        log.unlink(missing_ok=True)
         slot = min(self._free)
+        place = self._places[slot]
         # A process that is started is always known.
         with self._signals.hold(), log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", cell],
-                env=_environment(self._places[slot]),
+                env=environment(place.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -88,8 +102,8 @@ class LocalRunner:
                 start_new_session=True,
             )
             self._free.remove(slot)
-            self._running[cell] = Running(cell, slot, log, process)
-        self._watcher.started(self._running[cell], self._places[slot].name)
+            self._running[cell] = _Process(cell, f"on {place.name}", log, slot=slot, process=process)
+        self._watcher.started(self._running[cell])
 
     def wait(self) -> list[Ended]:
         """Wait until a cell has ended; those that have."""
@@ -151,7 +165,8 @@ def log_of(cell: str) -> Path:
     return LOGS / f"{cell.replace(os.sep, '-')}.log"
 
 
-def _environment(slot: Slot) -> dict[str, str]:
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a cell: that of this process, `variables`, and what makes logs readable."""
     # Stages call `python`, which shall be this one whatever is on PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {
@@ -160,12 +175,12 @@ def _environment(slot: Slot) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # A progress bar writes a line each time.
         "TQDM_MININTERVAL": os.environ.get("TQDM_MININTERVAL", "1"),
-        **slot.variables,
+        **variables,
         "PATH": path,
     }
 
 
-def _interrupt(running: Running, *, kill: bool) -> None:
+def _interrupt(running: _Process, *, kill: bool) -> None:
     """Send SIGINT, once, to what DVC has started for a cell; or SIGKILL."""
     with suppress(psutil.NoSuchProcess):
         for command in psutil.Process(running.process.pid).children(recursive=True):

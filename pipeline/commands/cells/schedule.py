@@ -16,6 +16,7 @@ class State(StrEnum):
     UP_TO_DATE = "up to date"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    LEFT = "left running"
     NOT_RUN = "not run"
 
 

@@ -26,7 +26,6 @@ class Screen:
         self._console = Console(highlight=False, soft_wrap=True)
         self._live: Live | None = None
         self._count, self._ended = count, 0
-        self._places: dict[str, str] = {}
         self._drawn = 0.0
         self._stack = ExitStack()
 
@@ -40,11 +39,10 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def started(self, running: Running, place: str) -> None:
+    def started(self, running: Running) -> None:
         """See `runner.Watcher`."""
-        self._places[running.cell] = place
         if self._live is None:
-            self._print(f"{running.cell}: started on {place}; {running.log}")
+            self._print(f"{running.cell}: started {running.place}; {running.log}")
 
     def running(self, those: Sequence[Running]) -> None:
         """See `runner.Watcher`; draws twice a second."""
@@ -52,10 +50,7 @@ class Screen:
             return
         self._drawn = time.monotonic()
         lines = [f"{self._ended} of {self._count} cells have ended"]
-        lines += [
-            f"{one.cell}  {self._places[one.cell]}  {clock(one.seconds)}  {last_line(one.log)}"
-            for one in those
-        ]
+        lines += [f"{one.cell}  {one.place}  {clock(one.seconds)}  {last_line(one.log)}" for one in those]
         rows = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
         self._live.update(Group(*rows), refresh=True)
 
