@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from dvc.env import DVC_STAGE
 from tabulate import tabulate
 
+from pipeline.commands.cells import slurm
+from pipeline.commands.cells.cluster import Slurm, asked_for
 from pipeline.commands.cells.devices import described, slots
 from pipeline.commands.cells.graph import Graph
 from pipeline.commands.cells.runner import LocalRunner
@@ -16,6 +18,7 @@ from pipeline.commands.cells.schedule import Runner, Schedule, State, execute, r
 from pipeline.commands.cells.screen import Screen, table
 from pipeline.commands.cells.signals import Signals
 from pipeline.errors import WaznError
+from pipeline.run_lock import run_lock
 
 if TYPE_CHECKING:
     from pipeline.config.params import Params
@@ -71,9 +74,6 @@ def run_by_slurm(
     Raises:
         WaznError: as `run`; submitit or Slurm is missing; Slurm refuses a job; another process runs this.
     """
-    from pipeline.commands.cells import slurm  # noqa: PLC0415  # only where it is asked for
-    from pipeline.run_lock import run_lock  # noqa: PLC0415
-
     if jobs is not None and jobs < 1:
         raise WaznError(f"--jobs is a number of cells at once, 1 or more, found {jobs}")
     asked = params.resources.slurm
@@ -81,12 +81,17 @@ def run_by_slurm(
     gpu = asked.gpu.model_copy(update={key: value for key, value in changed.items() if value is not None})
     cpu = asked.cpu.model_copy(update={} if minutes is None else {"minutes": minutes})
     asked = asked.model_copy(update={"gpu": gpu, "cpu": cpu})
+    given = {"SBATCH_PARTITION": partition, "SBATCH_GPUS_PER_NODE": gpus, "SBATCH_TIMELIMIT": minutes}
+    for name, value in given.items():
+        if value is not None:
+            # Slurm's own variables would win over what is asked for here.
+            os.environ.pop(name, None)
     if dry_run:
         _, todo = _out_of_date("Each is a job of Slurm")
         if todo:
             print(_jobs_table(todo, asked))
         return
-    cluster = slurm.Slurm(asked, partition)
+    cluster = Slurm(asked, partition)
     with run_lock(slurm.FOLDER, "run --slurm"):
         if cancel:
             slurm.cancel(cluster)
@@ -133,7 +138,5 @@ def _carry_out(
 
 
 def _jobs_table(cells: Collection[str], asked: "SlurmResources") -> str:
-    from pipeline.commands.cells.slurm import asked_for  # noqa: PLC0415
-
     rows = [(cell, *asked_for(cell, asked).model_dump().values()) for cell in cells]
     return f"\n{tabulate(rows, ['cell', 'GPUs', 'cores', 'GB', 'minutes'])}"

@@ -81,6 +81,8 @@ class Graph:
             if stage.frozen or not stage.cmd:
                 self._repo.reproduce(cell, single_item=True)
                 return None
+            # Of another object, as `restore` compares this one's with the files.
+            inputs = _inputs(self._repo.stage.collect(cell)[0])
             stage.remove_outs()
             try:
                 self._repo.stage_cache.restore(stage)
@@ -91,7 +93,7 @@ class Graph:
                     folder=stage.wdir,
                     outputs=[output.fs_path for output in stage.outs if not output.persist],
                     variables={DVC_ROOT: self._repo.root_dir, DVC_STAGE: cell},
-                    inputs=_inputs(stage),
+                    inputs=inputs,
                 )
             self._repo.commit(cell, force=True)
             return None

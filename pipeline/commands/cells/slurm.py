@@ -6,21 +6,19 @@ that it needs is recorded: only then can DVC say whether it has to run at all. S
 in Slurm's queue.
 """
 
-import getpass
-import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stderr, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from pipeline import paths
+from pipeline.commands.cells.cluster import Cluster
 from pipeline.commands.cells.graph import Graph
 from pipeline.commands.cells.job import Work
 from pipeline.commands.cells.runner import LOGS, Running, Watcher, error_in, lines_of, log_of
@@ -28,98 +26,12 @@ from pipeline.commands.cells.schedule import Ended, State
 from pipeline.commands.cells.signals import Signals
 from pipeline.errors import WaznError
 from pipeline.files import write_json
-from pipeline.hashes import json_digest
-
-if TYPE_CHECKING:
-    from pipeline.config.resources import SlurmResources
 
 FOLDER = paths.CHECKPOINTS / "slurm"
-# Stages that compute with a model; `code`, the downloads, the tables and the page need no GPU.
-WITH_GPU = {"train_classifier", "score", "finetune", "embed_references", "evaluate", "evaluate_base"}
-# How often a job whose time was up starts again, from its checkpoint.
-TIMEOUTS = 10
 # Seconds between two looks at the files that jobs leave, and between two questions to Slurm.
 _LOOK, _ASK = 1.0, 15.0
 # Seconds after which this machine sees what another one has written to a shared file system.
 _LAG = 60.0
-
-
-class Cluster(Protocol):
-    """Where jobs run."""
-
-    def submit(self, work: Work, folder: Path) -> Any:
-        """Submit a job whose files lie in `folder`; a job of submitit."""
-
-    def job(self, folder: Path, number: str) -> Any:
-        """The job of submitit with that number."""
-
-    def queued(self) -> set[str] | None:
-        """The numbers of this user's jobs that have not ended; None if that cannot be told now."""
-
-
-class Slurm:
-    """Slurm as the machine knows it: sbatch, squeue, scancel."""
-
-    def __init__(self, resources: "SlurmResources", partition: str | None) -> None:
-        """Take what jobs ask for.
-
-        Raises:
-            WaznError: submitit or Slurm is missing.
-        """
-        try:
-            import submitit  # noqa: PLC0415  # an extra
-        except ImportError:
-            raise WaznError(
-                "--slurm needs the package submitit; install it, as in: python -m pip install submitit"
-            ) from None
-        if shutil.which("sbatch") is None:
-            raise WaznError("no Slurm here: there is no sbatch; run it on a login node of the cluster")
-        self._submitit, self._resources, self._partition = submitit, resources, partition
-
-    def submit(self, work: Work, folder: Path) -> Any:
-        """See `Cluster`.
-
-        Raises:
-            WaznError: Slurm refuses the job.
-        """
-        asked = asked_for(work.cell, self._resources)
-        # What surrounds this process, if it is a job itself, is nothing to the new one.
-        inside = "SLURM_JOB_ID" in os.environ
-        clean, said = self._submitit.helpers.clean_env if inside else nullcontext, io.StringIO()
-        try:
-            executor = self._submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
-            executor.update_parameters(
-                # Two jobs of one cell never run at once (`singleton`), whatever becomes of this side.
-                name=f"{work.cell}.{json_digest(str(Path.cwd()))[:6]}",
-                slurm_dependency="singleton",
-                slurm_partition=self._partition,
-                timeout_min=asked.minutes,
-                mem_gb=asked.memory_gb,
-                cpus_per_task=asked.cpus,
-                # srun does not ask for as many as its job has, since Slurm 22.05.
-                slurm_srun_args=[f"--cpus-per-task={asked.cpus}"],
-                gpus_per_node=asked.gpus or None,
-                stderr_to_stdout=True,
-                slurm_additional_parameters={"requeue": True},
-            )
-            with clean(), redirect_stderr(said):
-                return executor.submit(work)
-        except RuntimeError as error:
-            reason = lines_of(str(error))[-1:] or ["it does not say why"]
-            raise WaznError(f"Slurm does not take {work.cell}: {reason[0]}") from error
-
-    def job(self, folder: Path, number: str) -> Any:
-        """See `Cluster`."""
-        return self._submitit.SlurmJob(folder, number)
-
-    def queued(self) -> set[str] | None:
-        """See `Cluster`. Unlike sacct, squeue needs no accounting, and knows that a job starts again."""
-        command = ["squeue", "--noheader", "--format=%A", "--user", getpass.getuser()]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_LAG, check=False)
-        except subprocess.TimeoutExpired:
-            return None
-        return None if done.returncode else set(done.stdout.split())
 
 
 @dataclass
@@ -177,15 +89,11 @@ class SlurmRunner:
 
     def stop(self) -> list[Ended]:
         """Leave the jobs to Slurm."""
-        count = len(self._submitted)
-        if count:
+        if count := len(self._submitted):
+            jobs = f"{count} job{'s' * (count > 1)} left to Slurm"
+            then = "the same command takes up what is left, and `wazn run --slurm --cancel` ends it"
             with suppress(OSError):  # the terminal may have gone
-                print(
-                    f"{count} job{'s' * (count > 1)} left to Slurm; the same command goes on with them, "
-                    "`wazn run --slurm --cancel` ends them",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                print(f"{jobs}; {then}", file=sys.stderr, flush=True)
         return [Ended(cell, State.LEFT, one.seconds) for cell, one in self._submitted.items()]
 
     def _left(self, cell: str) -> tuple[Any, Work] | None:
@@ -256,11 +164,6 @@ class SlurmRunner:
         return Ended(one.cell, State.DONE, seconds)
 
 
-def asked_for(cell: str, resources: "SlurmResources") -> Any:
-    """What the job of a cell asks for."""
-    return resources.gpu if cell.partition("@")[0] in WITH_GPU else resources.cpu
-
-
 def cancel(cluster: Cluster) -> None:
     """End the jobs that a run has left; those that have ended stay, to be recorded by the next run.
 
@@ -302,7 +205,6 @@ def _last_words(log: Path) -> str:
     lines: Sequence[str] = []
     with suppress(OSError):
         lines = lines_of(log.read_text(encoding="utf-8", errors="replace"))
-    said = [line for line in lines if "error: ***" in line] or [
-        line for line in lines if not line.startswith("srun: ")
-    ]
+    # Neither srun nor submitit says why.
+    said = [line for line in lines if not line.startswith(("srun: ", "submitit "))]
     return said[-1] if said else "it has ended, and has left no line"
