@@ -9,6 +9,7 @@ from pipeline.config.evaluation import PrimaryConfig
 from pipeline.config.training import ArmConfig
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.statistics import comparisons
+from pipeline.report.answers import strongest_pairs
 from pipeline.report.classifier import QUALITY_TITLES
 from pipeline.report.page import PageContent, render
 from pipeline.report.summary import weight_histogram
@@ -410,8 +411,22 @@ def content(
         "data": data(source),
         "severity": severity(),
         "params": "models: [m]\n",
+        "language": "en",
     }
-    return PageContent(**{**values, **changes})
+    values |= changes
+    values.setdefault("pairs", pairs(values["answers"], values["primary"], values["examples"]))
+    return PageContent(**values)
+
+
+def pairs(rows, primary, examples):
+    """`strongest_pairs`, as if the primary metric were NLL."""
+    values = {}
+    for row in rows:
+        for model, nll in row["nll"].items():
+            values.setdefault(model, {})[row["id"]] = nll
+    return strongest_pairs(
+        rows, values, PrimaryConfig(arm=primary.arm, metric="nll", group="all"), examples
+    )
 
 
 def page(*arguments, **options):

@@ -69,7 +69,8 @@ class PrimaryConfig(Section):
 
 
 class ReportConfig(Section):
-    """What the page shows, and what its headline is about."""
+    """The language of the page, what it shows, and what its headline is about."""
 
+    language: Literal["en", "ar"]
     primary: PrimaryConfig
     examples: Annotated[int, Field(ge=0)]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.evaluation.placebos import placebos
 from pipeline.evaluation.statistics import BASE, UNIFORM, comparisons
+from pipeline.report.language import _, marked
 
 if TYPE_CHECKING:
     from pipeline.config.training import ArmConfig
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 # The arm of the paper's `balanced` setting. It always runs.
 WEIGHTING = "weighting"
 
-_TITLES = {BASE: "Base", UNIFORM: "CE", WEIGHTING: "Severity-aware"}
+_TITLES = {BASE: marked("Base"), UNIFORM: marked("CE"), WEIGHTING: marked("Severity-aware")}
 
 
 def shown_arms(arms: Mapping[str, "ArmConfig"], main: str) -> list[str]:
@@ -28,13 +29,16 @@ def shown_arms(arms: Mapping[str, "ArmConfig"], main: str) -> list[str]:
 
 def arm_titles(arms: Sequence[str]) -> dict[str, str]:
     """Title by arm, first `base`, then `arms` in their order; most arms have their name as title."""
-    return {arm: _TITLES.get(arm, arm) for arm in (BASE, *arms)}
+    return {arm: _(_TITLES[arm]) if arm in _TITLES else arm for arm in (BASE, *arms)}
 
 
 def comparison_titles(arms: Sequence[str]) -> dict[str, str]:
     """Title by comparison, such as `Severity-aware − CE`, in the order of `comparisons`."""
     titles = arm_titles(arms)
-    return {name: f"{titles[one]} − {titles[other]}" for name, (one, other) in comparisons(arms).items()}
+    return {
+        name: _("%(one)s − %(other)s", one=titles[one], other=titles[other])
+        for name, (one, other) in comparisons(arms).items()
+    }
 
 
 def weighted_arms(arms: Sequence[str]) -> list[str]:

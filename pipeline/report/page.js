@@ -21,6 +21,14 @@ byId("results-group").addEventListener("change", (event) => {
 // ---- plots ----
 
 const plots = read("plots-data");
+const browser = read("answers-data");
+const {words, fields} = browser;
+
+// A row of a plot as a tooltip shows it: columns and arms by their names.
+function named(row) {
+  const entries = Object.entries(row).map(([column, value]) => [fields[column] ?? column, column === "arm" ? browser.arms[value] ?? value : value]);
+  return Object.fromEntries(entries);
+}
 
 async function draw(figure) {
   if (figure.dataset.drawn) return;
@@ -32,7 +40,8 @@ async function draw(figure) {
   if (sized.width > room - 80) sized.width = Math.max(180, room - 80);
   const config = {...vegaTheme, legend: {...vegaTheme.legend, columns: room < 480 ? 3 : 8}};
   // ast: expressions are interpreted, so that the page's policy need not allow eval.
-  await vegaEmbed(figure, plot, {actions: false, renderer: "svg", ast: true, config, tooltip: {theme: "custom"}});
+  const tooltip = {theme: "custom", formatTooltip: (row, asHtml) => asHtml(named(row))};
+  await vegaEmbed(figure, plot, {actions: false, renderer: "svg", ast: true, config, tooltip});
   // A screen reader reads the name of the figure; else it would read out every part.
   figure.querySelector("svg").setAttribute("aria-hidden", "true");
 }
@@ -45,7 +54,6 @@ for (const figure of document.querySelectorAll(".plot")) {
 
 // ---- answers ----
 
-const browser = read("answers-data");
 const ARMS = Object.keys(browser.arms);
 const RANK = {critical: 0, neutral: 1, non_critical: 2};
 const STEP = 10;
@@ -104,8 +112,13 @@ function quoted(text, tag = "p") {
   return made;
 }
 
+// A part of a text that keeps its own direction, and a figure whose sign stands before it.
+const rightToLeft = document.documentElement.dir === "rtl";
+const isolated = (text) => rightToLeft ? `\u2068${text}\u2069` : text;
+const leftToRight = (text) => rightToLeft ? `\u2066${text}\u2069` : text;
+const filled = (message, values) => message.replace(/%\((\w+)\)s/g, (_, name) => values[name]);
 // As findings.signed.
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(value !== 0 && Math.abs(value) < 0.00495 ? 4 : 3);
+const signed = (value) => leftToRight((value < 0 ? "−" : "+") + Math.abs(value).toFixed(value !== 0 && Math.abs(value) < 0.00495 ? 4 : 3));
 
 function box(kind, title, text, nll) {
   const made = element("div", kind);
@@ -118,19 +131,20 @@ function box(kind, title, text, nll) {
 function card(row, model, arm) {
   const made = element("article");
   const head = element("h3");
-  head.append(element("b", row.severity, row.severity.replace("_", "-")));
+  head.append(element("b", row.severity, browser.severities[row.severity]));
+  head.append(element("span", "", words[row.by_people ? "by_people" : browser.guesser]));
   if (row.specialty) head.append(quoted(row.specialty, "bdi"));
-  const over = model ? "" : ", mean over models";
-  head.append(quoted(row.id, "bdi"), quoted(row.source, "bdi"), element("span", "", `line ${row.line}`), element("span", "", `${browser.arms[arm]} − CE${over}: ${signed(mean(changes(row, model, arm)))} nats per token`));
+  const difference = {comparison: browser.comparisons[`${arm}-uniform`], difference: signed(mean(changes(row, model, arm)))};
+  head.append(quoted(row.id, "bdi"), quoted(row.source, "bdi"), element("span", "", filled(words.line, row)), element("span", "", filled(model ? words.of_model : words.over_models, difference)));
   made.append(head);
-  const question = box("question", "Question", row.question);
+  const question = box("question", words.question, row.question);
   made.append(question);
   const shown = model ? [model] : Object.keys(row.answers);
-  if (!model) made.append(box("question", "Reference", row.reference));
+  if (!model) made.append(box("question", words.reference, row.reference));
   for (const name of shown) {
-    if (!model) made.append(element("h5", "", browser.titles[name]));
+    if (!model) made.append(element("h5", "", isolated(browser.titles[name])));
     const answers = element("div", "answers");
-    if (model) answers.append(box("reference", "Reference", row.reference));
+    if (model) answers.append(box("reference", words.reference, row.reference));
     for (const each of ARMS) {
       const kind = each === arm ? "compared" : "";
       answers.append(box(kind, browser.arms[each], row.answers[name]?.[each] ?? "", row.nll[name]?.[each]));
@@ -153,7 +167,7 @@ function showAnswers() {
     severity: (row) => RANK[row.severity],
   }[byId("order").value];
   rows.sort((one, other) => key(one) - key(other));
-  byId("count").textContent = rows.length ? `${Math.min(shownCount, rows.length)} of ${rows.length} complaints are shown` : "No complaint matches";
+  byId("count").textContent = rows.length ? filled(words.shown, {shown: Math.min(shownCount, rows.length), total: rows.length}) : words.none;
   byId("cards").replaceChildren(...rows.slice(0, shownCount).map((row) => card(row, model, arm)));
   byId("more").hidden = rows.length <= shownCount;
 }
@@ -168,3 +182,13 @@ byId("more").addEventListener("click", () => {
   if (first) { first.tabIndex = -1; first.focus(); }
 });
 showAnswers();
+
+// ---- print ----
+
+// What is folded on a screen is read on paper, but for the parameters, and plots whose figures are in tables.
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open], .params, [data-draws], [hidden])")];
+  for (const details of opened) details.open = true;
+});
+addEventListener("afterprint", () => { for (const details of opened) details.open = false; });

@@ -2,20 +2,22 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.statistics import UNIFORM
-from pipeline.report import answers, arms, classifier, figures, findings, provenance
+from pipeline.report import answers, arms, classifier, figures, findings, language, provenance
+from pipeline.report.browser import browser_words
+from pipeline.report.controls import CONTROLS, visible
 from pipeline.report.drawings import draw_all
+from pipeline.report.headline import headline
+from pipeline.report.language import marked
+from pipeline.report.template import beside, environment
 from pipeline.report.vega import bundle, plot_file
 from pipeline.severities import SEVERITIES
 
@@ -28,19 +30,11 @@ DATA_FILES = ("page.html", "page.css", "page.js")
 MAX_BYTES = 4_900_000
 DATASETS = ("pairs", "labelled")
 PLACEHOLDERS = {
-    "link": "Links",
-    "email": "E-mail addresses",
-    "phone": "Phone numbers",
-    "id": "Numbers as long as a national ID",
-    "name": "Names after words that introduce them",
-}
-# Characters that change the direction of text, or are invisible, and the name that is shown instead. White
-# space stays.
-CONTROLS = {
-    **{code: f"[U+{code:04X}]" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x200B)},
-    **dict(zip(range(0x202A, 0x202F), ("[LRE]", "[RLE]", "[PDF]", "[LRO]", "[RLO]"), strict=True)),
-    **dict(zip(range(0x2066, 0x206A), ("[LRI]", "[RLI]", "[FSI]", "[PDI]"), strict=True)),
-    **{0x200E: "[LRM]", 0x200F: "[RLM]", 0x061C: "[ALM]"},
+    "link": marked("Links"),
+    "email": marked("E-mail addresses"),
+    "phone": marked("Phone numbers"),
+    "id": marked("Numbers as long as a national ID"),
+    "name": marked("Names after words that introduce them"),
 }
 
 
@@ -58,6 +52,7 @@ class PageContent:
         differences: see `summary.differences_table`.
         spreads: `weight_spread` of each arm that is shown.
         answers: all test rows, see `answer_rows`.
+        pairs: see `strongest_pairs`.
         critical_references: see `summary.critical_references`.
         examples: how many of them are shown at most.
         test_severities: number of test rows by severity.
@@ -65,6 +60,7 @@ class PageContent:
         bertscore_encoder: what BERTScore was computed with.
         classifier, data, severity: metrics/{classifier,data,severity}.json.
         params: the parameters, as YAML.
+        language: that of the page.
     """
 
     titles: Mapping[str, str]
@@ -80,6 +76,7 @@ class PageContent:
     reliability: pd.DataFrame
     spreads: Mapping[str, Mapping[str, float]]
     answers: Sequence[Mapping[str, Any]]
+    pairs: Mapping[str, Sequence[Mapping[str, Any]]]
     critical_references: Mapping[str, int]
     examples: int
     test_severities: Mapping[str, int]
@@ -90,26 +87,34 @@ class PageContent:
     severity: Mapping[str, Any]
     confusion: pd.DataFrame
     params: str
+    language: str
 
 
 def render(content: PageContent) -> str:
     """Fill page.html. All text from data is escaped, and characters that change its direction are named."""
-    vega, script = bundle(), plot_file("theme.js") + _beside("page.js")
+    with language.speaking(content.language):
+        return _page(content)
+
+
+def _page(content: PageContent) -> str:
+    vega, script = bundle(), plot_file("theme.js") + beside("page.js")
     values = {
         **_results(content),
         **_data_sections(content),
         "versions": provenance.versions(),
         "code_hashes": provenance.stage_hashes(),
         "params": content.params,
-        "style": Markup(plot_file("theme.css") + _beside("page.css")),
+        "style": Markup(plot_file("theme.css") + beside("page.css")),
         "vega": Markup(vega),
         "script": Markup(script),
         "script_hashes": Markup(f"{_policy_hash(vega)} {_policy_hash(script)}"),
     }
-    template = _environment().from_string(_beside("page.html"))
+    template = environment().from_string(beside("page.html"))
     # The answers take the room that the rest of the page leaves.
     room = MAX_BYTES - len(template.render(values, rows=[]).encode())
-    return template.render(values, rows=answers.choose_answers(content.answers, content.examples, room))
+    pair_ids = {pair["row"]["id"] for side in content.pairs.values() for pair in side}
+    rows = answers.choose_answers(content.answers, content.examples, room, pair_ids)
+    return template.render(values, rows=rows)
 
 
 def _results(content: PageContent) -> dict[str, Any]:
@@ -129,7 +134,6 @@ def _results(content: PageContent) -> dict[str, Any]:
         return [row for row in effects if (row["comparison"], row["metric"], row["group"]) == key]
 
     endpoint = effects_of(main, primary.metric, primary.group)
-    unit = " nats per token" if primary.metric == "nll" else ""
     weighted = arms.weighted_arms(shown)
     placebo_blocks = figures.placebo_blocks(content.placebos, models)
     primary_rows = max((row["rows"] for row in endpoint), default=0)
@@ -144,7 +148,8 @@ def _results(content: PageContent) -> dict[str, Any]:
         "labelled_by_people": sum(row["by_people"] for row in content.answers),
         "bertscore_encoder": content.bertscore_encoder,
         "critical_references": content.critical_references,
-        "headline": findings.headline(
+        "pairs": content.pairs,
+        "headline": headline(
             endpoint,
             seeds,
             primary,
@@ -153,8 +158,12 @@ def _results(content: PageContent) -> dict[str, Any]:
         ),
         "endpoint": findings.endpoint(primary),
         "primary": primary,
-        "unit": unit,
-        "effect_sentences": findings.effect_sentences(endpoint, titles, unit, seeds),
+        "effect_sentences": findings.effect_sentences(
+            endpoint,
+            {model: language.isolated(title) for model, title in titles.items()},
+            primary.metric,
+            seeds,
+        ),
         "primary_effects": endpoint,
         "seed_numbers": list(dict.fromkeys(content.trainings["seed"].dropna())),
         "overview": {
@@ -189,7 +198,13 @@ def _results(content: PageContent) -> dict[str, Any]:
             titles=titles,
         ),
         "answers_total": len(content.answers),
-        "browser": {"titles": titles, "arms": arm_titles, "controls": CONTROLS},
+        "browser": {
+            "titles": titles,
+            "arms": arm_titles,
+            "comparisons": comparisons,
+            "controls": CONTROLS,
+            **browser_words(by_source=content.severity["source"] == "provided"),
+        },
     }
 
 
@@ -220,35 +235,6 @@ def _data_sections(content: PageContent) -> dict[str, Any]:
         "duplicates": content.data["duplicates"],
         "sources": content.sources,
     }
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=visible
-    )
-    environment.tests["arabic"] = re.compile("[\u0600-\u06ff]").search
-    environment.filters |= {
-        "signed": findings.signed,
-        "probability": findings.probability,
-        "figure": figure,
-        "json": answers.script_json,
-    }
-    return environment
-
-
-def visible(value: Any) -> Any:
-    """A text with the characters of `CONTROLS` shown by name; markup and numbers as they are."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else value.translate(CONTROLS)
-
-
-def figure(value: float) -> str:
-    """A measured value with a number of digits that suits its size."""
-    size = abs(value)
-    return f"{value:.3f}" if size < 10 else f"{value:.2f}" if size < 1000 else f"{value:,.0f}"
-
-
-def _beside(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _policy_hash(script: str) -> str:

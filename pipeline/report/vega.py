@@ -15,6 +15,8 @@ import vl_convert
 
 DATA_FILES = ("plots/*",)
 VEGA_LITE = "6.4"
+# What the templates call the arms, in the legends of `dvc plots`.
+ARM_LABELS = "{base: 'base', uniform: 'CE', weighting: 'severity-aware'}[datum.label] || (datum.label)"
 # A curve with more steps looks the same at the width of a page.
 MAX_STEPS = 150
 
@@ -39,6 +41,7 @@ def draw(
     x: str,
     y: str,
     labels: Mapping[str, str],
+    arms: Mapping[str, str],
 ) -> dict[str, Any]:
     """Fill a template.
 
@@ -48,6 +51,7 @@ def draw(
         title: stands above the plot.
         x, y: columns of `table`.
         labels: axis title by column; without one, the name of the column is shown.
+        arms: what legends call an arm; one that is not there has its name.
 
     Returns:
         A Vega-Lite specification with its data.
@@ -59,6 +63,7 @@ def draw(
         "<DVC_METRIC_Y>": y,
         "<DVC_METRIC_X_LABEL>": labels.get(x, x),
         "<DVC_METRIC_Y_LABEL>": labels.get(y, y),
+        ARM_LABELS: f"{json.dumps(dict(arms))}[datum.label] || (datum.label)",
     }
     specification: dict[str, Any] = _fill(json.loads(plot_file(f"{template}.json")), values)
     # It names the Vega-Lite of DVC's own page; that of ours would warn about another version.

@@ -16,7 +16,7 @@ from pipeline.files import replacing, write_csv, write_json
 from pipeline.inputs import damaged, read_csv, read_json
 from pipeline.parquet_inputs import read_parquet
 from pipeline.report import results, summary
-from pipeline.report.answers import answer_rows
+from pipeline.report.answers import answer_rows, primary_values, strongest_pairs
 from pipeline.report.arms import shown_arms
 from pipeline.report.page import PageContent, render
 from pipeline.severity.weights import pair_weights, weight_spread
@@ -64,6 +64,7 @@ def run(params: "Params") -> None:
         "weights": summary.weight_histogram({arm: weights[arm] for arm in weights if arm != UNIFORM}),
     }
     answers = answer_rows(gathered, scored, shown, primary.arm)
+    pairs = strongest_pairs(answers, primary_values(gathered, primary), primary, params.report.examples)
     evaluation = paths.evaluation_metrics(paths.BASE, params.models[0], None)
     page = render(
         PageContent(
@@ -80,6 +81,7 @@ def run(params: "Params") -> None:
             reliability=read_csv(paths.PLOTS / "reliability.csv", RELIABILITY),
             spreads={arm: weight_spread(of_arm) for arm, of_arm in weights.items()},
             answers=answers,
+            pairs=pairs,
             critical_references=summary.critical_references(gathered[params.models[0]][paths.BASE][0]),
             examples=params.report.examples,
             test_severities=Counter(row["severity"] for row in answers),
@@ -90,6 +92,7 @@ def run(params: "Params") -> None:
             severity=read_json(paths.SEVERITY_METRICS, shapes.SeverityMetrics),
             confusion=read_csv(paths.PLOTS / "confusion.csv", {"actual": str, "predicted": str}),
             params=_shown_params(params),
+            language=params.report.language,
         )
     )
     people = {
