@@ -23,6 +23,8 @@ import typer
 
 from pipeline import environment, exits, paths
 from pipeline.commands.run_options import run_cells
+from pipeline.commands.export import export
+from pipeline.commands.push import push
 from pipeline.config.choices import check_arm, chosen_entry, chosen_seed
 from pipeline.config.params import WEIGHTING, load
 from pipeline.errors import WaznError
@@ -223,6 +225,10 @@ def ask(
     check_arm(arm, [paths.BASE, *values.arm_settings])
     chosen = chosen_seed(values, arm, seed)
     _command("ask").run(question, model, arm, chosen, normalise=values.normalise, evaluate=values.evaluate)
+
+
+app.command(rich_help_panel="Beside the stages")(export)
+app.command(rich_help_panel="Beside the stages")(push)
 
 
 @app.command(rich_help_panel="Beside the stages")

@@ -1,5 +1,6 @@
 """The Hugging Face Hub, played by a server on this machine."""
 
+import base64
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import yaml
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_the_token_of_the_test"
@@ -28,11 +31,13 @@ class Repository:
         refuses: how it answers whoever has no token: `private` or `gated`; or anybody: `disabled`, `broken`
             or `cut`.
         revisions: that it has; all are the commit SHA.
+        private: whether only some may see it.
     """
 
     folder: Path
     refuses: str | None = None
     revisions: tuple[str, ...] = ("main", SHA, "v1.0", "refs/pr/1")
+    private: bool = False
 
     def names(self):
         return sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
@@ -40,12 +45,18 @@ class Repository:
 
 @dataclass
 class Hub:
-    """Its repositories, by kind and name; names that were given up; and what was asked of it."""
+    """Its repositories, by kind and name; names that were given up; and what was asked of it.
+
+    Whoever has the token may make repositories below `made`, and upload to them.
+    """
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     prefix: str = ""
     asked: list[str] = field(default_factory=list)
+    made: Path | None = None
+    # Large files that have been uploaded, by their hash.
+    large_files: dict[str, bytes] = field(default_factory=dict)
     # Whether what was asked of the host of large files came with a token.
     told: list[bool] = field(default_factory=list)
     port: int = 0
@@ -89,17 +100,25 @@ class _Base(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def body(self):
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
     def send(self, code, body=b"{}", **headers):
         self.send_response(code)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
 
 
 class _Large(_Base):
     """The host of large files; their addresses are signed, so it needs no token."""
+
+    def do_PUT(self):
+        content = self.body()
+        self.server.hub.large_files[hashlib.sha256(content).hexdigest()] = content
+        self.send(200)
 
     def answer(self):
         self.server.hub.told.append("Authorization" in self.headers)
@@ -127,6 +146,8 @@ class _Handler(_Base):
         if repository is None or (repository.refuses == "private" and given is None):
             # Whoever has no token is not told whether it is there.
             return self.send(404 if given else 401, X_Error_Code="RepoNotFound")
+        if not rest and api:
+            return self.json({"id": name, "sha": SHA, "private": repository.private, "siblings": []})
         if repository.refuses == "broken":
             return self.send(500, b"")
         if repository.refuses == "disabled":
@@ -142,6 +163,65 @@ class _Handler(_Base):
         if repository.refuses == "gated" and given is None:
             return self.send(401, X_Error_Code="GatedRepo")
         return self.file(repository, "/".join(rest[2:]))
+
+    def do_POST(self):
+        """What an upload asks for, in its order: repository, card, kinds of files, large files, commit."""
+        hub, content = self.server.hub, self.body()
+        path = unquote(urlsplit(self.path).path).removeprefix(hub.prefix).strip("/")
+        hub.asked.append(f"POST {path}")
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}" or hub.made is None:
+            return self.send(401, X_Error_Message="Invalid username or password.")
+        if path.endswith(".git/info/lfs/objects/batch"):
+            actions = {"upload": {"href": f"{hub.large}/upload"}}
+            objects = [{**asked, "actions": actions} for asked in json.loads(content)["objects"]]
+            return self.json({"transfer": "basic", "objects": objects})
+        match path.removeprefix("api/").split("/"):
+            case ["repos", "create"]:
+                return self.create(json.loads(content))
+            case ["validate-yaml"]:
+                head = yaml.safe_load(json.loads(content)["content"].split("---\n")[1])
+                wrong = [{"message": "tags must be a list"}] if not isinstance(head["tags"], list) else []
+                return self.send(
+                    400 if wrong else 200, json.dumps({"errors": wrong, "warnings": []}).encode()
+                )
+            case ["models", _, _, "preupload", "main"]:
+                files = [
+                    {
+                        "path": asked["path"],
+                        "uploadMode": "lfs" if asked["path"].endswith(LARGE) else "regular",
+                        "shouldIgnore": False,
+                    }
+                    for asked in json.loads(content)["files"]
+                ]
+                return self.json({"files": files})
+            case ["models", owner, name, "commit", "main"]:
+                return self.commit(f"{owner}/{name}", [json.loads(line) for line in content.splitlines()])
+        return self.send(404)
+
+    def create(self, asked):
+        hub, name = self.server.hub, f"{asked['organization']}/{asked['name']}"
+        if asked["organization"] == "others":
+            return self.send(403, X_Error_Message="You don't have the rights to create a model there.")
+        if name in hub.repositories:
+            return self.send(409, json.dumps({"url": f"{hub.url}/{name}"}).encode())
+        folder = hub.made / name
+        folder.mkdir(parents=True)
+        hub.repositories[name] = Repository(folder, private=asked.get("visibility") == "private")
+        return self.json({"url": f"{hub.url}/{name}", "id": name})
+
+    def commit(self, name, lines):
+        hub = self.server.hub
+        for line in lines:
+            value = line["value"]
+            place = hub.repositories[name].folder / value.get("path", "")
+            if line["key"] == "file":
+                place.write_bytes(base64.b64decode(value["content"]))
+            elif line["key"] == "lfsFile":
+                place.write_bytes(hub.large_files[value["oid"]])
+            elif line["key"] == "deletedFile":
+                place.unlink()
+        url = f"{hub.url}/{name}/commit/{SHA}"
+        return self.json({"commitUrl": url, "commitOid": SHA})
 
     def file(self, repository, name):
         path = repository.folder / name

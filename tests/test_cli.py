@@ -31,7 +31,7 @@ STAGES = [
     "evaluate",
     "report",
 ]
-BESIDE = ["code", "run", "ask", "inspect", "table", "profile", "pin", "where"]
+BESIDE = ["code", "run", "ask", "export", "push", "inspect", "table", "profile", "pin", "where"]
 MODEL = load(ROOT / "params.yaml").models[0]
 
 
@@ -83,7 +83,7 @@ def test_every_command_has_help(command, tmp_path):
     done = wazn(command, "--help", folder=tmp_path)
     assert done.returncode == 0
     assert f"pipeline {command} " in done.stdout
-    assert ("--params" in done.stdout) == (command not in ("code", "run", "profile")), (
+    assert ("--params" in done.stdout) == (command not in ("code", "run", "push", "profile")), (
         "they take no other file"
     )
 

@@ -69,7 +69,10 @@ ColumnNames = Text | Annotated[list[Text], Field(min_length=1)]
 
 
 class TableSource(Section):
-    """A table: where it is, and which one. docs/data.md says what a key that is left out means."""
+    """A table: where it is, and which one. docs/data.md says what a key that is left out means.
+
+    `license` is read by nothing but `wazn export`, which says under which licence the data are.
+    """
 
     source: Annotated[Text, AfterValidator(_check_source)]
     configuration: Text | None = None
@@ -78,6 +81,7 @@ class TableSource(Section):
     table: Text | None = None
     messages: Text | None = None
     specialty: Text | None = None
+    license: Text | None = None
 
     @model_validator(mode="after")
     def _dialogues_have_questions_and_answers(self) -> Self:
