@@ -133,6 +133,16 @@ def test_the_folder_has_all_that_is_needed_and_nothing_else(project):
     }
 
 
+def test_nothing_of_this_machine_is_written_down(project):
+    """What transformers was told when it read the tokenizer is no setting of the tokenizer."""
+    folder = exported()
+    settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    assert settings.keys().isdisjoint({"is_local", "local_files_only", "trust_remote_code"})
+    for name, content in files_of(folder).items():
+        assert str(project.folder).encode() not in content, name
+        assert b"models/base" not in content, name
+
+
 def test_the_same_model_gives_the_same_bytes(project):
     one = files_of(exported())
     assert files_of(exported()) == one
@@ -177,7 +187,7 @@ def test_the_card_names_data_severity_arm_limits_and_licences(project):
         "The probabilities came with the pairs.",
         "only physicians can judge that",
         "- data sample: Apache-2.0",
-        "at most 64.",
+        "at most 64 tokens.",
     ):
         assert part in body
 

@@ -26,6 +26,8 @@ from pipeline.shapes import Shape
 if TYPE_CHECKING:
     from pipeline.config.params import Params
 
+# What transformers keeps of how a tokenizer was loaded.
+_OF_LOADING = ("is_local", "local_files_only", "trust_remote_code")
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -57,6 +59,8 @@ def write(folder: Path, params: "Params", model: str, arm: str, seed: int, dtype
     tokenizer.chat_template = chat_template(tokenizer)
     # Token types, which some tokenizers make of everything, are nothing to a decoder, or harm it.
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    for name in _OF_LOADING:
+        tokenizer.init_kwargs.pop(name, None)
     ends = read_json(trained / "generation_config.json", Settings)
     if tokenizer.chat_template is not None:
         tokenizer.response_template = response_template(

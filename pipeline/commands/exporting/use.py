@@ -65,7 +65,7 @@ curl http://localhost:8000/v1/chat/completions -H "Content-Type: application/jso
 Name `max_tokens` in each request: that server does not take it from `generation_config.json`."""
 
 _NOTE = """\
-`generation_config.json` says: the likeliest token each time, at most {tokens}. `wazn ask` and greedy
+`generation_config.json` says: the likeliest token each time, at most {tokens} tokens. `wazn ask` and greedy
 evaluation do the same, once they have normalised the complaint. Training saw normalised Arabic only (no
 diacritics, no stretched letters, placeholders for personal details, and so on), which no template can
 do: `Normaliser` in `pipeline/text/normalise.py` of wazn does. And they drop the beginning of a complaint of
