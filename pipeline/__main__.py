@@ -23,6 +23,7 @@ import typer
 
 from pipeline import environment, exits, paths
 from pipeline.commands.run_options import run_cells
+from pipeline.commands.ask import ask
 from pipeline.commands.export import export
 from pipeline.commands.push import push
 from pipeline.config.choices import check_arm, chosen_entry, chosen_seed
@@ -211,22 +212,7 @@ def report(params: ParamsFile = DEFAULT) -> None:
 app.command("run", rich_help_panel="Beside the stages")(run_cells)
 
 
-@app.command(rich_help_panel="Beside the stages")
-def ask(
-    question: Annotated[str, typer.Argument(help="A complaint, in Arabic.")],
-    model: Annotated[str, typer.Option(help="A model of the registry in params.yaml.")],
-    arm: Annotated[str, typer.Option(help="An arm of params.yaml, or base.")] = WEIGHTING,
-    seed: Seed = None,
-    params: ParamsFile = DEFAULT,
-) -> None:
-    """Answer one question (research, not advice)."""
-    values = load(params)
-    chosen_entry(values, model)
-    check_arm(arm, [paths.BASE, *values.arm_settings])
-    chosen = chosen_seed(values, arm, seed)
-    _command("ask").run(question, model, arm, chosen, normalise=values.normalise, evaluate=values.evaluate)
-
-
+app.command(rich_help_panel="Beside the stages")(ask)
 app.command(rich_help_panel="Beside the stages")(export)
 app.command(rich_help_panel="Beside the stages")(push)
 

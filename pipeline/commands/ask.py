@@ -1,49 +1,35 @@
-"""wazn ask --model tiny_gpt2 --arm weighting "…" """
+"""wazn ask --model tiny_gpt2 "…": the answers of every arm, beside each other."""
 
-import sys
-from typing import TYPE_CHECKING
+import importlib
+from pathlib import Path
+from typing import Annotated
 
-from pipeline import paths
-from pipeline.errors import WaznError
-from pipeline.evaluation.generation import generate
-from pipeline.models.budgets import Budget
-from pipeline.models.runtime import deterministic, load_tokenizer, torch_dtype
-from pipeline.models.trained import load_trained
-from pipeline.text.normalise import Normaliser
+import typer
 
-if TYPE_CHECKING:
-    from pipeline.config.data import NormaliseConfig
-    from pipeline.config.evaluation import EvaluateConfig
+from pipeline import exits
+from pipeline.config.choices import check_arm, chosen_entry
+from pipeline.config.params import load
+from pipeline.paths import BASE
 
 
-def run(
-    question: str,
-    model: str,
-    arm: str,
-    seed: int | None,
-    *,
-    normalise: "NormaliseConfig",
-    evaluate: "EvaluateConfig",
+def ask(
+    model: Annotated[str, typer.Option(help="A model of the registry in params.yaml.")],
+    question: Annotated[
+        str | None, typer.Argument(help="A complaint, in Arabic; without it, they are read line by line.")
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="An arm of params.yaml, or base; may be repeated; without it, all."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="A seed; without it, the first of `seeds`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each complaint.")] = False,
+    params: Annotated[Path, typer.Option("--params", help="The parameter file.")] = Path("params.yaml"),
 ) -> None:
-    """Print one model's greedy answer to a question, as `evaluate` would generate it.
-
-    Raises:
-        WaznError: the question is empty, or the model is missing.
-    """
-    [text] = Normaliser(normalise.rules_off.language_model)([question])
-    if not text:
-        raise WaznError('the question is empty; give it in quotes, as in: wazn ask --model M "…"')
-    deterministic(0)
-    max_tokens = evaluate.max_length + evaluate.max_new_tokens
-    [answer] = generate(
-        load_trained(model, arm, seed, torch_dtype(evaluate.dtype), max_tokens),
-        load_tokenizer(paths.base_model(model)),
-        [text],
-        budget=Budget(1, "questions"),
-        max_length=evaluate.max_length,
-        max_new_tokens=evaluate.max_new_tokens,
-        max_new_words=evaluate.max_new_words,
-        name=f"{model} {arm}",
-    )
-    print("Written by a language model for research. Not medical advice.", file=sys.stderr)
-    print(answer.text)
+    """Answer complaints with every arm of a model (research, not advice)."""
+    values = load(params)
+    chosen_entry(values, model)
+    for name in arm or []:
+        check_arm(name, [BASE, *values.arm_settings])
+    module = importlib.import_module("pipeline.commands.asking.session")
+    exits.interruptible()
+    module.run(question, values, model, arm, values.seeds[0] if seed is None else seed, as_json=as_json)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from pipeline.config.asking import AskConfig
 from pipeline.config.base import Name, Section, Seed
 from pipeline.config.data import DownloadConfig, NormaliseConfig
 from pipeline.config.evaluation import EmbedReferencesConfig, EvaluateConfig, ReportConfig
@@ -53,6 +54,7 @@ class Params(Section):
     embed_references: EmbedReferencesConfig
     evaluate: EvaluateConfig
     report: ReportConfig
+    ask: AskConfig
     resources: Resources
     registry: dict[Name, ModelEntry]
 
