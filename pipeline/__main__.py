@@ -26,6 +26,7 @@ from pipeline.commands.run_options import run_cells
 from pipeline.commands.ask import ask
 from pipeline.commands.export import export
 from pipeline.commands.push import push
+from pipeline.commands.review import app as review_app
 from pipeline.config.choices import check_arm, chosen_entry, chosen_seed
 from pipeline.config.params import WEIGHTING, load
 from pipeline.errors import WaznError
@@ -40,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(review_app, name="review", rich_help_panel="Beside the stages")
 
 DEFAULT = Path("params.yaml")
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]

@@ -21,6 +21,8 @@ SEVERITY_METRICS = METRICS / "severity.json"
 SUMMARY = METRICS / "summary.json"
 PLOTS = METRICS / "plots"
 PAGE = Path("report/index.html")
+# A folder for each round of physicians' ratings; not DVC's, since it comes from people.
+REVIEWS = Path("data/reviews")
 
 # Unfinished work of stages that can be killed; DVC does not see it.
 CHECKPOINTS = Path(".checkpoints")

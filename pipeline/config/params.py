@@ -18,10 +18,12 @@ from pipeline.config.evaluation import EmbedReferencesConfig, EvaluateConfig, Re
 from pipeline.config.messages import nearest, sentence
 from pipeline.config.models import BaseModelConfig, ModelEntry
 from pipeline.config.resources import Resources
+from pipeline.config.review import ReviewConfig
 from pipeline.config.severity import ClassifierConfig, ScoreConfig, SeverityConfig
 from pipeline.config.training import ArmConfig, TrainConfig
 from pipeline.config.yaml_text import parse_yaml, read_text
 from pipeline.errors import WaznError
+from pipeline.paths import BASE
 
 # The arm that the others are compared with, and the one that `-S weighting.alpha=…` sets.
 UNIFORM, WEIGHTING = "uniform", "weighting"
@@ -55,6 +57,7 @@ class Params(Section):
     evaluate: EvaluateConfig
     report: ReportConfig
     ask: AskConfig
+    review: ReviewConfig
     resources: Resources
     registry: dict[Name, ModelEntry]
 
@@ -86,8 +89,8 @@ class Params(Section):
         for arm in (UNIFORM, WEIGHTING):
             if arm not in self.arms:
                 raise ValueError(f"arms: '{arm}' is missing; uniform and weighting always run")
-        if "base" in self.arms:
-            raise ValueError("arms: 'base' is the model before fine-tuning; give the arm another name")
+        if BASE in self.arms:
+            raise ValueError(f"arms: '{BASE}' is the model before fine-tuning; give the arm another name")
         if self.arm_settings[UNIFORM] != ArmConfig(alpha=1.0, beta=1.0, gamma=1.0, renormalise=False):
             raise ValueError(
                 "uniform: alpha, beta and gamma are 1, renormalise is false and permute is null, that is "
@@ -122,6 +125,21 @@ class Params(Section):
         ):
             if name not in self.encoders:
                 raise ValueError(f"{key}: '{name}' is not in encoders{nearest(name, self.encoders)}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_review_names_what_there_is(self) -> Self:
+        """Whether it runs too is asked when a review is made: without one, nothing depends on it."""
+        if self.review.model not in self.registry:
+            near = nearest(self.review.model, self.registry)
+            raise ValueError(f"review.model: '{self.review.model}' is not in registry{near}")
+        known = [BASE, *self.arm_settings]
+        for arm in self.review.arms:
+            if arm not in known:
+                raise ValueError(
+                    f"review.arms: '{arm}' is neither {BASE} nor a section with alpha, beta and gamma"
+                    f"{nearest(arm, known)}"
+                )
         return self
 
     def file_values(self) -> dict[str, Any]:

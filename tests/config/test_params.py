@@ -460,6 +460,45 @@ MISTAKES = {
     "no uniform": (lambda values: values["arms"].remove("uniform"), "arms", "always run"),
     "no weighting": (lambda values: values["arms"].remove("weighting"), "arms", "always run"),
     "uniform nowhere": (without("uniform"), "arms", "'uniform' is not in the file"),
+    "review of a model that is nowhere": (
+        at("review", "model", to=MODEL + "x"),
+        "review.model",
+        f"not in registry; the nearest known one is {MODEL}",
+    ),
+    "review of an arm that is nowhere": (
+        at("review", "arms", to=["uniform", "weightin"]),
+        "review.arms",
+        "neither base nor a section with alpha, beta and gamma; the nearest known one is weighting",
+    ),
+    "review of one arm twice": (at("review", "arms", to=["uniform", "uniform"]), "review", "listed twice"),
+    "review of one arm": (at("review", "arms", to=["uniform"]), "review.arms", "at least 2 items"),
+    "review of the reference as an arm": (
+        at("review", "arms", to=["uniform", "reference"]),
+        "review",
+        "set reference to true",
+    ),
+    "review with shares above 1": (
+        at("review", "shares", "critical", to=0.6),
+        "review.shares",
+        "expected 1",
+    ),
+    "review mostly of repeats": (at("review", "repeats", to=31), "review", "half of them at most"),
+    "review by nobody": (at("review", "raters", to=0), "review.raters", "greater than 0"),
+    "review with one step": (
+        at("review", "scales", "correct", "steps", to=[{"ar": "نعم", "en": "Yes"}]),
+        "review.scales.correct.steps",
+        "at least 2 items",
+    ),
+    "review with a step of its own": (
+        at("review", "scales", "harm", "steps", "mild", to={"ar": "طفيف", "en": "Mild"}),
+        "review.scales.harm.steps.mild",
+        "unknown key",
+    ),
+    "review without Arabic": (
+        without("review", "scales", "urgency", "question", "ar"),
+        "review.scales.urgency.question.ar",
+        "is missing",
+    ),
     "key that is no text": (at("registry", 7, to={}), "registry.7", "string"),
 }
 
