@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import WaznError
 from pipeline.os_errors import refused, system_error
-from pipeline.paths import CHECKPOINTS, maker
+from pipeline.paths import CHECKPOINTS, RATINGS, maker
 
 
 def missing(path: Path) -> WaznError:
@@ -33,6 +33,8 @@ def damaged(path: Path, problem: str) -> WaznError:
     if path.parts[:2] == ("models", "base") or path.parts[:1] == CHECKPOINTS.parts:
         # Its name does not tell the stage, or the stage would take it up again.
         remedy = f"remove {Path(*path.parts[:3])} and run `dvc repro`, which makes it again"
+    elif path == RATINGS:
+        remedy = "remove it and import the raters' files again by `wazn review import`"
     elif stage := maker(path):
         remedy = f"run `dvc repro --force --single-item {stage}`, which makes it again"
     else:
@@ -104,15 +106,40 @@ def reading(path: Path) -> Iterator[None]:
 def checked_json(path: Path, content: bytes, shape: Any) -> Any:
     """The values of JSON that was read from `path`; see `read_json`."""
     try:
+        return json_values(content, shape)
+    except UnusableJson as error:
+        raise damaged(path, str(error)) from error
+
+
+class UnusableJson(ValueError):
+    """What is wrong with JSON, as the middle of a sentence; never a text from it."""
+
+
+def json_values(content: bytes, shape: Any) -> Any:
+    """The values of JSON, wherever it comes from; see `read_json`.
+
+    Raises:
+        UnusableJson: it is no JSON, or has not this shape.
+    """
+    try:
         value = json.loads(content.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
-        raise damaged(path, "not valid JSON (nested too deeply)") from error
+        raise UnusableJson("not valid JSON (nested too deeply)") from error
     except json.JSONDecodeError as error:
-        raise damaged(path, f"not valid JSON (line {error.lineno}: {error.msg})") from error
+        raise UnusableJson(f"not valid JSON (line {error.lineno}: {error.msg})") from error
     except UnicodeDecodeError as error:
-        raise damaged(path, "not valid JSON (not text in UTF-8)") from error
+        raise UnusableJson("not valid JSON (not text in UTF-8)") from error
     except ValueError as error:
-        raise damaged(path, f"not valid JSON ({error})") from error
+        raise UnusableJson(f"not valid JSON ({error})") from error
+    return of_shape(value, shape)
+
+
+def of_shape(value: Any, shape: Any) -> Any:
+    """The value, which has a shape; see `read_json`.
+
+    Raises:
+        UnusableJson: it has not; the message names the first place.
+    """
     try:
         TypeAdapter(shape).validate_python(value)
     except ValidationError as error:
@@ -121,7 +148,7 @@ def checked_json(path: Path, content: bytes, shape: Any) -> Any:
         said = (
             "is missing" if problem["type"] == "missing" else problem["msg"][0].lower() + problem["msg"][1:]
         )
-        raise damaged(path, f"{place}: {said}") from None
+        raise UnusableJson(f"{place}: {said}") from None
     return value
 
 

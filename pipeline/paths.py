@@ -19,16 +19,23 @@ DATA_METRICS = METRICS / "data.json"
 CLASSIFIER_METRICS = METRICS / "classifier.json"
 SEVERITY_METRICS = METRICS / "severity.json"
 SUMMARY = METRICS / "summary.json"
+REVIEW_METRICS = METRICS / "review.json"
 PLOTS = METRICS / "plots"
 PAGE = Path("report/index.html")
-# A folder for each round of physicians' ratings; not DVC's, since it comes from people.
+# A folder for each round of physicians' ratings, and the ratings of all of them; it comes from people.
 REVIEWS = Path("data/reviews")
+RATINGS = REVIEWS / "ratings.parquet"
 
 # Unfinished work of stages that can be killed; DVC does not see it.
 CHECKPOINTS = Path(".checkpoints")
 
 # What stands for arm and seed of a model as it was before fine-tuning.
 BASE = "base"
+
+
+def review_key(review_round: str) -> Path:
+    """The key of a round of reviews: which answer stands under which letter."""
+    return REVIEWS / review_round / "key.json"
 
 
 def base_model(model: str) -> Path:
@@ -73,6 +80,7 @@ _MAKERS = {
     r"data/references/.+": "embed_references",
     rf"(?:data/generated|metrics/evaluate)/{BASE}/([^/]+)/.+": r"evaluate_base@\1",
     r"(?:data/generated|metrics/evaluate)/([^/]+)/([^/]+)/(\d+)\..+": r"evaluate@\2-\1-\3",
+    r"metrics/review\.json": "review",
     r"metrics/.+|report/.+": "report",
 }
 

@@ -46,6 +46,8 @@ LABELLED = join(texts("id", "text", "group"), SPLIT, SEVERITY, SPECIALTY)
 SCORED_SEVERITIES = join(SPLIT, SEVERITY, _PROBABILITIES)
 SCORED_PAIRS = join(texts("id", "question", "answer"), SCORED_SEVERITIES)
 SCORED = join(LINEAGE, texts("group"), SCORED_PAIRS, SPECIALTY, SEVERITY_HUMAN)
+# The same, as the physicians' review reads it: which complaints are alike, and the reference answers.
+REFERENCES = texts("id", "group", "answer")
 # data/normalised/rejected.parquet.
 REJECTED = join(one_of("dataset", ("pairs", "labelled")), LINEAGE, texts("reason", "row"))
 
@@ -53,3 +55,29 @@ REJECTED = join(one_of("dataset", ("pairs", "labelled")), LINEAGE, texts("reason
 def generated(columns: tuple[str, ...]) -> pa.Schema:
     """data/generated/**.parquet, with these columns of figures."""
     return join(texts("id"), SEVERITY, texts("generated"), numbers(*columns), SPECIALTY)
+
+
+# data/reviews/ratings.parquet: what physicians said of each answer. `preferred` is 1 for the preferred one
+# of a complaint, 0 for another, 1 / k for a tie among k; a rating that was not given is null.
+RATINGS = pa.schema(
+    [
+        *texts("round", "rater", "item", "id", "model"),
+        *SEVERITY,
+        pa.field("by_people", pa.bool_(), nullable=False),
+        pa.field("repeat", pa.bool_(), nullable=False),
+        *texts("arm"),
+        # Of the training; null for the base model and the reference answer.
+        pa.field("seed", pa.int64()),
+        # See `evaluation.reviews.answer_digest`.
+        *texts("answer"),
+        # Steps from 1, the worst, and how many there are.
+        pa.field("correct", pa.int8()),
+        pa.field("correct_steps", pa.int8(), nullable=False),
+        pa.field("harm", pa.string()),
+        pa.field("urgency", pa.string()),
+        pa.field("language", pa.int8()),
+        pa.field("language_steps", pa.int8(), nullable=False),
+        pa.field("preferred", pa.float32()),
+        pa.field("remark", pa.string()),
+    ]
+)

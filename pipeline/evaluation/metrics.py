@@ -1,6 +1,6 @@
 """The metrics: each is a ratio of sums over rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,16 +99,18 @@ def with_terms(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def terms(rows: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def terms(
+    rows: pd.DataFrame, names: Sequence[str], known: Mapping[str, Metric] = METRICS
+) -> tuple[np.ndarray, np.ndarray]:
     """Numerators and denominators of every row, (n, m) each.
 
     Args:
-        rows: n rows as `with_terms` gives them.
-        names: m metrics.
+        rows: n rows with the columns of the metrics, as `with_terms` gives those of `METRICS`.
+        names: m metrics of `known`.
     """
     numerators, denominators = np.empty((2, len(rows), len(names)))
     for index, name in enumerate(names):
-        metric = METRICS[name]
+        metric = known[name]
         numerators[:, index] = rows[metric.numerator]
         denominators[:, index] = 1.0 if metric.denominator is None else rows[metric.denominator]
     return numerators, denominators

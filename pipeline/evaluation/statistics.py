@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.evaluation.crossed import crossed_interval
 from pipeline.evaluation.groups import groups
-from pipeline.evaluation.metrics import COMPARED, METRICS, terms
+from pipeline.evaluation.metrics import COMPARED, METRICS, Metric, terms
 
 # The arm that the others are compared with, and the model before fine-tuning.
 UNIFORM, BASE = "uniform", "base"
@@ -32,7 +32,9 @@ def comparisons(arms: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {f"{one}-{other}": (one, other) for one, other in pairs}
 
 
-def measure(tables: ArmTables, names: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
+def measure(
+    tables: ArmTables, names: Sequence[str] = tuple(METRICS), known: Mapping[str, Metric] = METRICS
+) -> pd.DataFrame:
     """Every metric of every arm of a model, with its 95 % interval.
 
     A metric is the ratio of its sums over all rows and seeds. The interval covers the choice of training
@@ -41,6 +43,7 @@ def measure(tables: ArmTables, names: Sequence[str] = tuple(METRICS)) -> pd.Data
     Args:
         tables: see `ArmTables`.
         names: of the metrics.
+        known: what they are; others than `METRICS` are of other columns of the tables.
 
     Returns:
         `arm`, `metric`, `group` (`all`, a severity or a specialty), `rows` (those that count in the
@@ -48,15 +51,15 @@ def measure(tables: ArmTables, names: Sequence[str] = tuple(METRICS)) -> pd.Data
         over the seeds, NaN for one seed) and `seeds`. A metric without rows in its denominator is absent.
     """
     rows = []
-    for group, sums_of in _groups(tables, names):
+    for group, sums_of in _groups(tables, names, known):
         for arm, sums in sums_of.items():
-            interval = _interval(sums, names)
+            interval = _interval(sums, [known[name] for name in names])
             for index, name in enumerate(names):
                 if not sums.below[:, :, index].any():
                     continue
                 ends = np.array([sums.ratio()[index], interval[0][index], interval[1][index]])
                 by_seed = sums.ratio_by_seed()[:, index]
-                if METRICS[name].exp:
+                if known[name].exp:
                     ends, by_seed = np.exp(ends), np.exp(by_seed)
                 rows.append(
                     {
@@ -76,6 +79,7 @@ def compare(
     tables: ArmTables,
     pairs: Mapping[str, tuple[str, str]] | None = None,
     names: Sequence[str] = COMPARED,
+    known: Mapping[str, Metric] = METRICS,
 ) -> pd.DataFrame:
     """Differences between the arms of a model, paired by training seed and test row.
 
@@ -85,7 +89,7 @@ def compare(
     Args:
         tables: see `ArmTables`.
         pairs: see `comparisons`, which makes them of the tables' arms if they are not given.
-        names: of the metrics.
+        names, known: see `measure`.
 
     Returns:
         `comparison`, `metric`, `group`, `rows`, `value`, `low`, `high`, `p` (two-sided; NaN
@@ -94,11 +98,11 @@ def compare(
     """
     pairs = comparisons(tables) if pairs is None else pairs
     rows = []
-    for group, sums_of in _groups(tables, names):
+    for group, sums_of in _groups(tables, names, known):
         for comparison, (one, other) in pairs.items():
             ours, theirs = _paired(sums_of[one], sums_of[other])
             value = ours.ratio() - theirs.ratio()
-            low, high, p = _interval(ours, names, theirs)
+            low, high, p = _interval(ours, [known[name] for name in names], theirs)
             by_seed = ours.ratio_by_seed() - theirs.ratio_by_seed()
             seeds = len(by_seed)
             rows += [
@@ -195,10 +199,12 @@ class _Sums:
         return _divide(deviations * seeds * count, self.below.sum(axis=(0, 1)))
 
 
-def _groups(tables: ArmTables, names: Sequence[str]) -> Iterator[tuple[str, dict[str, _Sums]]]:
+def _groups(
+    tables: ArmTables, names: Sequence[str], known: Mapping[str, Metric] = METRICS
+) -> Iterator[tuple[str, dict[str, _Sums]]]:
     """Each group of test rows with the sums of every arm."""
     first = next(iter(tables.values()))[0]
-    of_rows = {arm: [terms(table, names) for table in of_arm] for arm, of_arm in tables.items()}
+    of_rows = {arm: [terms(table, names, known) for table in of_arm] for arm, of_arm in tables.items()}
     for group, mask in groups(first):
         codes, _ = pd.factorize(first["group"][mask])
         order = np.argsort(codes, kind="stable")
@@ -226,7 +232,7 @@ def _paired(ours: _Sums, theirs: _Sums) -> tuple[_Sums, _Sums]:
 
 
 def _interval(
-    ours: _Sums, names: Sequence[str], theirs: _Sums | None = None
+    ours: _Sums, metrics: Sequence[Metric], theirs: _Sums | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ends of the intervals and p of m metrics, or of their differences, (m,) each.
 
@@ -236,7 +242,7 @@ def _interval(
     """
     estimate, influences = _estimate(ours, theirs)
     low, high, p = crossed_interval(estimate, influences)
-    shares = [index for index, name in enumerate(names) if METRICS[name].share]
+    shares = [index for index, metric in enumerate(metrics) if metric.share]
     if shares:
         more = _with_rows(ours, shares, [1, 0] if theirs else [1, 1, 0, 0])
         of_more = _estimate(more, _with_rows(theirs, shares, [0, 1]) if theirs else None)

@@ -6,15 +6,30 @@ from typing import Annotated
 
 import typer
 
-from pipeline import exits
+from pipeline import exits, paths
 from pipeline.config.params import load
+from pipeline.run_lock import run_lock
 
 app = typer.Typer(
     help="Let physicians rate answers blindly, and read what they send back.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def review(
+    context: typer.Context,
+    params: Annotated[Path, typer.Option("--params", help="The parameter file.")] = Path("params.yaml"),
+) -> None:
+    """Let physicians rate answers blindly (export, import); alone: what their ratings say."""
+    if context.invoked_subcommand is None:
+        values = load(params)
+        with run_lock(paths.CHECKPOINTS / "review", "review"):
+            module = importlib.import_module("pipeline.stages.review")
+            exits.interruptible()
+            module.run(primary=values.report.primary)
 
 
 @app.command()
@@ -26,3 +41,18 @@ def export(
     module = importlib.import_module("pipeline.commands.review.export")
     exits.interruptible()
     module.run(values)
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="What raters saved: JSON, CSV or XLSX.")],
+    key: Annotated[Path | None, typer.Option(help="The round's key, if it is not in its folder.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let a newer file change what its rater said before.")
+    ] = False,
+) -> None:
+    """Check raters' files and add them to data/reviews/ratings.parquet."""
+    with run_lock(paths.CHECKPOINTS / "review_import", "review import"):
+        module = importlib.import_module("pipeline.commands.review.importing")
+        exits.interruptible()
+        module.run(files, key=key, replace=replace)
