@@ -50,12 +50,12 @@ class Key(Shape):
 
 
 class RatedAnswer(Shape):
-    """What a rater said of an answer; what was not said is None or missing."""
+    """What a rater said of an answer; what was not said is None or missing. The key says what may be said."""
 
-    correct: int | None = None
+    correct: int | str | None = None
     harm: str | None = None
     urgency: str | None = None
-    language: int | None = None
+    language: int | str | None = None
 
 
 class RatedItem(Shape):

@@ -83,5 +83,5 @@ def _beside(ratings: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     columns = ["generated", *AUTOMATIC, *JUDGED]
     there = now.reindex(index=ratings["id"], columns=columns).set_index(ratings.index)
     given = there.pop("generated")
-    same = given.notna() & (given.fillna("").map(answer_digest) == ratings["answer"].fillna(""))
+    same = given.map(answer_digest, na_action="ignore") == ratings["answer"]
     return ratings.assign(outdated=~same, **there.where(same).astype("float64"))

@@ -371,6 +371,8 @@ def test_intervals_of_correlations_cover():
     )
     for _ in range(studies):
         rows = made.with_metrics(made.ratings(random, raters=3, complaints=60, noise=0.8), random)
+        # The others take time.
+        rows[["chrf", "rouge_l", "nll", "repetition", "urgent_answer", "reassuring_answer"]] = np.nan
         hits += covers(rated_metrics.rank_correlations(rows)["bertscore_f1"]["correct"], truth)
     assert hits / studies >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / studies)
 
