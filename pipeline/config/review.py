@@ -118,7 +118,7 @@ class ReviewConfig(Section):
     def _a_repeat_is_far_from_the_first(self) -> Self:
         if self.repeats > self.rows // 2:
             raise ValueError(
-                f"repeats: {self.repeats} of {self.rows} rows; half of them at most, so that a repeat comes "
-                "long after the first"
+                f"repeats: {self.repeats} of {self.rows} rows; half of them at most, so that a repeat "
+                "comes long after the first"
             )
         return self
