@@ -32,8 +32,8 @@ def review(
             module.run(primary=values.report.primary)
 
 
-@app.command()
-def export(
+@app.command("export")
+def export_files(
     params: Annotated[Path, typer.Option("--params", help="The parameter file.")] = Path("params.yaml"),
 ) -> None:
     """Write a page and a workbook for each rater, and the key that stays here."""
