@@ -19,12 +19,14 @@ class Answer:
     Attributes:
         arm: whose it is, or `reference`.
         seed: of the training; None where there was none.
-        text: what it says.
+        text: what it says, with invisible characters named.
+        digest: of what the model gave, see `answer_digest`.
     """
 
     arm: str
     seed: int | None
     text: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Item:
             "by_people": self.complaint.by_people,
             "repeat_of": self.repeat_of,
             "letters": {
-                letter: {"arm": answer.arm, "seed": answer.seed} for letter, answer in self.letters.items()
+                letter: {"arm": answer.arm, "seed": answer.seed, "answer": answer.digest}
+                for letter, answer in self.letters.items()
             },
         }
 

@@ -19,6 +19,7 @@ from pipeline.commands.review.html import page
 from pipeline.commands.review.workbook import workbook
 from pipeline.config.review import REFERENCE
 from pipeline.errors import WaznError
+from pipeline.evaluation.reviews import answer_digest
 from pipeline.files import replacing, write_json
 from pipeline.hashes import json_digest
 from pipeline.inputs import damaged
@@ -94,7 +95,7 @@ def _complaints(params: "Params") -> list[Complaint]:
                     f"{path}: not the rows that the other arms were evaluated on; run `dvc repro`, which "
                     "evaluates it again"
                 )
-            tables[arm, seed] = dict(zip(table["id"], map(visible, table["generated"]), strict=True))
+            tables[arm, seed] = dict(zip(table["id"], table["generated"], strict=True))
     scored = read_parquet(paths.SCORED, schemas.SCORED, ["specialty"]).set_index("id")
     rows = scored[(scored["split"] == "test") & scored.index.isin(ids or [])]
     if len(rows) != len(ids or []):
@@ -119,9 +120,9 @@ def _complaint(
     answers = []
     for arm in review.arms:
         seed = None if arm == paths.BASE else drawn
-        answers.append(Answer(arm, seed, tables[arm, seed][row_id]))
+        answers.append(_answer(arm, seed, tables[arm, seed][row_id]))
     if review.reference:
-        answers.append(Answer(REFERENCE, None, visible(row["answer"])))
+        answers.append(_answer(REFERENCE, None, row["answer"]))
     return Complaint(
         row_id,
         row["group"],
@@ -130,6 +131,10 @@ def _complaint(
         visible(row["question"]),
         tuple(answers),
     )
+
+
+def _answer(arm: str, seed: int | None, text: str) -> Answer:
+    return Answer(arm, seed, visible(text), answer_digest(text))
 
 
 def _values(review: "ReviewConfig") -> dict[str, list[Any]]:
