@@ -231,7 +231,9 @@ def inspect(
 @app.command(rich_help_panel="Beside the stages")
 def table(
     form: Annotated[str, typer.Option("--format", help="terminal, markdown, csv or latex.")] = "terminal",
-    metric: Annotated[str, typer.Option(help="A metric of metrics/summary.json.")] = "bertscore_f1",
+    metric: Annotated[
+        str, typer.Option(help="A metric of metrics/summary.json or review.json.")
+    ] = "bertscore_f1",
     params: ParamsFile = DEFAULT,
 ) -> None:
     """Lay out the paper's table, ours beside the published."""

@@ -50,7 +50,7 @@ class Key(Shape):
 
 
 class RatedAnswer(Shape):
-    """What a rater said of an answer; what was not said is None or missing. The key says what may be said."""
+    """What a rater said of an answer, nothing being None or missing; the key says what may be said."""
 
     correct: int | str | None = None
     harm: str | None = None

@@ -4,10 +4,12 @@ import random
 
 import numpy as np
 import pandas as pd
+import raters as made
 
 from pipeline.config.evaluation import PrimaryConfig
 from pipeline.config.training import ArmConfig
 from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.review_figures import NONE, review_figures
 from pipeline.evaluation.statistics import comparisons
 from pipeline.report.answers import strongest_pairs
 from pipeline.report.classifier import QUALITY_TITLES
@@ -19,6 +21,7 @@ ARMS = ("uniform", "weighting")
 FOUR_ARMS = ("uniform", "mild", "weighting", "strong")
 SETTINGS = {"uniform": 0.0, "mild": 0.25, "weighting": 0.5, "strong": 0.75}
 SEVERITIES = ("non_critical", "neutral", "critical")
+PRIMARY = PrimaryConfig(arm="weighting", metric="nll", group="critical")
 ATTACK = "<script>alert(1)</script><img src=http://evil.example/x><!-- </script>"
 OVERRIDE = "صداع \u202eevil\u202d منذ يومين"
 TEXT = (
@@ -174,6 +177,17 @@ def severity(**changes):
         "splits_before_sharpening": None,
         **changes,
     }
+
+
+def review(models=(), arms=("uniform", "weighting"), raters=3):
+    """metrics/review.json: of some models, made-up raters' figures; of none, as it is without ratings."""
+    if not models:
+        return NONE
+    chance = np.random.default_rng(0)
+    quality = {arm: 0.6 * (arm == "weighting") for arm in arms}
+    rows = made.ratings(chance, raters=raters, complaints=24, quality=quality, repeats=4)
+    rated = pd.concat([made.with_metrics(rows, chance).assign(model=model) for model in models])
+    return review_figures(rated, PRIMARY)
 
 
 def settings(arms=ARMS):
@@ -387,7 +401,7 @@ def content(
         "sources": dict.fromkeys(models, "tiny:gpt2"),
         "arms": settings(arms),
         "measured": measured(models, specialties, seeds, arms),
-        "primary": PrimaryConfig(arm="weighting", metric="nll", group="critical"),
+        "primary": PRIMARY,
         "differences": differences(models, specialties, arms, seeds),
         "placebos": placebos(models, 0)[:0],
         "trainings": trainings(models, arms, seeds),
@@ -410,6 +424,7 @@ def content(
         ),
         "data": data(source),
         "severity": severity(),
+        "review": review(),
         "params": "models: [m]\n",
         "language": "en",
     }

@@ -97,7 +97,7 @@ def ratings(
 
 
 def with_metrics(ratings, random, right=1.0):
-    """Ratings with automatic metrics: BERTScore follows the mean step, with so much noise; others do not."""
+    """Ratings with automatic metrics: BERTScore is the mean step with so much noise, the rest is noise."""
     answers = ratings.groupby(["id", "arm"])["correct"].mean()
     figures = pd.DataFrame(
         random.normal(0, 1, (len(answers), 6)),

@@ -32,6 +32,8 @@ STAGES = [
     "report",
 ]
 BESIDE = ["code", "run", "ask", "export", "push", "inspect", "table", "profile", "pin", "where"]
+# `review` is a stage and has commands below it; typer lists such a one last.
+BESIDE = ["code", "run", "ask", "inspect", "table", "profile", "pin", "where", "review"]
 MODEL = load(ROOT / "params.yaml").models[0]
 
 

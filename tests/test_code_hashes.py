@@ -9,7 +9,7 @@ import pytest
 from root import ROOT
 
 STAGES = ("base_encoder", "base_model", "download", "embed_references", "evaluate", "finetune")
-STAGES += ("normalise", "report", "score", "train_classifier")
+STAGES += ("normalise", "report", "review", "score", "train_classifier")
 
 
 class Package:
@@ -99,8 +99,9 @@ def test_a_line_of_the_loss_changes_finetune_and_evaluate_alone(package):
     [
         ("report/page.css", {"report"}),
         pytest.param("report/page.html", {"report"}, marks=pytest.mark.slow),
+        pytest.param("report/review.html", {"report"}, marks=pytest.mark.slow),
         pytest.param("report/plots/bars.json", {"report"}, marks=pytest.mark.slow),
-        pytest.param("evaluation/urgency.yaml", {"report"}, marks=pytest.mark.slow),
+        pytest.param("evaluation/urgency.yaml", {"report", "review"}, marks=pytest.mark.slow),
         pytest.param("severity/lexicon.yaml", {"download"}, marks=pytest.mark.slow),
         ("data/formulas.yaml", {"normalise"}),
     ],

@@ -34,6 +34,7 @@ JSON = {
     "metrics/summary.json": ("table",),
     "metrics/classifier.json": ("report",),
     "metrics/severity.json": ("report",),
+    "metrics/review.json": ("report",),
     f"metrics/evaluate/base/{MODEL}/base.json": ("report",),
 }
 PARQUET = {
@@ -113,6 +114,7 @@ def whole(tmp_path_factory):
     write_json(folder / "metrics/data.json", data)
     write_json(folder / "metrics/classifier.json", pages.classifier())
     write_json(folder / "metrics/severity.json", pages.severity())
+    write_json(folder / "metrics/review.json", pages.review())
     summary = {MODEL: {arm: dict.fromkeys(SUMMARY_METRICS, 0.5) for arm in ("base", *PARAMS.arms)}}
     write_json(folder / "metrics/summary.json", summary)
     return folder

@@ -34,6 +34,7 @@ STAGES = {
     ("embed_references",): "embed_references",
     ("evaluate", MODEL, "base"): f"evaluate/base/{MODEL}/base",
     ("evaluate", MODEL, "mild", "--seed", "3"): f"evaluate/mild/{MODEL}/3",
+    ("review",): "review",
     ("report",): "report",
 }
 HOST = re.escape(socket.gethostname())

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from pipeline import paths, shapes
+from pipeline.commands.rated_summary import RATED_METRICS, rated_caption, rated_summary, read_review
 from pipeline.errors import WaznError
+from pipeline.evaluation.reviews import REFERENCE
 from pipeline.evaluation.statistics import BASE, UNIFORM
 from pipeline.inputs import read_json
 from pipeline.report.summary import SUMMARY_METRICS, VALID_METRICS
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.config.training import ArmConfig
 
 DATA_FILES = ("published.csv",)
-TABLE_METRICS = (*SUMMARY_METRICS, *VALID_METRICS)
+TABLE_METRICS = (*SUMMARY_METRICS, *VALID_METRICS, *RATED_METRICS)
 FORMATS = {"terminal": "simple", "markdown": "pipe", "csv": "", "latex": "latex_booktabs"}
 PUBLISHED_METRIC = "bertscore_f1"
 # What the published figures were measured by (bert-score 0.3.13 for Arabic).
@@ -35,7 +37,10 @@ Published = Mapping[str, Mapping[str, float]]
 
 
 def run(params: "Params", *, form: str, metric: str) -> None:
-    """Print a metric of metrics/summary.json by model and arm: base, CE, then the other arms that run.
+    """Print a metric by model and arm: base, CE, then the other arms that run.
+
+    It is one of metrics/summary.json, or a figure of physicians' ratings in metrics/review.json, which has
+    its interval, and a column for the physicians' own answer where it is rated.
 
     A cell without a result is blank, and placebos have no column. Models that the paper has too get its
     figures in further rows: an arm with the values of one of `PAPER_SETTINGS` is that setting, whatever its
@@ -57,10 +62,17 @@ def run(params: "Params", *, form: str, metric: str) -> None:
     else:
         print(f"{paths.SUMMARY}: not there yet; run `dvc repro`", file=sys.stderr)
     published = _published() if metric == PUBLISHED_METRIC else {}
-    rows = table_rows(params, summary, published, metric)
-    print(render(rows, _heads(params), form), end="")
-    note = caption(params, metric, any(row.figure == "published" for row in rows))
-    note += _test_rows(params, summary)
+    if metric in RATED_METRICS:
+        review = read_review()
+        rated = rated_summary(review, metric)
+        rows = table_rows(params, _merged(summary, rated), published, metric)
+        titles = {model: params.registry[model].title for model in params.models}
+        note = rated_caption(review, metric, titles)
+    else:
+        rows = table_rows(params, summary, published, metric)
+        note = caption(params, metric, any(row.figure == "published" for row in rows))
+        note += _test_rows(params, summary)
+    print(render(rows, _heads(params, metric), form), end="")
     if any(row.selected for row in rows):
         note += f" {'selected:' if form == 'csv' else '*'} {SELECTED}"
     if form == "csv":
@@ -88,11 +100,11 @@ class Row:
 def table_rows(params: "Params", summary: Summary, published: Published, metric: str) -> list[Row]:
     """The rows of the table.
 
-    The figures are `ours`, `sd over seeds` where there are several seeds, and, for a model of the paper,
-    `published` and `difference` (ours less published).
+    The figures are `ours`, `sd over seeds` where there are several seeds, `95 % interval` of ratings, and,
+    for a model of the paper, `published` and `difference` (ours less published).
     """
     scale, shape = (100, ".2f") if metric == PUBLISHED_METRIC else (1, ".2f" if metric == "chrf" else ".4f")
-    columns = _columns(params)
+    columns = _columns(params, metric)
     rows = []
     for model in params.models:
         title = params.registry[model].title
@@ -102,6 +114,10 @@ def table_rows(params: "Params", summary: Summary, published: Published, metric:
         spread = [_scaled(result.get(f"{metric}_sd"), scale) for result in results.values()]
         if any(value is not None for value in spread):
             rows.append(Row(title, "sd over seeds", [_cell(value, shape) for value in spread]))
+        ends = [[result.get(f"{metric}_{end}") for end in ("low", "high")] for result in results.values()]
+        if any(None not in each for each in ends):
+            cells = ["" if None in each else "–".join(format(end, shape) for end in each) for each in ends]
+            rows.append(Row(title, "95 % interval", cells))
         if title in published:
             theirs = [published[title].get(setting or "") for setting in columns.values()]
             differences = [
@@ -119,7 +135,9 @@ def _selected(results: Mapping[str, Mapping[str, float]]) -> str:
     Args:
         results: of the summary, by arm; `base` is no arm.
     """
-    valid = {arm: result.get("valid_nll") for arm, result in results.items() if arm != BASE}
+    valid = {
+        arm: result.get("valid_nll") for arm, result in results.items() if arm not in (BASE, REFERENCE)
+    }
     known = {arm: value for arm, value in valid.items() if value is not None}
     return min(known, key=lambda arm: known[arm]) if known and len(known) == len(valid) else ""
 
@@ -185,22 +203,34 @@ def _test_rows(params: "Params", summary: Summary) -> str:
     return f" {rows} test rows, {critical} critical; {by}."
 
 
-def _columns(params: "Params") -> dict[str, str | None]:
+def _merged(summary: Summary, rated: Summary) -> Summary:
+    """The figures of both by model and arm."""
+    return {
+        model: {
+            arm: {**summary.get(model, {}).get(arm, {}), **rated.get(model, {}).get(arm, {})}
+            for arm in {**summary.get(model, {}), **rated.get(model, {})}
+        }
+        for model in {**summary, **rated}
+    }
+
+
+def _columns(params: "Params", metric: str) -> dict[str, str | None]:
     """Arm to the column of the published table; None where the paper has no arm with these values."""
     others = [arm for arm in params.arms if arm != UNIFORM and params.arm_settings[arm].permute is None]
     return {
         BASE: BASE,
         UNIFORM: UNIFORM,
         **{arm: _paper_setting(params.arm_settings[arm]) for arm in others},
+        **({REFERENCE: None} if metric in RATED_METRICS and params.review.reference else {}),
     }
 
 
-def _heads(params: "Params") -> dict[str, str]:
+def _heads(params: "Params", metric: str) -> dict[str, str]:
     """Arm to the head of its column; a setting of the paper's under another name shows both."""
-    heads = {BASE: "Base", UNIFORM: "CE"}
+    heads = {BASE: "Base", UNIFORM: "CE", REFERENCE: "Physician"}
     return {
         arm: heads.get(arm) or (arm if setting in (None, arm) else f"{arm} ({setting})")
-        for arm, setting in _columns(params).items()
+        for arm, setting in _columns(params, metric).items()
     }
 
 

@@ -19,7 +19,7 @@ def strengths(ratings: pd.DataFrame) -> dict[str, Interval]:
     proportion to its arm's strength. The strengths are the maximum likelihood estimates of `choix`, with
     one complaint more on which all arms are alike, so that an arm that is never chosen has one too. The
     intervals cover raters and complaints: a choice moves the estimate by its score times the inverse of
-    the information (van der Vaart, Asymptotic Statistics, 1998, section 5.3), as `crossed_interval` takes it.
+    the information (van der Vaart, Asymptotic Statistics, 1998, section 5.3); see `crossed_interval`.
 
     Args:
         ratings: rows of data/reviews/ratings.parquet of one model, with `group` (of near duplicates).
@@ -54,7 +54,7 @@ def strengths(ratings: pd.DataFrame) -> dict[str, Interval]:
     }
 
 
-def _choices(shares: np.ndarray, shown: np.ndarray) -> list[tuple[int, list[int]]]:
+def _choices(shares: np.ndarray, shown: np.ndarray) -> list[tuple[int, tuple[int, ...]]]:
     """Winner and losers of n choices, as `choix` reads them; a tie among k is 1 / k of a choice for each.
 
     Args:
@@ -64,7 +64,7 @@ def _choices(shares: np.ndarray, shown: np.ndarray) -> list[tuple[int, list[int]
     winners = shares > 0
     times = lcm(*winners.sum(axis=1).tolist())
     return [
-        (int(winner), [int(arm) for arm in np.flatnonzero(there) if arm != winner])
+        (int(winner), tuple(int(arm) for arm in np.flatnonzero(there) if arm != winner))
         for won, there in zip(winners, shown, strict=True)
         for winner in np.flatnonzero(won)
         for _ in range(times // int(won.sum()))

@@ -12,7 +12,7 @@ from pipeline.evaluation.reviews import first_ratings
 from pipeline.evaluation.statistics import measure
 
 # Figures of one answer, and whether a physician who agrees finds the answers with more of it better (1)
-# or worse (-1). An answer that alarms should be rated as too calm less often, one that reassures more often.
+# or worse (-1). An answer that alarms should be rated too calm less often, one that reassures more often.
 AUTOMATIC = {"bertscore_f1": 1, "chrf": 1, "rouge_l": 1, "nll": -1, "repetition": -1}
 JUDGED = {"urgent_answer": 1, "reassuring_answer": -1}
 # Ratings, and whether more of them is better.
@@ -35,14 +35,14 @@ def rank_correlations(rated: pd.DataFrame) -> dict[str, dict[str, Interval]]:
         that is defined for no rater is left out.
     """
     first = coded(first_ratings(rated))
-    wanted = [(name, sign, ("correct", "harm")) for name, sign in AUTOMATIC.items()]
-    wanted += [(name, sign, ("urgency",)) for name, sign in JUDGED.items()]
+    wanted = [(name, rating) for name in AUTOMATIC for rating in ("correct", "harm")]
+    wanted += [(name, "urgency") for name in JUDGED]
     found: dict[str, dict[str, Interval]] = {}
-    for name, sign, of in wanted:
-        for rating in of:
-            interval = _correlation(first, name, rating, sign * RATINGS[rating])
-            if interval:
-                found.setdefault(name, {})[rating] = interval
+    for name, rating in wanted:
+        sign = (AUTOMATIC | JUDGED)[name] * RATINGS[rating]
+        interval = _correlation(first, name, rating, sign)
+        if interval:
+            found.setdefault(name, {})[rating] = interval
     return found
 
 

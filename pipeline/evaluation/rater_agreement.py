@@ -1,7 +1,7 @@
 """How well raters agree with each other and with themselves, and who might be answering at random."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import krippendorff
 import numpy as np
@@ -154,8 +154,8 @@ def _compared(own: pd.DataFrame, other: pd.DataFrame) -> tuple[float | None, flo
     ours = own.groupby(keys)[scales].last()
     mean = other.groupby(keys)[scales].mean().reindex(ours.index)
     ours, mean = ours[mean.notna().any(axis=1)], mean[mean.notna().any(axis=1)]
-    low = np.fmin(ours.min(), mean.min())
-    width = np.fmax(ours.max(), mean.max()) - low
+    both = pd.concat([ours, mean])
+    low, width = both.min(), both.max() - both.min()
     width = width.where(width > 0, 1.0)
     codes = group_codes([str(name) for name in ours.index.get_level_values("id")])
     places = ours.groupby(codes).cumcount().to_numpy()
@@ -183,7 +183,7 @@ def _preferences(ratings: pd.DataFrame, units: Sequence[str], coder: str) -> pd.
     return chosen.pivot_table("choice", list(units), coder, "last")
 
 
-def _alpha(values: pd.DataFrame, level: str) -> Interval | None:
+def _alpha(values: pd.DataFrame, level: Literal["nominal", "ordinal"]) -> Interval | None:
     """Krippendorff's alpha of units by coders, with an interval by the jackknife over complaints.
 
     Near duplicates are left out together, and so are others where there are more than `BLOCKS` groups.

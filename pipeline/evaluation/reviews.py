@@ -68,13 +68,11 @@ def rated_tables(ratings: pd.DataFrame) -> dict[str, list[pd.DataFrame]]:
     raters = sorted(first["rater"].unique())
     tables: dict[str, list[pd.DataFrame]] = {}
     for arm in rated_arms(first):
-        of_arm = sums.loc[arm]
-        tables[arm] = [
-            complaints.join(
-                _of_rater(of_arm, rater).reindex(complaints.index, fill_value=0.0)
-            ).reset_index()
-            for rater in raters
-        ]
+        tables[arm] = []
+        for rater in raters:
+            keys = pd.MultiIndex.from_product([[arm], [rater], complaints.index], names=sums.index.names)
+            of_rater = sums.reindex(keys, fill_value=0.0).droplevel(["arm", "rater"])
+            tables[arm].append(complaints.join(of_rater).reset_index())
     return tables
 
 
@@ -135,8 +133,3 @@ def _of_both(tables: ArmTables, one: str, other: str) -> Mapping[str, Sequence[p
         for arm, table in ((one, first), (other, second)):
             kept[arm].append(table.assign(**{name: table[name] * mask for name, mask in masks.items()}))
     return kept
-
-
-def _of_rater(sums: pd.DataFrame, rater: str) -> pd.DataFrame:
-    """The rows of one rater in a table with the index `rater`, `id`; none where there are none."""
-    return sums.xs(rater) if rater in sums.index.get_level_values(0) else sums.iloc[:0].droplevel(0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.evaluation.metrics import METRICS
@@ -18,6 +19,7 @@ from pipeline.report.drawings import draw_all
 from pipeline.report.headline import headline
 from pipeline.report.language import marked
 from pipeline.report.template import beside, environment
+from pipeline.report.reviews import review_section
 from pipeline.report.vega import bundle, plot_file
 from pipeline.severities import SEVERITIES
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.config.evaluation import PrimaryConfig
     from pipeline.config.training import ArmConfig
 
-DATA_FILES = ("page.html", "page.css", "page.js")
+DATA_FILES = ("page.html", "review.html", "page.css", "page.js")
 # The page stays under 5 MB.
 MAX_BYTES = 4_900_000
 DATASETS = ("pairs", "labelled")
@@ -59,6 +61,7 @@ class PageContent:
         train_rows: number of training pairs.
         bertscore_encoder: what BERTScore was computed with.
         classifier, data, severity: metrics/{classifier,data,severity}.json.
+        review: metrics/review.json.
         params: the parameters, as YAML.
         language: that of the page.
     """
@@ -86,6 +89,7 @@ class PageContent:
     data: Mapping[str, Any]
     severity: Mapping[str, Any]
     confusion: pd.DataFrame
+    review: Mapping[str, Any]
     params: str
     language: str
 
@@ -101,6 +105,7 @@ def _page(content: PageContent) -> str:
     values = {
         **_results(content),
         **_data_sections(content),
+        **review_section(content.review, content.titles, content.primary),
         "versions": provenance.versions(),
         "code_hashes": provenance.stage_hashes(),
         "params": content.params,
@@ -235,6 +240,40 @@ def _data_sections(content: PageContent) -> dict[str, Any]:
         "duplicates": content.data["duplicates"],
         "sources": content.sources,
     }
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_beside),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=visible,
+    )
+    environment.tests["arabic"] = re.compile("[\u0600-\u06ff]").search
+    environment.filters |= {
+        "signed": findings.signed,
+        "probability": findings.probability,
+        "figure": figure,
+        "json": answers.script_json,
+    }
+    return environment
+
+
+def visible(value: Any) -> Any:
+    """A text with the characters of `CONTROLS` shown by name; markup and numbers as they are."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else value.translate(CONTROLS)
+
+
+def figure(value: float) -> str:
+    """A measured value with a number of digits that suits its size."""
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:.2f}" if size < 1000 else f"{value:,.0f}"
+
+
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _policy_hash(script: str) -> str:

@@ -19,6 +19,7 @@ from pipeline.report import results, summary
 from pipeline.report.answers import answer_rows, primary_values, strongest_pairs
 from pipeline.report.arms import shown_arms
 from pipeline.report.page import PageContent, render
+from pipeline.review_shapes import ReviewMetrics
 from pipeline.severity.weights import pair_weights, weight_spread
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def run(params: "Params") -> None:
             classifier=read_json(paths.CLASSIFIER_METRICS, ClassifierMetrics),
             data=read_json(paths.DATA_METRICS, shapes.DataMetrics),
             severity=read_json(paths.SEVERITY_METRICS, shapes.SeverityMetrics),
+            review=read_json(paths.REVIEW_METRICS, ReviewMetrics),
             confusion=read_csv(paths.PLOTS / "confusion.csv", {"actual": str, "predicted": str}),
             params=_shown_params(params),
             language=params.report.language,
@@ -111,6 +113,7 @@ def _shown_params(params: "Params") -> str:
     """The parameters that this stage depends on, as YAML: no `ask`, `resources`, arms that do not run."""
     left_out = {"ask", "resources", *params.arm_settings} - set(params.arms)
     """The parameters that this stage depends on, as YAML: without `resources`, `review` and arms that do not run."""
+    """What this stage depends on, as YAML: without `resources`, `review` and arms that do not run."""
     left_out = {"resources", "review", *params.arm_settings} - set(params.arms)
     values = {key: value for key, value in params.file_values().items() if key not in left_out}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

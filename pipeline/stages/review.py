@@ -55,11 +55,13 @@ def _with_answers(ratings: pd.DataFrame, references: pd.Series) -> pd.DataFrame:
         references: the physicians' answers by id.
     """
     parts = []
-    for (model, arm, seed), rows in ratings.groupby(["model", "arm", "seed"], sort=True, dropna=False):
-        if arm == REFERENCE:
+    for _, rows in ratings.groupby(["model", "arm", "seed"], sort=True, dropna=False):
+        run = rows.iloc[0]
+        if run["arm"] == REFERENCE:
             now = pd.DataFrame({"generated": references})
         else:
-            path = paths.generated(arm, model, None if pd.isna(seed) else int(seed))
+            seed = None if pd.isna(run["seed"]) else int(run["seed"])
+            path = paths.generated(run["arm"], run["model"], seed)
             now = _evaluation(path) if path.is_file() else pd.DataFrame()
         parts.append(_beside(rows, now))
     return pd.concat(parts).sort_index()

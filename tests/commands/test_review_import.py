@@ -62,7 +62,13 @@ def test_ratings_are_put_beside_what_the_key_says(rated, capsys):
     assert good[["id", "severity", "model", "rater", "round"]].tolist() == [
         *("row-1", "neutral", "tiny_gpt2", "rater-1", ROUND)
     ]
-    assert good[["correct", "harm", "urgency", "language", "preferred"]].tolist() == [4, "none", "right", 5, 1]
+    assert good[["correct", "harm", "urgency", "language", "preferred"]].tolist() == [
+        4,
+        "none",
+        "right",
+        5,
+        1,
+    ]
     assert by_arm.loc[("q02", "uniform")][["correct", "harm", "preferred"]].tolist() == [1, "severe", 0]
     assert table.set_index("item")["repeat"].to_dict() == {
         **{f"q0{number}": False for number in range(4)},
@@ -86,7 +92,7 @@ def test_half_done_complaints_are_left_out_and_counted(rated, capsys):
     rated["ratings"][3]["preferred"] = ""
     rated["ratings"].pop()
     table = imported(rated).set_index(["item", "arm"])
-    assert "4 complaints rated" in capsys.readouterr().out.replace("1 of ", "")
+    assert "1 of 4 complaints rated" in capsys.readouterr().out
     chosen = table["preferred"].unstack()
     assert chosen.loc["q00"].tolist() == [0, 1]
     assert chosen.loc["q02"].tolist() == [0.5, 0.5]
@@ -101,7 +107,8 @@ def test_the_counts_are_one_sentence(rated, capsys):
     rated["ratings"][2]["preferred"] = None
     rated["ratings"] = rated["ratings"][:3]
     imported(rated)
-    assert capsys.readouterr().out.splitlines()[0].endswith(
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith(
         "2 of 4 complaints rated, 0 of 1 repeats; 1 half-done, left out but for the preferred answer of 1; "
         "2 not rated; 1 without a preferred answer"
     )
@@ -181,7 +188,10 @@ def change(rated, number=0, **values):
             "item q00, answer B: correct is one of 1, 2, 3, 4, 5",
         ),
         (lambda file: change(file, answers={"B": {"correct": SECRET}}), "answer B: correct is one of"),
-        (lambda file: change(file, answers={"B": {"harm": SECRET}}), "harm is one of none, moderate, severe"),
+        (
+            lambda file: change(file, answers={"B": {"harm": SECRET}}),
+            "harm is one of none, moderate, severe",
+        ),
         (lambda file: change(file, answers={"B": {"urgency": "soon"}}), "urgency is one of right, too_low"),
         (lambda file: change(file, answers={"A": {"language": 0}}), "answer A: language is one of"),
         (lambda file: change(file, answers=[SECRET]), "ratings.0.answers: input should be"),

@@ -1,6 +1,7 @@
 import csv
 import json
 
+import pages
 import pytest
 from root import ROOT
 
@@ -319,3 +320,50 @@ def test_without_published_figures_none_are_spoken_of(default, printed):
 def test_what_there_is_not_is_refused(paper, form, metric):
     with pytest.raises(WaznError, match=r"^--(format|metric) is one of .*, found '(html|words)'$"):
         table.run(paper, form=form, metric=metric)
+
+
+# What physicians said.
+
+
+def put_review(**arms):
+    """Write metrics/review.json of the paper's model: the share preferred and harmful by arm."""
+    figures = {
+        arm: {
+            "all": {"preferred": {"rows": 60, "value": value, "low": value - 0.1, "high": value + 0.1}},
+            "critical": {"harm": {"rows": 30, "value": value / 2, "low": None, "high": None}},
+        }
+        for arm, value in arms.items()
+    }
+    raters = pages.review([MODEL])["models"][MODEL]
+    review = {"ratings": 9, "models": {MODEL: {**raters, "arms": figures}}}
+    paths.REVIEW_METRICS.parent.mkdir(exist_ok=True)
+    paths.REVIEW_METRICS.write_text(json.dumps(review), encoding="utf-8")
+
+
+def test_ratings_have_their_intervals(paper, shown):
+    put_summary({MODEL: {arm: {"valid_nll": 2.0} for arm in ("uniform", "mild", "weighting", "strong")}})
+    put_review(uniform=0.25, weighting=0.5)
+    rows = shown(paper, metric="preferred")
+    assert rows["LFM2-350M", "ours"] == ["", "0.2500", "", "0.5000", ""]
+    assert rows["LFM2-350M", "95 % interval"] == ["", "0.1500–0.3500", "", "0.4000–0.6000", ""]
+    rows = shown(paper, metric="harm_critical")
+    assert rows["LFM2-350M", "ours"] == ["", "0.1250", "", "0.2500", ""]
+    assert ("LFM2-350M", "95 % interval") not in rows, "one complaint has none"
+    rows = shown(changed(paper, review={"reference": True}), [*HEADS, "Physician"], metric="preferred")
+    assert rows["LFM2-350M", "ours"] == ["", "0.2500", "", "0.5000", "", ""]
+
+
+def test_the_caption_of_ratings_says_who_rated(paper, capsys):
+    put_summary()
+    put_review(uniform=0.25)
+    table.run(paper, form="terminal", metric="harm_critical")
+    assert (
+        "Harmful, critical complaints, as physicians rated it. LFM2-350M: 3 raters, 24 complaints."
+        in " ".join(capsys.readouterr().out.split())
+    )
+
+
+def test_without_ratings_their_table_is_blank_and_says_so(paper, capsys):
+    put_summary()
+    table.run(paper, form="terminal", metric="correct")
+    assert "No model of the table was rated." in capsys.readouterr().out

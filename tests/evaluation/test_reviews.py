@@ -93,7 +93,7 @@ def test_what_no_one_was_asked_to_see_is_in_no_figure(large):
 @pytest.mark.slow
 @pytest.mark.parametrize("raters", [1, 2, 3, 5])
 def test_intervals_cover_what_was_planted(raters):
-    """95 % of 300 studies, less two standard errors; one rater's interval is of complaints, for that rater."""
+    """In 95 % of 300 studies, less two standard errors; one rater's interval is of complaints only."""
     random, studies = np.random.default_rng(raters), 300
     hits = {"preferred": 0, **dict.fromkeys(TRUTH, 0)}
     spread = made.SPREAD if raters > 1 else (0.0, made.SPREAD[1])
@@ -263,7 +263,9 @@ def test_agreement_that_cannot_be_told_is_left_out(large):
 def test_a_rater_who_answers_at_random_is_flagged_and_the_others_are_not(raters):
     flagged = []
     for seed in range(4):
-        rows = study(np.random.default_rng(seed), raters=raters, repeats=12, noise=0.5, at_random=[raters - 1])
+        rows = study(
+            np.random.default_rng(seed), raters=raters, repeats=12, noise=0.5, at_random=[raters - 1]
+        )
         # Who judges the same complaint again remembers or judges alike.
         rows = consistent(rows, unless=f"rater-{raters}")
         known = rater_agreement.raters(rows)

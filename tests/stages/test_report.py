@@ -62,6 +62,7 @@ def lay_out(params):
     put("metrics/classifier.json", pages.classifier())
     put("metrics/data.json", pages.data())
     put("metrics/severity.json", pages.severity())
+    put("metrics/review.json", pages.review())
     put("metrics/plots/confusion.csv", pd.DataFrame({"actual": ["neutral"], "predicted": ["critical"]}))
     reliability = {"confidence": [0.4], "accuracy": [0.5], "rows": [9]}
     put("metrics/plots/reliability.csv", pd.DataFrame(reliability))
@@ -179,7 +180,7 @@ def test_the_page_shows_the_parameters_that_made_it(html, params):
     shown = yaml.safe_load(re.search("(?s)<summary>params.yaml</summary><pre[^>]*>(.*?)</pre>", html)[1])
     assert shown["models"] == params.models
     assert shown["mild"] == params.arm_settings["mild"].model_dump()
-    left_out = {"resources", "strong"}
+    left_out = {"resources", "review", "strong"}
     assert shown.keys() == params.file_values().keys() - left_out, "nothing that does not count"
 
 

@@ -119,7 +119,10 @@ def test_the_reference_is_rated_too_and_has_no_metrics():
     assert of_model["outdated"] == 0
     assert list(of_model["differences"]) == ["reference-uniform"]
     assert of_model["picks"] == {}
-    assert all(each["role"] == "exploratory" for each in of_model["differences"]["reference-uniform"]["all"].values())
+    assert all(
+        each["role"] == "exploratory"
+        for each in of_model["differences"]["reference-uniform"]["all"].values()
+    )
 
 
 def test_damaged_ratings_are_named():

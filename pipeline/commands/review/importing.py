@@ -64,8 +64,8 @@ def run(files: Sequence[Path], *, key: Path | None, replace: bool) -> None:
         if changed and not replace:
             raise WaznError(
                 f"{path}: it says something else of {changed} complaints than {name} did in the file that "
-                "was imported before; if it is the same person's newer file, add --replace; a second person "
-                "needs a file of their own"
+                "was imported before; if it is the same person's newer file, add --replace; a second "
+                "person needs a file of their own"
             )
         line = f"{path}: {name}: {counts.sentence()}"
         if not earlier.empty:
