@@ -1,9 +1,9 @@
 """python benchmarks/emergency.py
 
 How many critical complaints get the emergency notice of `wazn ask`, and how many others? On the test pairs
-of the present project whose severity people gave, before any answer is written: by p_critical, by the words
-of the complaint, or by either. Prints a table in Markdown, with 95 % intervals (Wilson's, near duplicates as
-one).
+of the present project whose severity people gave, before any answer is written: by p_critical, by the
+words of the complaint, or by either. Prints a table in Markdown, with 95 % intervals (Wilson's, near
+duplicates as one).
 """
 
 import argparse

@@ -22,11 +22,11 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import environment, exits, paths
-from pipeline.commands.run_options import run_cells
 from pipeline.commands.ask import ask
 from pipeline.commands.export import export
 from pipeline.commands.push import push
 from pipeline.commands.review import app as review_app
+from pipeline.commands.run_options import run_cells
 from pipeline.config.choices import check_arm, chosen_entry, chosen_seed
 from pipeline.config.params import WEIGHTING, load
 from pipeline.errors import WaznError

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.evaluation.metrics import METRICS
@@ -18,8 +17,8 @@ from pipeline.report.controls import CONTROLS, visible
 from pipeline.report.drawings import draw_all
 from pipeline.report.headline import headline
 from pipeline.report.language import marked
-from pipeline.report.template import beside, environment
 from pipeline.report.reviews import review_section
+from pipeline.report.template import beside, environment
 from pipeline.report.vega import bundle, plot_file
 from pipeline.severities import SEVERITIES
 
@@ -240,40 +239,6 @@ def _data_sections(content: PageContent) -> dict[str, Any]:
         "duplicates": content.data["duplicates"],
         "sources": content.sources,
     }
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_beside),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=visible,
-    )
-    environment.tests["arabic"] = re.compile("[\u0600-\u06ff]").search
-    environment.filters |= {
-        "signed": findings.signed,
-        "probability": findings.probability,
-        "figure": figure,
-        "json": answers.script_json,
-    }
-    return environment
-
-
-def visible(value: Any) -> Any:
-    """A text with the characters of `CONTROLS` shown by name; markup and numbers as they are."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else value.translate(CONTROLS)
-
-
-def figure(value: float) -> str:
-    """A measured value with a number of digits that suits its size."""
-    size = abs(value)
-    return f"{value:.3f}" if size < 10 else f"{value:.2f}" if size < 1000 else f"{value:,.0f}"
-
-
-def _beside(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _policy_hash(script: str) -> str:

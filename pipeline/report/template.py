@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from pipeline.report import answers, findings, language
 from pipeline.report.controls import visible
@@ -13,6 +13,7 @@ from pipeline.report.language import _
 def environment() -> Environment:
     """Where page.html and the files that it includes are filled in, in the current language."""
     made = Environment(
+        loader=FunctionLoader(beside),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

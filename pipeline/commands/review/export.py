@@ -24,7 +24,7 @@ from pipeline.files import replacing, write_json
 from pipeline.hashes import json_digest
 from pipeline.inputs import damaged
 from pipeline.parquet_inputs import read_parquet
-from pipeline.report.page import visible
+from pipeline.report.controls import visible
 
 if TYPE_CHECKING:
     from pipeline.config.params import Params
