@@ -227,11 +227,12 @@ def test_without_a_classifier_every_complaint_has_one(built, project, monkeypatc
         assert noticed(capsys)
 
 
-def test_a_model_that_cannot_be_loaded_does_not_hold_it_back(judged, capsys):
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_model_that_cannot_be_loaded_does_not_hold_it_back(as_json, judged, capsys):
     shutil.rmtree(paths.base_model(MODEL))
     with pytest.raises(WaznError, match="no model there"):
-        ask(CHEST_PAIN)
-    assert noticed(capsys)
+        ask(CHEST_PAIN, as_json=as_json)
+    assert NOTICE in " ".join(capsys.readouterr()[as_json].replace("│", " ").split())
 
 
 def test_the_number_is_that_of_params(answered, capsys):

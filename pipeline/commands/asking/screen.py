@@ -16,10 +16,14 @@ from pipeline.severities import SEVERITIES
 DISCLAIMER = "Written by language models for research. Not medical advice."
 
 
-def show_notice(notice: Mapping[str, str]) -> None:
-    """Print the notice on emergencies."""
+def show_notice(notice: Mapping[str, str], *, aside: bool) -> None:
+    """Print the notice on emergencies.
+
+    Args:
+        aside: on standard error, where standard output is for JSON.
+    """
     text = Text("\n\n".join(notice.values()), style="bold")
-    Console().print(Panel(text, title="!!!", border_style="bold red"))
+    Console(stderr=aside).print(Panel(text, title="!!!", border_style="bold red"))
 
 
 def show_severity(probabilities: np.ndarray | None) -> None:

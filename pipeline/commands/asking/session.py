@@ -82,8 +82,8 @@ class Session:
         probabilities = self._judge(question)
         found = signs(question, probabilities)
         # Before anything that takes long, or may fail.
-        if found and not self._json:
-            show_notice(self._notice)
+        if found:
+            show_notice(self._notice, aside=self._json)
         if self._arms is None:
             self._arms = Arms(self._params, *self._chosen)
         answers = self._arms.answer(text, probabilities)
@@ -92,7 +92,7 @@ class Session:
             print(as_json(text, probabilities, [*found, *more], self._notice, answers), flush=True)
             return
         if more and not found:
-            show_notice(self._notice)
+            show_notice(self._notice, aside=False)
         show_severity(probabilities)
         show_answers(answers)
         number = self._params.ask.emergency_number

@@ -1,4 +1,4 @@
-"""An export behind `transformers serve`, asked by OpenAI's protocol; an adapter with the Hub's base."""
+"""Exports in other hands: transformers alone, `transformers serve`, PEFT with a base model of the Hub."""
 
 import importlib.util
 import json
@@ -14,12 +14,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import lay_out, start
+from architectures import KEYS, hub_folder, random_model
+from commands import lay_out, paper_params, start
 from hub_server import SHA, Hub, Repository, elsewhere
 from root import ROOT
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline import paths
 from pipeline.commands.export import export
+from pipeline.commands.exporting.folder import write
 from pipeline.config.params import load
 from pipeline.evaluation.generation import generate
 from pipeline.files import write_json
@@ -30,12 +33,15 @@ from pipeline.stages import finetune as finetune_stage
 from pipeline.text.normalise import Normaliser
 
 pytestmark = pytest.mark.slow
+EVALUATE = load(ROOT / "params.yaml").evaluate
 MODEL, ARM, SEED = "tiny_qwen2", "weighting", 17
 # Where packages are found; that of wazn itself is left out.
 PATH = os.environ.get("PYTHONPATH", "")
 SERVING = ("fastapi", "uvicorn", "openai")
 RAW = ["عندي صُداعٌ   شديـــد منذ أسبوع", "ألم حاد في الصدر مع ضيق في التنفس", "سعال خفيف!!"]
 
+# The first model of each architecture of the paper's.
+FIRST = {architecture: key for key, architecture in reversed(KEYS.items())}
 SAYING = """
 import contextlib, io, json, sys
 out = io.StringIO()
@@ -69,12 +75,11 @@ def project(built, decoder, scored_table, tmp_path, monkeypatch):
     return tmp_path
 
 
-def asked(questions):
+def asked(questions, model=MODEL, settings=EVALUATE):
     """What `wazn ask` answers."""
-    settings = load(Path("params.yaml")).evaluate
     answers = generate(
-        load_trained(MODEL, ARM, SEED, torch.float32, settings.max_length + settings.max_new_tokens),
-        load_tokenizer(paths.base_model(MODEL)),
+        load_trained(model, ARM, SEED, torch.float32, settings.max_length + settings.max_new_tokens),
+        load_tokenizer(paths.base_model(model)),
         questions,
         budget=Budget(1),
         max_length=settings.max_length,
@@ -146,3 +151,54 @@ def test_an_adapter_and_its_cards_lines_answer_alone(project, tmp_path, monkeypa
         [said], _ = elsewhere(SAYING, lines, tmp_path / "home", hub.url)
     assert said.strip() == expected
     assert {path.split("/")[3] for path in hub.asked if "/resolve/" in path} == {SHA}
+
+
+@pytest.mark.parametrize("architecture", FIRST)
+def test_every_architecture_answers_alone_as_wazn_ask_does(
+    architecture, scored_table, tmp_path, monkeypatch, pairs
+):
+    key, params = FIRST[architecture], paper_params()
+    evaluate = params.evaluate.model_copy(update={"max_length": 192, "max_new_tokens": 24})
+    monkeypatch.chdir(tmp_path)
+    # The paper's tokenizer, and weights whose answers wander.
+    hub_folder(key, paths.base_model(key))
+    random_model(architecture, torch.float32).save_pretrained(paths.base_model(key))
+    write_json(paths.base_model(key) / "source.json", {"source": "path:local"})
+    shutil.copytree(ROOT / "metrics", "metrics")
+    Path("data/scored").mkdir(parents=True)
+    scored_table(8, 4).to_parquet("data/scored/pairs.parquet", index=False)
+    finetune_stage.run(
+        key,
+        ARM,
+        SEED,
+        finetune=params.finetune.model_copy(
+            update={"epochs": 1, "max_length": 192, "dtype": "float32", "train_rows": None}
+        ),
+        entry=params.registry[key],
+        weights=params.arm_settings[ARM],
+        resources=params.resources.finetune,
+    )
+    questions = [question for question, _ in pairs]
+    expected = asked(questions, key, evaluate)
+    write(Path("out"), params.model_copy(update={"evaluate": evaluate}), key, ARM, SEED, "float32")
+    shutil.rmtree("models")
+    tokenizer = AutoTokenizer.from_pretrained("out")
+    model = AutoModelForCausalLM.from_pretrained("out").eval()
+    assert [_answer(model, tokenizer, question) for question in questions] == expected
+    assert len(set(expected)) > 3, "they tell the complaints apart"
+
+
+def _answer(model, tokenizer, question):
+    tokens = tokenizer.apply_chat_template(
+        [{"role": "user", "content": question}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )
+    [written] = model.generate(**tokens)
+    text = tokenizer.decode(
+        written[tokens["input_ids"].shape[1] :],
+        skip_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+    )
+    return text.strip()
