@@ -4,9 +4,6 @@ How many critical complaints get the emergency notice of `wazn ask`, and how man
 of the present project whose severity people gave, before any answer is written: by p_critical, by the
 words of the complaint, or by either. Prints a table in Markdown, with 95 % intervals (Wilson's, near
 duplicates as one).
-of the present project whose severity people gave, before any answer is written: by p_critical, by words of
-the complaint, or by either. Prints a table in Markdown, with 95 % intervals (Wilson's, near duplicates as
-one).
 """
 
 import argparse
