@@ -81,7 +81,8 @@ def slurm():
             time.sleep(0.2)
         yield variables
         subprocess.run(["scancel", "--user", user], env=os.environ | variables, check=False)
-        while _said(["squeue", "--noheader"], variables) and time.monotonic() < deadline + 600:
+        deadline = time.monotonic() + 30
+        while _said(["squeue", "--noheader"], variables) and time.monotonic() < deadline:
             time.sleep(0.2)
 
 

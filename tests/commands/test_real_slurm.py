@@ -83,6 +83,7 @@ def test_cells_run_as_jobs_and_dvc_finds_nothing_to_do(project, tmp_path):
     here = project(
         {
             "tell": {"cmd": tell, "outs": ["told"]},
+            "wazn": {"cmd": "python -m pipeline code score > files", "outs": ["files"]},
             "read": {"cmd": "mkdir folder; cp told folder", "deps": ["told"], "outs": ["folder"]},
             "bad": {"cmd": f"(test -e mended || {fail}) && touch bad", "outs": ["bad"]},
             "after": {"cmd": "cat bad > after", "deps": ["bad"], "outs": ["after"]},
@@ -90,7 +91,15 @@ def test_cells_run_as_jobs_and_dvc_finds_nothing_to_do(project, tmp_path):
     )
     out, err = here.run("--partition", "main", code=1)
     assert err == ""
-    assert table_of(out) == {"tell": "done", "read": "done", "bad": "failed", "after": "not run"}
+    assert table_of(out) == {
+        "tell": "done",
+        "read": "done",
+        "wazn": "done",
+        "bad": "failed",
+        "after": "not run",
+    }
+    # The same Python, whatever is on PATH.
+    assert "pipeline/stages/score.py" in (tmp_path / "files").read_text(encoding="utf-8")
     assert "bad: no such column (.checkpoints/run/bad.log)\n" in out
     assert re.search(r"read: started as job \d+; \.checkpoints/run/read\.log\n", out)
     told = json.loads((tmp_path / "folder/told").read_text(encoding="utf-8"))

@@ -402,7 +402,7 @@ def test_on_a_terminal_each_running_cell_has_a_line_with_its_progress(tmp_path):
         shown += piece
     os.close(master)
     assert process.wait(timeout=60) == 0, shown
-    assert re.search(r"talking  CPU  0:0\d  half of it", shown.decode())
+    assert re.search(r"talking  on CPU  0:0\d  half of it", shown.decode())
     assert "0 of 1 cells have ended" in shown.decode()
 
 

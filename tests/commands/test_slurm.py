@@ -168,6 +168,15 @@ def test_a_job_whose_cell_has_changed_is_cancelled_and_submitted_anew(world):
     assert world.judge.recorded == [("a", "others")]
 
 
+def test_the_result_of_a_job_whose_cell_has_changed_is_left_out(world):
+    world.runner().start("a")
+    world.cluster.end("1")
+    world.judge.state = "others"
+    world.runner().start("a")
+    assert world.cluster.cancelled == []
+    assert world.shown.lines == ["a as job 1", "a as job 2"]
+
+
 def test_what_an_equal_run_has_left_in_the_cache_needs_no_job(world):
     world.judge.cached = {"a"}
     runner = world.runner()
@@ -314,6 +323,7 @@ def test_a_job_asks_for_what_its_kind_of_cell_needs(sbatch):
     assert " --cpus-per-task=8 " in text.partition("srun ")[2]
     # What is run on the node is what was prepared here.
     assert job.submission().function == work("finetune@a-b-1")
+    assert job.submission()._checkpoint_function().function == work("finetune@a-b-1")
     queue.submit(work("report"), sbatch / "cpu")
     text = (sbatch / "cpu/7_submission.sh").read_text(encoding="utf-8")
     assert "gpus" not in text

@@ -336,6 +336,11 @@ MISTAKES = {
         "resources.finetune.checkpoint_every",
         "than 0",
     ),
+    "a job without a core": (
+        at("resources", "slurm", "gpu", "cpus", to=0),
+        "resources.slurm.gpu.cpus",
+        "than 0",
+    ),
     "a micro-batch of nothing": (
         at("resources", "finetune", "tokens_per_microbatch", to=0),
         "resources.finetune.tokens_per_microbatch",

@@ -74,6 +74,10 @@ class Work:
         return DelayedSubmission(self)
 
     def _run(self, command: str) -> int:
+        from submitit import JobEnvironment  # noqa: PLC0415  # an extra
+
+        # It comes before the end of a job's time, and is for submitit, which has the job start again.
+        warning = getattr(signal, f"SIG{JobEnvironment.USR_SIG}")
         process = subprocess.Popen(
             command,
             shell=True,
@@ -82,7 +86,7 @@ class Work:
             env=environment({**_threads(), **self.variables}),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
-            preexec_fn=_ignore_the_warning,  # noqa: PLW1509  # no thread runs here
+            preexec_fn=lambda: signal.signal(warning, signal.SIG_IGN),  # noqa: PLW1509  # there is one thread
         )
         return process.wait()
 
@@ -91,13 +95,6 @@ def _threads() -> dict[str, str]:
     """As many threads as the job has cores, which torch would not see everywhere."""
     cores = os.environ.get("SLURM_CPUS_PER_TASK")
     return {"OMP_NUM_THREADS": cores} if cores and "OMP_NUM_THREADS" not in os.environ else {}
-
-
-def _ignore_the_warning() -> None:
-    """Let the signal that comes before the end of a job's time end this process only through submitit."""
-    from submitit import JobEnvironment  # noqa: PLC0415  # an extra
-
-    signal.signal(getattr(signal, f"SIG{JobEnvironment.USR_SIG}"), signal.SIG_IGN)
 
 
 def _remove(path: Path) -> None:

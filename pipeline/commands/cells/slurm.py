@@ -104,7 +104,9 @@ class SlurmRunner:
         job = self._cluster.job(_folder(cell), number)
         if work.inputs == self._graph.inputs(cell):
             return job, work
-        job.cancel(check=False)
+        queued = self._cluster.queued()
+        if queued is None or number in queued:
+            job.cancel(check=False)
         return None
 
     def _submit(self, work: Work) -> Any:
