@@ -20,8 +20,8 @@ const WORDS = {
       "يُحفظ تقدّمك في هذا المتصفح وحده، ولا ترسل هذه الصفحة شيئا. عند الانتهاء احفظ الملف وأعده إلى من أرسل إليك الصفحة.",
     ],
     keys: "بلوحة المفاتيح: Tab للانتقال، و1 إلى 9 للاختيار ثم الانتقال إلى السؤال التالي.",
-    begin: "ابدأ", goOn: "تابع", overview: "القائمة والحفظ",
-    where: (place, count) => `الشكوى ${place} من ${count}`, done: (count) => `اكتمل ${count}`,
+    begin: "ابدأ", goOn: "تابع التقييم", overview: "القائمة والحفظ",
+    position: (place, count) => `${place} من ${count}`, done: (count) => `اكتمل ${count}`,
     complaint: "الشكوى", answer: "الجواب", empty: "(جواب فارغ)",
     preferred: "أي جواب تفضّل؟", tie: "لا فرق", remark: "ملاحظة", optional: "(اختيارية)",
     back: "السابقة", next: "التالية", finish: "إلى الحفظ",
@@ -48,8 +48,8 @@ const WORDS = {
       "Your progress is kept in this browser only, and this page sends nothing. When you are done, save the file and return it to whoever sent you this page.",
     ],
     keys: "With a keyboard: Tab moves on, 1 to 9 chooses and goes to the next question.",
-    begin: "Begin", goOn: "Go on", overview: "List and saving",
-    where: (place, count) => `Complaint ${place} of ${count}`, done: (count) => `${count} done`,
+    begin: "Begin", goOn: "Go on rating", overview: "List and saving",
+    position: (place, count) => `${place} of ${count}`, done: (count) => `${count} done`,
     complaint: "Complaint", answer: "Answer", empty: "(an empty answer)",
     preferred: "Which answer do you prefer?", tie: "No difference", remark: "Remark", optional: "(if you like)",
     back: "Back", next: "Next", finish: "To saving",
@@ -270,7 +270,7 @@ function showItem(place) {
   const next = button(isLast ? words.finish : words.next, () => go(isLast ? "overview" : place + 1), "main");
   next.id = "next";
   byId("main").replaceChildren(
-    element("section", {className: "complaint"}, element("h1", {textContent: words.where(place + 1, content.items.length), tabIndex: -1}), quoted(complaint)),
+    element("section", {className: "complaint"}, element("h1", {tabIndex: -1}, words.complaint, element("span", {className: "unseen", textContent: ` ${words.position(place + 1, content.items.length)}`})), quoted(complaint)),
     element("div", {className: "answers"}, ...cards), verdict,
     element("div", {className: "move"}, back, element("p", {id: "missing", className: "dim"}), next));
 }
@@ -295,15 +295,16 @@ function loader() {
 function showOverview() {
   const words = WORDS[language];
   const done = doneCount();
+  const next = content.items.findIndex(({item}) => state(item) !== "done");
   const places = content.items.map(({item}, place) => {
     const made = button(place + 1, () => go(place), state(item));
-    made.ariaLabel = `${words.where(place + 1, content.items.length)}: ${words.state[state(item)]}`;
+    made.ariaLabel = `${words.complaint} ${words.position(place + 1, content.items.length)}: ${words.state[state(item)]}`;
     return element("li", {}, made);
   });
   byId("main").replaceChildren(
     element("h1", {textContent: words.saving, tabIndex: -1}),
     element("p", {textContent: `${words.summary(done, places.length)} ${done === places.length ? words.all : words.some}`}),
-    element("div", {className: "actions"}, element("button", {type: "button", id: "json", className: "main", textContent: words.json, onclick: saveJson}), element("button", {type: "button", id: "csv", textContent: words.csv, onclick: saveCsv}), loader()),
+    element("div", {className: "actions"}, element("button", {type: "button", id: "json", className: "main", textContent: words.json, onclick: saveJson}), element("button", {type: "button", id: "csv", textContent: words.csv, onclick: saveCsv}), loader(), ...(next < 0 ? [] : [button(words.goOn, () => go(next), "next")])),
     element("p", {id: "result"}),
     element("ol", {className: "places"}, ...places));
 }
@@ -312,7 +313,7 @@ function showHead() {
   const words = WORDS[language];
   const done = doneCount();
   byId("notice").textContent = words.notice;
-  byId("where").replaceChildren(typeof view === "number" ? words.where(view + 1, content.items.length) : words.title, " ", element("span", {textContent: `· ${words.done(done)}`}));
+  byId("where").replaceChildren(typeof view === "number" ? `${words.complaint} ${words.position(view + 1, content.items.length)}` : words.title, " ", element("span", {textContent: `· ${words.done(done)}`}));
   byId("overview").textContent = words.overview;
   byId("overview").hidden = view === "overview";
   byId("language").textContent = words.other;
@@ -347,7 +348,7 @@ function go(to) {
 document.addEventListener("keydown", (event) => {
   const group = event.target.type === "radio" && event.target.closest("fieldset");
   const digit = "123456789".indexOf(event.key) + 1 || "١٢٣٤٥٦٧٨٩".indexOf(event.key) + 1;
-  if (!group || !digit || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!group || !digit || event.key.length !== 1 || event.ctrlKey || event.metaKey || event.altKey) return;
   const input = group.querySelectorAll("input")[digit - 1];
   if (!input) return;
   event.preventDefault();
