@@ -86,6 +86,7 @@ def test_every_command_has_help(command, tmp_path):
     assert done.returncode == 0
     assert f"pipeline {command} " in done.stdout
     assert ("--params" in done.stdout) == (command not in ("code", "run", "push", "profile")), (
+    assert ("--params" in done.stdout) == (command not in ("code", "run", "profile", "review")), (
         "they take no other file"
     )
 

@@ -237,7 +237,7 @@ function question(group, title, steps, value, choose) {
     input.addEventListener("change", () => { choose(step.value); changed(); });
     const number = element("b", {textContent: place + 1});
     // It is the value itself, or the key to press.
-    if (!isNumbered) number.ariaHidden = "true";
+    if (!isNumbered) number.setAttribute("aria-hidden", "true");
     options.append(element("label", {}, input, element("span", {}, number, element("span", {className: "label", textContent: step.label[language]}))));
   });
   return element("fieldset", {}, element("legend", {textContent: title}), options);
@@ -261,7 +261,7 @@ function showItem(place) {
   const choices = [...letters.map((letter) => ({value: letter, label: {ar: letter, en: letter}})), {value: TIE, label: {ar: WORDS.ar.tie, en: WORDS.en.tie}}];
   const remark = element("textarea", {id: "remark", value: of?.remark ?? "", maxLength: 2000, dir: "auto"});
   remark.addEventListener("input", () => { rated(item).remark = remark.value; changed(); });
-  const verdict = element("section", {className: "verdict", ariaLabel: words.preferred},
+  const verdict = element("section", {className: "verdict"},
     question("preferred", words.preferred, choices, of?.preferred, (value) => { rated(item).preferred = value; }),
     element("label", {htmlFor: "remark"}, `${words.remark} `, element("span", {textContent: words.optional})), remark);
   const isLast = place === content.items.length - 1;
@@ -298,7 +298,7 @@ function showOverview() {
   const next = content.items.findIndex(({item}) => state(item) !== "done");
   const places = content.items.map(({item}, place) => {
     const made = button(place + 1, () => go(place), state(item));
-    made.ariaLabel = `${words.complaint} ${words.position(place + 1, content.items.length)}: ${words.state[state(item)]}`;
+    made.setAttribute("aria-label", `${words.complaint} ${words.position(place + 1, content.items.length)}: ${words.state[state(item)]}`);
     return element("li", {}, made);
   });
   byId("main").replaceChildren(
@@ -319,7 +319,7 @@ function showHead() {
   byId("language").textContent = words.other;
   byId("language").lang = language === "ar" ? "en" : "ar";
   byId("bar").value = done / content.items.length;
-  byId("bar").ariaLabel = words.summary(done, content.items.length);
+  byId("bar").setAttribute("aria-label", words.summary(done, content.items.length));
   if (typeof view === "number") byId("missing").textContent = words.missing(missing(content.items[view].item));
 }
 
