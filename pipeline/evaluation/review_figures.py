@@ -44,16 +44,27 @@ def review_figures(ratings: pd.DataFrame, primary: "PrimaryConfig") -> Figures:
         are more than two arms), `between` and `within` (Krippendorff's alpha by scale), `correlations`
         (metric, rating) and `picks` (metric, group).
     """
+    # A remark is no figure.
+    ratings = ratings[ratings[["correct", "preferred"]].notna().any(axis=1)]
+    if ratings.empty:
+        return NONE
     by_model = {str(model): rows for model, rows in ratings.groupby("model", sort=True)}
     tables = {model: rated_tables(rows) for model, rows in by_model.items()}
-    differences = _with_roles({model: compare_ratings(of) for model, of in tables.items()}, primary)
+    steps = {
+        model: {name: int(rows[f"{name}_steps"].iloc[0]) for name in ("correct", "language")}
+        for model, rows in by_model.items()
+    }
+    compared = {model: compare_ratings(of, steps[model]) for model, of in tables.items()}
+    differences = _with_roles(compared, primary)
     return {
         "ratings": len(ratings),
         "models": {
             model: {
                 **_counts(rows),
                 "raters": raters(rows),
-                "arms": _nested(measure_ratings(tables[model]), "arm", ("rows", "value", "low", "high")),
+                "arms": _nested(
+                    measure_ratings(tables[model], steps[model]), "arm", ("rows", "value", "low", "high")
+                ),
                 "differences": _nested(
                     differences[model],
                     "comparison",

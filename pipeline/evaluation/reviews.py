@@ -93,23 +93,25 @@ def rated_comparisons(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {name: pair for name, pair in comparisons(arms).items() if set(pair) <= set(arms)}
 
 
-def measure_ratings(tables: ArmTables) -> pd.DataFrame:
+def measure_ratings(tables: ArmTables, steps: Mapping[str, int]) -> pd.DataFrame:
     """The figures of `RATED` of every arm, with intervals over raters and complaints.
 
     Args:
         tables: see `rated_tables`.
+        steps: how many `correct` and `language` have; their intervals do not leave the scale.
 
     Returns:
         The columns of `measure`, where `seeds` and `sd_seeds` are of raters.
     """
-    return measure(tables, tuple(RATED), RATED)
+    found = measure(tables, tuple(RATED), RATED)
+    return _clipped(found, {name: (1, number) for name, number in steps.items()})
 
 
-def compare_ratings(tables: ArmTables) -> pd.DataFrame:
+def compare_ratings(tables: ArmTables, steps: Mapping[str, int]) -> pd.DataFrame:
     """Differences between arms, paired by rater and complaint: those that rated or compared both count.
 
     Args:
-        tables: see `rated_tables`.
+        tables, steps: as of `measure_ratings`.
 
     Returns:
         The columns of `compare`, where `seeds` and `by_seed` are of raters. With one rater there is no p:
@@ -119,7 +121,8 @@ def compare_ratings(tables: ArmTables) -> pd.DataFrame:
         compare(_of_both(tables, *pair), {name: pair}, tuple(RATED), RATED)
         for name, pair in rated_comparisons(list(tables)).items()
     ]
-    return pd.concat([pd.DataFrame(), *found], ignore_index=True)
+    table = pd.concat([pd.DataFrame(), *found], ignore_index=True)
+    return _clipped(table, {name: (1 - number, number - 1) for name, number in steps.items()})
 
 
 def _of_both(tables: ArmTables, one: str, other: str) -> Mapping[str, Sequence[pd.DataFrame]]:
@@ -133,3 +136,12 @@ def _of_both(tables: ArmTables, one: str, other: str) -> Mapping[str, Sequence[p
         for arm, table in ((one, first), (other, second)):
             kept[arm].append(table.assign(**{name: table[name] * mask for name, mask in masks.items()}))
     return kept
+
+
+def _clipped(table: pd.DataFrame, bounds: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
+    """A table of figures whose intervals keep to what a figure can be."""
+    for metric, (low, high) in bounds.items():
+        if len(table):
+            of_metric = table["metric"] == metric
+            table.loc[of_metric, ["low", "high"]] = table.loc[of_metric, ["low", "high"]].clip(low, high)
+    return table

@@ -65,7 +65,7 @@ def _of_model(figures: Figures, title: str, primary: "PrimaryConfig") -> dict[st
         "arm_titles": arms,
         "comparison_titles": {name: f"{arms[one]} − {arms[two]}" for name, (one, _, two) in pairs.items()},
         "verdict": _verdict(figures, arms, primary),
-        "groups": list(next(iter(figures["arms"].values()))),
+        "groups": list(dict.fromkeys(name for of_arm in figures["arms"].values() for name in of_arm)),
         "flagged": [name for name, rater in figures["raters"].items() if rater["flagged"]],
     }
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from browsers import PHONE, WIDE
-from pages import ARMS, ATTACK, FOUR_ARMS, OVERRIDE, answers, classifier, interval, page
+from pages import ARMS, ATTACK, FOUR_ARMS, OVERRIDE, answers, classifier, interval, page, review
 from selenium.webdriver import ActionChains, Keys
 
 pytestmark = pytest.mark.slow
@@ -71,8 +71,9 @@ def html():
 
 @pytest.fixture(scope="module")
 def four_arms():
-    """As large as the first screen of the paper's profile: arms and seeds of it."""
-    return page(MODELS, arms=FOUR_ARMS, seeds=2, specialties=SPECIALTIES)
+    """As large as the first screen of the paper's profile: arms and seeds of it, rated by physicians."""
+    rated = review(MODELS, arms=(*FOUR_ARMS, "reference"))
+    return page(MODELS, arms=FOUR_ARMS, seeds=2, specialties=SPECIALTIES, review=rated)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from pipeline.evaluation.reviews import (
 from pipeline.inputs import of_shape
 from pipeline.review_shapes import ReviewMetrics
 
+STEPS = {"correct": 5, "language": 5}
 PRIMARY = SimpleNamespace(arm="weighting", group="critical")
 QUALITY = {"uniform": 0.0, "weighting": 0.5}
 # Means of harm and severe harm, and of urgency too low and too high.
@@ -62,12 +63,12 @@ def large():
 def test_planted_preferences_harm_and_urgency_come_back(large):
     tables = rated_tables(large)
     difference = at(
-        compare_ratings(tables), comparison="weighting-uniform", metric="preferred", group="all"
+        compare_ratings(tables, STEPS), comparison="weighting-uniform", metric="preferred", group="all"
     )
     assert covers(difference, net_preference(0.5))
     assert difference["value"] == pytest.approx(net_preference(0.5), abs=0.1)
     assert difference["p"] < 0.05
-    measured = measure_ratings(tables)
+    measured = measure_ratings(tables, STEPS)
     for arm in QUALITY:
         for metric, truth in TRUTH.items():
             for group in ("all", "critical"):
@@ -85,7 +86,10 @@ def test_what_no_one_was_asked_to_see_is_in_no_figure(large):
         harm=large["harm"].mask(again, "severe"),
         preferred=large["preferred"].mask(again, 0.5),
     )
-    for figures in (lambda rows: measure_ratings(rated_tables(rows)), rater_agreement.between_raters):
+    for figures in (
+        lambda rows: measure_ratings(rated_tables(rows), STEPS),
+        rater_agreement.between_raters,
+    ):
         first, second = figures(large), figures(changed)
         assert first.equals(second) if isinstance(first, pd.DataFrame) else first == second
 
@@ -104,7 +108,7 @@ def test_intervals_cover_what_was_planted(raters):
     }
     for _ in range(studies):
         tables = rated_tables(study(random, raters=raters, spread=spread))
-        measured, differences = measure_ratings(tables), compare_ratings(tables)
+        measured, differences = measure_ratings(tables, STEPS), compare_ratings(tables, STEPS)
         assert raters > 1 or differences["p"].isna().all()
         preferred = at(differences, metric="preferred", group="all")
         hits["preferred"] += covers(preferred, truths["preferred"])
@@ -121,7 +125,7 @@ def test_without_a_preference_few_studies_show_one():
     shown = 0
     for _ in range(studies):
         tables = rated_tables(study(random, quality={"uniform": 0.0, "weighting": 0.0}))
-        shown += at(compare_ratings(tables), metric="preferred", group="all")["p"] < 0.05
+        shown += at(compare_ratings(tables, STEPS), metric="preferred", group="all")["p"] < 0.05
     assert shown / studies <= 0.05 + 2 * np.sqrt(0.95 * 0.05 / studies)
 
 
@@ -130,22 +134,36 @@ def test_arms_are_compared_where_a_rater_judged_both(large):
     alone = (large["arm"] == "weighting") & (large["id"] < "row-0100")
     lost = large[~alone]
     both = large[large["id"] >= "row-0100"]
-    found, expected = (compare_ratings(rated_tables(rows)) for rows in (lost, both))
+    found, expected = (compare_ratings(rated_tables(rows), STEPS) for rows in (lost, both))
     for metric in ("correct", "preferred", "harm"):
         one, other = (at(table, metric=metric, group="all") for table in (found, expected))
         assert one["value"] == pytest.approx(other["value"], abs=1e-12)
-    assert at(measure_ratings(rated_tables(lost)), arm="uniform", metric="harm", group="all")["rows"] == 200
+    assert (
+        at(measure_ratings(rated_tables(lost), STEPS), arm="uniform", metric="harm", group="all")["rows"]
+        == 200
+    )
+
+
+def test_intervals_of_mean_steps_keep_to_the_scale():
+    rows = study(np.random.default_rng(0), raters=2, complaints=8)
+    rows = rows.assign(correct=rows["rater"].map({"rater-1": 5.0, "rater-2": 1.0}))
+    tables = rated_tables(rows)
+    measured = at(measure_ratings(tables, STEPS), arm="uniform", metric="correct", group="all")
+    assert (measured["low"], measured["value"], measured["high"]) == (1, 3, 5)
+    rows.loc[(rows["rater"] == "rater-1") & (rows["arm"] == "uniform"), "correct"] = 1.0
+    difference = at(compare_ratings(rated_tables(rows), STEPS), metric="correct", group="all")
+    assert (difference["low"], difference["value"], difference["high"]) == (-4, 2, 4)
 
 
 def test_half_done_complaints_weigh_nothing_but_for_the_preferred_answer(large):
     half = (large["id"] == "row-0000") & (large["rater"] == "rater-1")
     scales = {name: large[name].mask(half) for name in ("correct", "harm", "urgency", "language")}
-    found = measure_ratings(rated_tables(large.assign(**scales)))
-    gone = measure_ratings(rated_tables(large[~half]))
+    found = measure_ratings(rated_tables(large.assign(**scales)), STEPS)
+    gone = measure_ratings(rated_tables(large[~half]), STEPS)
     for metric in ("correct", "harm", "too_high"):
         one, other = (at(table, arm="uniform", metric=metric, group="all") for table in (found, gone))
         assert one["value"] == other["value"]
-    whole = measure_ratings(rated_tables(large))
+    whole = measure_ratings(rated_tables(large), STEPS)
     assert at(found, arm="uniform", metric="preferred", group="all") == at(
         whole, arm="uniform", metric="preferred", group="all"
     )

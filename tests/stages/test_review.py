@@ -1,15 +1,23 @@
 """The stage `review`, in a project without ratings and in one with them."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import review_files as files
+import yaml
 from review_files import MODEL, ROUND, put
+from root import ROOT
 
 from pipeline import paths
 from pipeline.commands.review import importing
+from pipeline.commands.review.rows import DTYPES
 from pipeline.config.evaluation import PrimaryConfig
 from pipeline.errors import WaznError
 from pipeline.evaluation.metrics import MEASURED
@@ -86,6 +94,21 @@ def test_ratings_become_figures():
     assert of_model["raters"]["rater-1"]["repeats"] == 3
 
 
+def test_remarks_alone_are_no_ratings():
+    lay_out()
+    whole = figures()
+    ratings = pd.read_parquet(paths.RATINGS).astype(DTYPES)
+    judged = ratings["item"] != "q00"
+    names = ["correct", "harm", "urgency", "language", "preferred"]
+    ratings[names] = ratings[names].where(judged)
+    ratings.assign(remark="نص").to_parquet(paths.RATINGS)
+    found = figures()
+    assert found["ratings"] == whole["ratings"] - 3
+    assert found["models"][MODEL]["raters"]["rater-1"]["complaints"] == COMPLAINTS - 1
+    ratings.assign(**dict.fromkeys(names)).to_parquet(paths.RATINGS)
+    assert figures() == {"ratings": 0, "models": {}}
+
+
 def test_near_duplicates_are_one_complaint():
     lay_out()
     one = figures()["models"][MODEL]["arms"]["uniform"]["all"]["preferred"]
@@ -144,3 +167,42 @@ def test_the_same_ratings_give_the_same_bytes():
     content = paths.REVIEW_METRICS.read_bytes()
     figures()
     assert paths.REVIEW_METRICS.read_bytes() == content
+
+
+@pytest.mark.slow
+def test_dvc_sees_the_ratings_and_nothing_else_of_the_folder(tmp_path):
+    """The stage as dvc.yaml has it, with this dependency alone and a command that copies what is there."""
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["review"]
+    assert "data/reviews" in stage["deps"]
+    command = "mkdir -p metrics && ls data/reviews/*.parquet > metrics/review.json || true"
+    kept = {"cmd": command, "deps": ["data/reviews"], "metrics": stage["metrics"]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"review": kept}}), encoding="utf-8")
+    for name in (".gitignore", ".dvcignore", "data/reviews/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+
+    def run(*command, folder=tmp_path):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        variables = {"PATH": path, "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site")}
+        done = subprocess.run(
+            command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    run("git", "init", "--quiet")
+    run("dvc", "init", "--quiet")
+    run("dvc", "config", "core.analytics", "false")
+    assert "Running stage 'review'" in run("dvc", "repro")
+    run("git", "add", "--all")
+    run("git", *identity, "commit", "--quiet", "--message", "start")
+    put(tmp_path / "data/reviews/r0ab12cd/key.json", {})
+    assert "up to date" in run("dvc", "status")
+    assert run("git", "status", "--short") == ""
+    run("git", "clone", "--quiet", str(tmp_path), str(tmp_path / "clone"))
+    assert "didn't change" in run("dvc", "repro", folder=tmp_path / "clone")
+    (tmp_path / "data/reviews/ratings.parquet").write_bytes(b"PAR1")
+    assert "Running stage 'review'" in run("dvc", "repro")
+    assert "ratings.parquet" in (tmp_path / "metrics/review.json").read_text(encoding="utf-8")
+    assert run("git", "status", "--short", "data") == ""

@@ -77,10 +77,9 @@ def run(files: Sequence[Path], *, key: Path | None, replace: bool) -> None:
     with parquet_writer(paths.RATINGS, schemas.RATINGS) as writer:
         writer.write_table(pa.Table.from_pandas(table, schemas.RATINGS, preserve_index=False))
     print(*lines, sep="\n")
-    raters = len(table[["round", "rater"]].drop_duplicates())
     print(
-        f"{paths.RATINGS}: {len(table)} rated answers in {raters} files of raters; `dvc repro` puts the "
-        "figures on the page"
+        f"{paths.RATINGS}: {len(table)} rated answers, raters: {table['rater'].nunique()}; `dvc repro` "
+        "puts the figures on the page"
     )
 
 
