@@ -63,7 +63,7 @@ def draw(
         "<DVC_METRIC_Y>": y,
         "<DVC_METRIC_X_LABEL>": labels.get(x, x),
         "<DVC_METRIC_Y_LABEL>": labels.get(y, y),
-        ARM_LABELS: f"{json.dumps(dict(arms))}[datum.label] || (datum.label)",
+        ARM_LABELS: f"{json.dumps(dict(arms), ensure_ascii=False)}[datum.label] || (datum.label)",
     }
     specification: dict[str, Any] = _fill(json.loads(plot_file(f"{template}.json")), values)
     # It names the Vega-Lite of DVC's own page; that of ours would warn about another version.

@@ -2,9 +2,11 @@
 
 import re
 
+import pandas as pd
 import pytest
 from browsers import PHONE, WIDE
 from pages import ARMS, ATTACK, FOUR_ARMS, OVERRIDE, answers, classifier, interval, page, review
+from pages import ARMS, ATTACK, FOUR_ARMS, OVERRIDE, answers, classifier, difference, interval, page
 from selenium.webdriver import ActionChains, Keys
 
 pytestmark = pytest.mark.slow
@@ -57,8 +59,11 @@ ROWS = [
 OTHERS = [{**made, "id": f"row-{place + 10}"} for place, made in enumerate(answers(MODELS, 30))]
 
 
-@pytest.fixture(scope="module")
-def html():
+LANGUAGES = pytest.mark.parametrize("language", ["html", "arabic"], ids=["en", "ar"])
+
+
+def full(language):
+    """A page of two models with specialties."""
     return page(
         MODELS,
         answers=[*ROWS, *OTHERS],
@@ -66,7 +71,23 @@ def html():
         classifier=classifier(
             per_specialty={"قلب": {"accuracy": interval(0.4, 0.3, 0.6), "rows": 21}}, beats_linear=False
         ),
+        language=language,
     )
+
+
+@pytest.fixture(scope="module")
+def html():
+    return full("en")
+
+
+@pytest.fixture(scope="module")
+def arabic():
+    return full("ar")
+
+
+@pytest.fixture(scope="module")
+def arabic_four_arms():
+    return page(MODELS, arms=FOUR_ARMS, seeds=2, specialties=SPECIALTIES, language="ar")
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +107,10 @@ def ids(browser):
     return [int(re.search(r"row-(\d+)", head)[1]) for head in browser.texts("article h3")]
 
 
+@LANGUAGES
 @LOOKS
-def test_nothing_leaves_the_page_and_nothing_goes_wrong(browser, html, size, dark):
-    browser.open(html, size, dark).settled()
+def test_nothing_leaves_the_page_and_nothing_goes_wrong(browser, request, language, size, dark):
+    browser.open(request.getfixturevalue(language), size, dark).settled()
     for details in browser.all("details"):
         browser.run("arguments[0].open = true", details)
     browser.set("#forest-metric", "chrf")
@@ -109,9 +131,10 @@ def test_the_policy_stops_a_request(shown):
     assert shown.run("return window.ran ?? 0") == 0
 
 
+@LANGUAGES
 @LOOKS
-def test_axe_finds_nothing_serious(axe, html, size, dark):
-    axe.open(html, size, dark).settled()
+def test_axe_finds_nothing_serious(axe, request, language, size, dark):
+    axe.open(request.getfixturevalue(language), size, dark).settled()
     for details in axe.all("details"):
         axe.run("arguments[0].open = true", details)
     axe.settled()
@@ -119,8 +142,10 @@ def test_axe_finds_nothing_serious(axe, html, size, dark):
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE, (320, 600)], ids=["wide", "phone", "narrow"])
-def test_the_page_is_never_wider_than_the_screen(browser, html, four_arms, size):
-    for each in (html, four_arms):
+def test_the_page_is_never_wider_than_the_screen(
+    browser, html, four_arms, arabic, arabic_four_arms, size
+):
+    for each in (html, four_arms, arabic, arabic_four_arms):
         browser.open(each, size).settled()
         assert browser.run("return document.documentElement.scrollWidth") <= size[0]
 
@@ -402,6 +427,107 @@ def test_it_prints_light_and_without_controls(browser, html):
     background = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert min(int(part) for part in re.findall(r"\d+", background)[:3]) > 240
     assert browser.one("article").is_displayed()
+
+
+@LANGUAGES
+def test_no_table_and_no_plot_is_cut_on_paper(browser, request, language):
+    """A sheet of A4 without its margins is 695 pixels wide."""
+    browser.open(request.getfixturevalue(language), (695, 980)).settled()
+    browser.media(kind="print")
+    cut = browser.run(
+        """return [...document.querySelectorAll(".wide, .block, .plot")]
+          .filter((part) => part.scrollWidth > part.clientWidth + 1)
+          .map((part) => part.ariaLabel || part.className)"""
+    )
+    assert cut == []
+    assert browser.run("return document.documentElement.scrollWidth") <= 695
+
+
+def test_what_is_folded_is_read_on_paper_but_for_the_parameters(shown):
+    folded = 'return [...document.querySelectorAll("details")].map((part) => part.open)'
+    kept = """return [...document.querySelectorAll("details")]
+      .map((part) => part.matches(".params, [data-draws], [hidden]"))"""
+    assert not any(shown.run(folded))
+    shown.run('dispatchEvent(new Event("beforeprint"))')
+    opened = [not part for part in shown.run(kept)]
+    assert shown.run(folded) == opened
+    assert any(opened)
+    shown.run('dispatchEvent(new Event("afterprint"))')
+    assert not any(shown.run(folded))
+
+
+def test_what_is_shown_differs_in_shape_and_not_in_colour_alone(browser):
+    """Better, worse and not shown, as on grey paper: a disc, a square, a ring."""
+    rows = [difference(model, "nll", "critical", value, 0.02, p) for model, value, p in (
+        ("a", -0.05, 0.01), ("b", 0.05, 0.01), ("c", 0.01, 0.5)
+    )]  # fmt: skip
+    browser.open(page(("a", "b", "c"), differences=pd.DataFrame(rows)))
+    looks = browser.run(
+        """return [...document.querySelectorAll(".forest:not([hidden]) .block.critical .line span")].map((line) => {
+          const {borderRadius, backgroundColor, borderColor} = getComputedStyle(line, "::after");
+          return [borderRadius === "0px", backgroundColor === borderColor];
+        })"""
+    )
+    assert looks == [[False, True], [True, True], [False, False]]
+
+
+# In Arabic.
+
+
+def test_in_arabic_columns_go_from_the_right_and_axes_from_the_left(browser, arabic):
+    at = browser.open(arabic).settled().run(
+        """const left = (element) => element.getBoundingClientRect().left;
+        const forest = document.querySelector(".forest:not([hidden])");
+        const row = forest.querySelector(".block.critical tbody tr");
+        return {
+          cells: [...row.children].map(left),
+          ticks: [...forest.querySelectorAll(".axis i")].slice(0, 3).map((tick) => [parseFloat(tick.textContent.replace("−", "-")), left(tick)]),
+          sides: [...forest.querySelectorAll(".sides span")].map((side) => [side.textContent, left(side)]),
+          plot: getComputedStyle(document.querySelector(".plot svg")).direction,
+        }"""
+    )
+    assert at["cells"] == sorted(at["cells"], reverse=True)
+    assert at["ticks"] == sorted(at["ticks"], key=lambda tick: tick[1])
+    assert [value for value, _ in at["ticks"]] == sorted(value for value, _ in at["ticks"])
+    (better, better_at), (worse, worse_at) = at["sides"]
+    assert (better, worse) == ("← أفضل", "أسوأ →")
+    assert better_at < worse_at
+    assert at["plot"] == "ltr"
+
+
+def test_in_arabic_every_sign_stands_before_its_figure(browser, arabic):
+    """In tables, sentences and cards, on the left as in a formula."""
+    signs = browser.open(arabic).settled().run(
+        """const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        const found = [];
+        while (walker.nextNode()) {
+          const node = walker.currentNode;
+          if (node.parentElement.closest("script, style, pre, svg, select")) continue;
+          for (const match of node.data.matchAll(/[−+]\\d/g)) {
+            const at = (place) => {
+              const range = document.createRange();
+              range.setStart(node, place);
+              range.setEnd(node, place + 1);
+              return range.getBoundingClientRect();
+            };
+            const sign = at(match.index), digit = at(match.index + 1);
+            if (sign.width) found.push(sign.left < digit.left);
+          }
+        }
+        return found"""
+    )
+    assert len(signs) > 30
+    assert all(signs)
+
+
+def test_in_arabic_the_answers_are_browsed_in_arabic(browser, arabic):
+    browser.open(arabic)
+    assert browser.one("#count").text == "المعروض من الشكاوى: 10 من 34"
+    assert browser.texts("article:first-child h3 span")[0] == "صنّفها المصنِّف الآلي"
+    assert browser.texts("article:first-child h3 b") == ["غير حرجة"]
+    assert "المراعي للخطورة ناقص CE" in browser.texts("article:first-child h3")[0]
+    browser.set("#search", "لا يوجد هذا النص")
+    assert browser.one("#count").text == "لا توجد شكوى مطابقة"
 
 
 def test_a_page_of_ten_models_opens_and_answers(browser):

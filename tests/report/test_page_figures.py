@@ -159,18 +159,18 @@ def test_forests_come_by_comparison_and_metric_and_specialties_apart():
 
 def test_a_curve_of_many_steps_is_thinned_and_keeps_its_end():
     table = curves(MODELS, 1000)
-    plot = draw("loss", table, title="", x="step", y="smooth", labels={})
+    plot = draw("loss", table, title="", x="step", y="smooth", labels={}, arms={})
     steps = [
         row["step"] for row in plot["data"]["values"] if (row["model"], row["arm"]) == ("b", "uniform")
     ]
     assert MAX_STEPS / 2 < len(steps) <= MAX_STEPS
     assert steps[-1] == 1000
-    short = draw("loss", curves(MODELS, 20), title="", x="step", y="smooth", labels={})
+    short = draw("loss", curves(MODELS, 20), title="", x="step", y="smooth", labels={}, arms={})
     assert len(short["data"]["values"]) == 2 * 2 * 20
 
 
 def test_a_plot_of_the_page_knows_no_revisions():
-    plot = draw("bars", pd.DataFrame({"a": [1]}), title="T", x="a", y="b", labels={"b": "nats"})
+    plot = draw("bars", pd.DataFrame({"a": [1]}), title="T", x="a", y="b", labels={"b": "nats"}, arms={})
     assert "'rev'" not in str(plot["spec"])
     assert "DVC_METRIC" not in str(plot)
     assert "nats" in str(plot)

@@ -9,17 +9,16 @@ from pipeline.report.findings import (
     certainty,
     effect_sentences,
     endpoint,
-    headline,
     overview,
     placebo_sentence,
     probability,
     sign,
     signed,
 )
+from pipeline.report.headline import headline
 
 PRIMARY = PrimaryConfig(arm="weighting", metric="nll", group="critical")
 BALANCED = ArmConfig(alpha=0.5, beta=1.0, gamma=1.5, renormalise=False)
-UNIT = " nats per token"
 
 
 def effect(value, half, p=0.01, model="m", group="critical"):
@@ -50,7 +49,11 @@ def head(effects, seeds=3, primary=PRIMARY, arm=BALANCED, placebos=None):
 @pytest.mark.parametrize(
     ("effects", "expected"),
     [
-        ([], "No critical test complaint, so whether weighting helps them cannot be told."),
+        (
+            [],
+            "There are no critical complaints in the test split, so whether severity weighting helps cannot be "
+            "told.",
+        ),
         ([UNCLEAR], "No effect of severity weighting on critical complaints can be shown."),
         ([UNCLEAR, UNCLEAR], "No effect of severity weighting on critical complaints can be shown."),
         ([DOWN], "Severity weighting lowers the loss on critical complaints."),
@@ -118,7 +121,7 @@ def test_placebos_say_what_their_number_can_show(count, values, expected):
 
 def test_few_models_are_told_one_by_one():
     titles = {"a": "Model A", "b": "Model B"}
-    assert effect_sentences([{**DOWN, "model": "a"}, {**UNCLEAR, "model": "b"}], titles, UNIT, 3) == [
+    assert effect_sentences([{**DOWN, "model": "a"}, {**UNCLEAR, "model": "b"}], titles, "nll", 3) == [
         "Model A: −0.050 nats per token (−0.070 to −0.030), lower.",
         "Model B: −0.010 nats per token (−0.030 to +0.010), no difference shown.",
     ]
@@ -126,7 +129,7 @@ def test_few_models_are_told_one_by_one():
 
 def test_many_models_are_told_by_their_median():
     effects = [effect(value, 0.01, model=str(value)) for value in (-0.4, -0.1, -0.2, 0.3, -0.3)]
-    assert effect_sentences(effects, {}, UNIT, 3) == [
+    assert effect_sentences(effects, {}, "nll", 3) == [
         "Over 5 models the median difference is −0.200 nats per token; "
         "the differences go from −0.400 to +0.300."
     ]
@@ -151,12 +154,14 @@ def test_for_whom_goes_by_severity():
 
 
 def test_one_training_is_neither_lower_nor_higher():
-    assert effect_sentences([DOWN], {"m": "M"}, UNIT, 1) == ["M: −0.050 nats per token (−0.070 to −0.030)."]
+    assert effect_sentences([DOWN], {"m": "M"}, "nll", 1) == [
+        "M: −0.050 nats per token (−0.070 to −0.030)."
+    ]
 
 
 def test_an_effect_on_one_row_has_no_interval():
     one = {**DOWN, "low": None, "high": None, "p_adjusted": None}
-    assert effect_sentences([one], {"m": "M"}, "", 1) == ["M: −0.050."]
+    assert effect_sentences([one], {"m": "M"}, "chrf", 1) == ["M: −0.050."]
 
 
 def test_how_sure_names_what_the_intervals_leave_out():
@@ -171,7 +176,9 @@ def test_how_sure_names_what_the_intervals_leave_out():
     assert caveat not in certainty(1, 3, 200, "critical", True)
     assert caveat not in certainty(1, 1, 200, "critical", False), "nothing is called shown"
     assert "all else is exploratory" in certainty(1, 3, 200, "critical", False)
-    assert "Only 12 non-critical rows" in certainty(1, 1, 12, "non_critical", False)
+    assert "Only 12 rows of non-critical complaints: expect wide intervals." in certainty(
+        1, 1, 12, "non_critical", False
+    )
     assert "Only" not in certainty(1, 1, 30, "critical", False)
     assert "Only" not in certainty(1, 1, 0, "critical", False)
 

@@ -14,7 +14,7 @@ from pipeline.evaluation.metrics import MEASURED
 from pipeline.evaluation.statistics import benjamini_hochberg, holm
 from pipeline.report import summary as tables
 from pipeline.report.answers import answer_rows
-from pipeline.report.findings import headline
+from pipeline.report.headline import headline
 from pipeline.report.results import gather, loss_table, trainings_table
 
 ARMS = ("uniform", "mild", "weighting")
