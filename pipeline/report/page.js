@@ -158,8 +158,8 @@ function showAnswers() {
   const severity = document.querySelector("input[name=severity]:checked").value;
   const model = byId("model").value;
   const arm = byId("arm").value;
-  const words = fold(byId("search").value).split(" ").filter(Boolean);
-  const rows = browser.rows.filter((row) => (!severity || row.severity === severity) && words.every((word) => folded(row).includes(word)));
+  const terms = fold(byId("search").value).split(" ").filter(Boolean);
+  const rows = browser.rows.filter((row) => (!severity || row.severity === severity) && terms.every((word) => folded(row).includes(word)));
   const key = {
     most: (row) => -mean(changes(row, model, arm).map(Math.abs)),
     gain: (row) => mean(changes(row, model, arm)),

@@ -142,9 +142,7 @@ def test_axe_finds_nothing_serious(axe, request, language, size, dark):
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE, (320, 600)], ids=["wide", "phone", "narrow"])
-def test_the_page_is_never_wider_than_the_screen(
-    browser, html, four_arms, arabic, arabic_four_arms, size
-):
+def test_the_page_is_never_wider_than_the_screen(browser, html, four_arms, arabic, arabic_four_arms, size):
     for each in (html, four_arms, arabic, arabic_four_arms):
         browser.open(each, size).settled()
         assert browser.run("return document.documentElement.scrollWidth") <= size[0]
@@ -463,7 +461,8 @@ def test_what_is_shown_differs_in_shape_and_not_in_colour_alone(browser):
     )]  # fmt: skip
     browser.open(page(("a", "b", "c"), differences=pd.DataFrame(rows)))
     looks = browser.run(
-        """return [...document.querySelectorAll(".forest:not([hidden]) .block.critical .line span")].map((line) => {
+        """const lines = document.querySelectorAll(".forest:not([hidden]) .block.critical .line span");
+        return [...lines].map((line) => {
           const {borderRadius, backgroundColor, borderColor} = getComputedStyle(line, "::after");
           return [borderRadius === "0px", backgroundColor === borderColor];
         })"""
@@ -475,16 +474,22 @@ def test_what_is_shown_differs_in_shape_and_not_in_colour_alone(browser):
 
 
 def test_in_arabic_columns_go_from_the_right_and_axes_from_the_left(browser, arabic):
-    at = browser.open(arabic).settled().run(
-        """const left = (element) => element.getBoundingClientRect().left;
+    at = (
+        browser.open(arabic)
+        .settled()
+        .run(
+            """const left = (element) => element.getBoundingClientRect().left;
+        const value = (tick) => parseFloat(tick.textContent.replace("−", "-"));
         const forest = document.querySelector(".forest:not([hidden])");
+        const axis = forest.querySelector(".axis");
         const row = forest.querySelector(".block.critical tbody tr");
         return {
           cells: [...row.children].map(left),
-          ticks: [...forest.querySelectorAll(".axis i")].slice(0, 3).map((tick) => [parseFloat(tick.textContent.replace("−", "-")), left(tick)]),
+          ticks: [...axis.children].slice(1).map((tick) => [value(tick), left(tick)]),
           sides: [...forest.querySelectorAll(".sides span")].map((side) => [side.textContent, left(side)]),
           plot: getComputedStyle(document.querySelector(".plot svg")).direction,
         }"""
+        )
     )
     assert at["cells"] == sorted(at["cells"], reverse=True)
     assert at["ticks"] == sorted(at["ticks"], key=lambda tick: tick[1])
@@ -497,8 +502,11 @@ def test_in_arabic_columns_go_from_the_right_and_axes_from_the_left(browser, ara
 
 def test_in_arabic_every_sign_stands_before_its_figure(browser, arabic):
     """In tables, sentences and cards, on the left as in a formula."""
-    signs = browser.open(arabic).settled().run(
-        """const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    signs = (
+        browser.open(arabic)
+        .settled()
+        .run(
+            """const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
         const found = [];
         while (walker.nextNode()) {
           const node = walker.currentNode;
@@ -515,6 +523,7 @@ def test_in_arabic_every_sign_stands_before_its_figure(browser, arabic):
           }
         }
         return found"""
+        )
     )
     assert len(signs) > 30
     assert all(signs)

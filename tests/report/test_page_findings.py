@@ -51,8 +51,8 @@ def head(effects, seeds=3, primary=PRIMARY, arm=BALANCED, placebos=None):
     [
         (
             [],
-            "There are no critical complaints in the test split, so whether severity weighting helps cannot be "
-            "told.",
+            "There are no critical complaints in the test split, so whether severity weighting helps "
+            "cannot be told.",
         ),
         ([UNCLEAR], "No effect of severity weighting on critical complaints can be shown."),
         ([UNCLEAR, UNCLEAR], "No effect of severity weighting on critical complaints can be shown."),
