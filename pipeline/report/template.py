@@ -22,7 +22,7 @@ def environment() -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     # Messages of {% trans %} are filled in by `language`, and their lines are one.
-    made.newstyle_gettext = True
+    made.newstyle_gettext = True  # type: ignore[attr-defined]  # The extension adds it.
     made.policies["ext.i18n.trimmed"] = True
     made.globals |= {
         "_": _,

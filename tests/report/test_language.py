@@ -94,7 +94,7 @@ def test_names_are_listed_as_the_language_does():
     assert listed(["a", "b"]) == "a and b"
     assert listed(["a", "<b", "c"]) == "a, &lt;b and c"
     with speaking("ar"):
-        assert listed(["أ", "ب", "ج"]) == "أ، ب وج"
+        assert listed(["أ", "ب", "ج"]) == "أ وب وج"
 
 
 def test_signs_and_names_keep_their_place_in_a_text_from_right_to_left():
