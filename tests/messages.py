@@ -7,6 +7,7 @@ from jinja2.ext import extract_from_ast
 from root import ROOT
 
 from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.reviews import RATED
 from pipeline.report.template import environment
 from pipeline.severities import SEVERITIES
 
@@ -23,7 +24,7 @@ REASONS = (
 NAMES = (
     *(severity.replace("_", "-") for severity in (*SEVERITIES, "unknown")),
     *("train", "valid", "test", "pairs", "labelled"),
-    *(metric.title for metric in METRICS.values()),
+    *(metric.title for metric in (*METRICS.values(), *RATED.values())),
     *REASONS,
 )
 
