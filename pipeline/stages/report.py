@@ -112,10 +112,5 @@ def run(params: "Params") -> None:
 def _shown_params(params: "Params") -> str:
     """What this stage depends on, as YAML: no `ask`, `review` and `resources`, nor arms that do not run."""
     left_out = {"ask", "resources", "review", *params.arm_settings} - set(params.arms)
-    """The parameters that this stage depends on, as YAML.
-
-    Without `resources` and `review`, which change no result here, and without arms that do not run.
-    """
-    left_out = {"resources", "review", *params.arm_settings} - set(params.arms)
     values = {key: value for key, value in params.file_values().items() if key not in left_out}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

@@ -5,8 +5,7 @@ import re
 import pandas as pd
 import pytest
 from browsers import PHONE, WIDE
-from pages import ARMS, ATTACK, FOUR_ARMS, OVERRIDE, answers, classifier, interval, page, review
-from pages import ARMS, ATTACK, FOUR_ARMS, OVERRIDE, answers, classifier, difference, interval, page
+from pages import ARMS, ATTACK, FOUR_ARMS, OVERRIDE, answers, classifier, difference, interval, page, review
 from selenium.webdriver import ActionChains, Keys
 
 pytestmark = pytest.mark.slow
