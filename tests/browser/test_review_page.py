@@ -37,7 +37,7 @@ def made_page(count=3, arms=("one", "two"), round_name=None):
             True,
             f"عندي ألم في الصدر منذ يومين {number} {ATTACK}",
             tuple(
-                design.Answer(arm, 1, f"راجع الطبيب {arm} {number}" if arm != "none" else "")
+                design.Answer(arm, 1, f"راجع الطبيب {arm} {number}" if arm != "none" else "", "")
                 for arm in arms
             ),
         )

@@ -180,7 +180,7 @@ def test_letters_are_balanced_over_items_of_a_severity_and_over_repeats(key):
 
 def test_a_letter_tells_nothing_of_the_next_item():
     """Over many items, one of three answers has the letter of the item before in a third of them."""
-    answers = tuple(design.Answer(arm, 1, arm) for arm in ARMS)
+    answers = tuple(design.Answer(arm, 1, arm, "") for arm in ARMS)
     complaints = [design.Complaint(f"{n}", f"{n}", "critical", True, f"{n}", answers) for n in range(3000)]
     items = design.rater_items(complaints, 0, 17, "rater-1")
     letters = [next(letter for letter, of in item.letters.items() if of.arm == "mild") for item in items]
@@ -248,7 +248,7 @@ def test_the_shares_are_those_of_params(key):
     ],
 )
 def test_where_a_severity_has_too_few_the_others_fill_up(rows, shares, expected):
-    answers = (design.Answer("a", 1, "1"), design.Answer("b", 1, "2"))
+    answers = (design.Answer("a", 1, "1", ""), design.Answer("b", 1, "2", ""))
     complaints = [
         design.Complaint(f"{each}{n}", f"{each}{n}", each, True, "", answers)
         for each, count in ROWS.items()
@@ -345,7 +345,7 @@ def test_answers_of_other_rows_are_refused(project, params):
 
 
 def few_items(count=3, text="شكوى", answer="جواب"):
-    answers = (design.Answer("one", 1, answer), design.Answer("two", 1, answer + " آخر"))
+    answers = (design.Answer("one", 1, answer, ""), design.Answer("two", 1, answer + " آخر", ""))
     complaints = [
         design.Complaint(f"{n}", f"{n}", "critical", True, f"{text} {n}", answers) for n in range(count)
     ]
@@ -511,7 +511,7 @@ def test_hostile_text_is_only_text(tmp_path, params):
             item.name,
             design.Complaint("1", "1", "critical", True, export.visible(item.complaint.text), ()),
             {
-                letter: design.Answer("one", 1, export.visible(answer.text))
+                letter: design.Answer("one", 1, export.visible(answer.text), "")
                 for letter, answer in item.letters.items()
             },
             None,
