@@ -304,7 +304,7 @@ def consistent(rows, unless):
 
 
 @pytest.mark.slow
-def test_random_raters_are_nearly_always_flagged_and_good_ones_hardly_ever():
+def test_random_raters_are_nearly_always_flagged_and_good_ones_seldom():
     random, studies = np.random.default_rng(0), 60
     flags = {"random": 0, "good": 0}
     for _ in range(studies):
@@ -313,7 +313,7 @@ def test_random_raters_are_nearly_always_flagged_and_good_ones_hardly_ever():
         flags["random"] += known["rater-3"]["flagged"]
         flags["good"] += known["rater-1"]["flagged"] + known["rater-2"]["flagged"]
     assert flags["random"] / studies >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / studies)
-    assert flags["good"] / (2 * studies) < 0.1
+    assert flags["good"] / (2 * studies) < 0.2
 
 
 def test_one_rater_without_repeats_is_not_judged(large):
