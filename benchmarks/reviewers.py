@@ -1,9 +1,9 @@
 """PYTHONPATH=tests python benchmarks/reviewers.py
 
 How many physicians does a review need? Made-up raters (tests/raters.py) compare two arms on 60 complaints,
-and prefer the second on a third more of them. How often the 95 % intervals of preference and harm hold what was
-planted, how wide those of preference are, and how often the preference is shown; and how often a rater at
-random among three, and the two good ones, are flagged. Three minutes on one core.
+and prefer the second on a third more of them. How often the 95 % intervals of preference and harm hold what
+was planted, how wide those of preference are, and how often the preference is shown; and how often a rater
+at random among three, and the two good ones, are flagged. Three minutes on one core.
 """
 
 import numpy as np
