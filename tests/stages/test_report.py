@@ -163,7 +163,8 @@ def test_the_summary_is_the_table_rounded(done, params):
 
 
 def test_the_page_shows_what_was_evaluated(html):
-    assert "30 test complaints: 10 critical, 10 neutral, 10 non-critical" in html
+    counts = "30 test complaints with a reference answer each: 10 critical, 10 neutral and 10 non-critical"
+    assert counts in html
     assert "BERTScore by an encoder." in html
     rows = island(html, "answers-data")["rows"]
     assert len(rows) == ROWS
@@ -177,7 +178,9 @@ def test_the_page_shows_what_was_evaluated(html):
 
 
 def test_the_page_shows_the_parameters_that_made_it(html, params):
-    shown = yaml.safe_load(re.search("(?s)<summary>params.yaml</summary><pre[^>]*>(.*?)</pre>", html)[1])
+    shown = yaml.safe_load(
+        re.search("(?s)<summary><bdi>params.yaml</bdi></summary><pre[^>]*>(.*?)</pre>", html)[1]
+    )
     assert shown["models"] == params.models
     assert shown["mild"] == params.arm_settings["mild"].model_dump()
     left_out = {"ask", "resources", "review", "strong"}
