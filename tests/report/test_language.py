@@ -6,7 +6,7 @@ from html import unescape
 import polib
 import pytest
 from messages import REPORT, messages
-from pages import FOUR_ARMS, answers, classifier, data, interval, page, placebos, quality, severity
+from pages import FOUR_ARMS, answers, classifier, data, interval, page, placebos, quality, review, severity
 
 from pipeline.report.browser import browser_words
 from pipeline.report.controls import visible
@@ -137,7 +137,7 @@ ALLOWED = {
     *("make", "run", "code", "STAGE", "params", "yaml"),
     # Of the made-up content: models, arms, encoder, files, specialties.
     *("A", "model", "mild", "strong", "weighting", "tiny_bert", "tiny", "gpt2", "own", "csv", "sha256"),
-    *("metrics", "plots", "loss", "weights", "cardiology"),
+    *("metrics", "plots", "loss", "weights", "cardiology", "uniform", "rater"),
 }
 ALL = {
     "classifier": classifier(
@@ -158,15 +158,26 @@ ALL = {
 }
 
 
+def rated(models, **options):
+    """Physicians' ratings, some of answers of old, with a rater who is flagged."""
+    figures = review(models, **options)
+    for of_model in figures["models"].values():
+        of_model["outdated"] = 7
+        of_model["raters"]["rater-1"]["flagged"] = True
+    return figures
+
+
 @pytest.fixture(scope="module")
 def arabic():
     """Pages that have every section: several arms and seeds with placebos; one model and training."""
     models = ("m", "n")
     known = answers(["m"], 20, labelled=12)
     several = {"placebos": placebos(models, 3), "specialties": ("cardiology", "قلب"), **ALL}
+    once = {"seeds": 1, "answers": known, "severity": severity(source="provided", labels=None)}
+    of_all, of_one = rated(models, arms=("uniform", "strong", "reference")), rated(["m"], raters=1)
     return [
-        page(models, arms=FOUR_ARMS, **several),
-        page(seeds=1, answers=known, severity=severity(source="provided", labels=None), language="ar"),
+        page(models, arms=FOUR_ARMS, review=of_all, **several),
+        page(review=of_one, language="ar", **once),
     ]
 
 
@@ -182,6 +193,7 @@ def interface(html):
 def test_the_arabic_page_runs_from_right_to_left_and_has_no_english_left(arabic):
     for html in arabic:
         assert '<html lang="ar" dir="rtl">' in html
+        assert '<section id="review"' in html
         latin = set(re.findall(r"[A-Za-z][A-Za-z0-9_]*", interface(html)))
         assert latin - ALLOWED == set()
 

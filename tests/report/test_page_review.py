@@ -6,13 +6,15 @@ import re
 import pages
 import pytest
 
+from pipeline.report.language import speaking
 from pipeline.report.page import render
+from pipeline.report.reviews import review_section
 
 MODEL = "tiny"
 
 
-def page(review):
-    return render(pages.content(models=[MODEL], rows=2, review=review))
+def page(review, language="en"):
+    return render(pages.content(models=[MODEL], rows=2, review=review, language=language))
 
 
 def section(html):
@@ -108,3 +110,54 @@ def test_flagged_raters_and_answers_of_old_are_named(figures, shown):
 def test_models_that_do_not_run_are_not_shown():
     html = page(pages.review([MODEL, "gone"]))
     assert "gone" not in section(html)
+
+
+@pytest.mark.parametrize(
+    ("language", "outdated", "said"),
+    [
+        ("en", 1, "1 of the 48 rated answers is no longer"),
+        ("ar", 1, "من الإجابات المقيَّمة (وعددها 48) إجابة واحدة لم تعد"),
+        ("ar", 7, "من الإجابات المقيَّمة (وعددها 48) 7 إجابات لم تعد"),
+    ],
+)
+def test_answers_of_old_are_counted_as_the_language_does(figures, language, outdated, said):
+    changed = copy.deepcopy(figures)
+    changed["models"][MODEL]["outdated"] = outdated
+    assert said in words(section(page(changed, language)))
+
+
+def test_in_arabic_it_has_the_same_figures_and_their_signs_stay_before_them(figures, shown):
+    arabic = section(page(figures, "ar"))
+    with_decimals = r"[-+]?\d+\.\d{3,4}|<0\.001"
+    assert re.findall(with_decimals, words(arabic)) == re.findall(with_decimals, words(shown))
+    assert re.search(r"[−+]\d", arabic)
+    assert not re.search(r'(?<!<bdi dir="ltr">)[−+]\d', arabic)
+    assert "3 مقيِّمين، 24 شكوى (12 حرجة، 6 محايدة، 6 غير حرجة؛" in words(arabic)
+    assert "نقطة النهاية الأولية: التفضيل في الشكاوى الحرجة." in words(arabic)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"value": 0.3, "p": 0.01, "p_adjusted": 0.02},
+            "يفضّل الأطباء إجابات المراعي للخطورة على إجابات CE. ",
+        ),
+        (
+            {"value": -0.3, "p": 0.01, "p_adjusted": 0.02},
+            "يفضّل الأطباء إجابات CE على إجابات المراعي للخطورة. ",
+        ),
+        ({"value": 0.3, "p": 0.03, "p_adjusted": 0.06}, "لا يظهر تفضيل. "),
+        ({"value": 0.3, "p": None, "p_adjusted": None}, "لا يُعرف من مقيِّم واحد كيف يحكم غيره"),
+    ],
+)
+def test_the_verdict_in_arabic(figures, values, said):
+    with speaking("ar"):
+        [of_model] = review_section(endpoint(figures, **values), {MODEL: "m"}, pages.PRIMARY)["reviews"]
+    verdict = of_model["verdict"]
+    assert verdict.startswith(said)
+    assert f'<bdi dir="ltr">{values["value"]:+.3f}</bdi>'.replace("-", "−") in verdict
+    if values["p"] is None:
+        assert "p " not in re.sub("<[^>]+>", "", verdict)
+    else:
+        assert f'<bdi dir="ltr">p {values["p_adjusted"]:.3f}</bdi>.' in verdict
