@@ -165,7 +165,7 @@ def test_the_summary_is_the_table_rounded(done, params):
 def test_the_page_shows_what_was_evaluated(html):
     counts = "30 test complaints with a reference answer each: 10 critical, 10 neutral and 10 non-critical"
     assert counts in html
-    assert "BERTScore by an encoder." in html
+    assert "BERTScore by <bdi>an encoder</bdi>" in html
     rows = island(html, "answers-data")["rows"]
     assert len(rows) == ROWS
     assert rows[0]["answers"]["tiny_qwen2"] == {
