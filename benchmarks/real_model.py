@@ -12,7 +12,8 @@ matters most first, by the commands that `dvc repro` runs; stopped and started a
 at once share the cells (with OMP_NUM_THREADS=1 on two cores, faster than one with two threads). `report`
 writes the page and metrics/summary.json of each project, and with --table the figures of each test row,
 by row id, with no text. Arms named placebo-1, -2, … are `strong` with its weights permuted among the
-pairs. The uniform arm of `labels` is that of `classifier`: no probability enters it.
+pairs. Each project has a uniform arm: the 900 training pairs keep the shares of severities, and the
+sources differ in some, so the choice differs in a few pairs.
 """
 
 import argparse
@@ -146,12 +147,13 @@ def cells() -> Iterator[Cell]:
     yield Cell(CLASSIFIER, paths.BASE, None)
     for seed in SEEDS:
         yield Cell(CLASSIFIER, "uniform", seed)
+        yield Cell(LABELS, "uniform", seed)
         yield Cell(LABELS, "strong", seed)
         yield Cell(CLASSIFIER, "strong", seed)
         yield Cell(CLASSIFIER, "weighting", seed)
+    yield from (Cell(CLASSIFIER, arm, seed) for arm in ARMS[-PLACEBOS:] for seed in SEEDS)
     yield from (Cell(LABELS, arm, seed) for arm in ARMS[-PLACEBOS:] for seed in SEEDS)
     yield from (Cell(LABELS, "weighting", seed) for seed in SEEDS)
-    yield from (Cell(CLASSIFIER, arm, seed) for arm in ARMS[-PLACEBOS:] for seed in SEEDS)
 
 
 def run(folder: Path, minutes: float) -> None:
@@ -175,9 +177,8 @@ def report(folder: Path, table: Path | None) -> None:
     rows = []
     for name in PROJECTS:
         project = folder / name
-        for cell in (Cell(CLASSIFIER, paths.BASE, None), *(Cell(CLASSIFIER, "uniform", s) for s in SEEDS)):
-            if name != CLASSIFIER:
-                copy_result(folder / CLASSIFIER, project, cell)
+        if name != CLASSIFIER:
+            copy_base(folder / CLASSIFIER, project)
         values = parameters(name)
         values["arms"] = [
             arm
@@ -186,11 +187,12 @@ def report(folder: Path, table: Path | None) -> None:
         ]
         file = project / "report.yaml"
         file.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
-        command(project, ["report", "--params", file.name])
+        for stage in ("review", "report"):
+            command(project, [stage, "--params", file.name])
         print(f"{name}: {project / paths.PAGE}")
         for arm in (paths.BASE, *values["arms"]):
-            # One table of what no probability enters.
-            if name == CLASSIFIER or arm not in (paths.BASE, "uniform"):
+            # The base model, which no probability enters, has one table.
+            if name == CLASSIFIER or arm != paths.BASE:
                 for seed in SEEDS if arm != paths.BASE else (None,):
                     of_cell = figures(folder, Cell(name, arm, seed))
                     rows.append(of_cell.assign(probabilities=name, arm=arm, seed=seed or 0))
@@ -211,18 +213,12 @@ def figures(folder: Path, cell: Cell) -> pd.DataFrame:
     return measured[["id", "group", "severity", *MEASURED]].assign(**judged)
 
 
-def copy_result(first: Path, own: Path, cell: Cell) -> None:
-    """Put what is known of a cell in the first project into the other."""
-    place = (cell.arm, MODEL, cell.seed)
-    made = [paths.generated(*place), paths.evaluation_metrics(*place)]
-    if cell.seed is not None:
-        made += [path(*place) for path in (paths.training_metrics, paths.training_curves)]
-    for name in made:
+def copy_base(first: Path, own: Path) -> None:
+    """Put what is known of the base model in the first project into the other."""
+    for made in (paths.generated, paths.evaluation_metrics):
+        name = made(paths.BASE, MODEL, None)
         (own / name).parent.mkdir(parents=True, exist_ok=True)
-        if (first / name).is_dir():
-            shutil.copytree(first / name, own / name, dirs_exist_ok=True)
-        elif (first / name).is_file():
-            shutil.copyfile(first / name, own / name)
+        shutil.copyfile(first / name, own / name)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--table", type=Path, required=True)
     tables = conditions(pd.read_parquet(parser.parse_args().table))
-    arms = [name for name in tables if name not in (UNIFORM, BASE) and not name.startswith(PLACEBO)]
+    arms = [name for name in tables if name != BASE and not name.startswith((UNIFORM, PLACEBO))]
     effects = compared(tables, arms)
     print_differences(tables, effects, arms)
     print_seeds(tables, effects, arms)
@@ -50,15 +50,23 @@ def main() -> None:
 
 
 def conditions(measured: pd.DataFrame) -> dict[str, list[pd.DataFrame]]:
-    """The rows of each condition, a table for each seed; of `base` one. Uniform is weighted by nothing."""
+    """The rows of each condition, a table for each seed; of `base` one.
+
+    Each source of probabilities has a `uniform` of its own: no probability enters its weights, but the
+    choice of training pairs keeps the shares of severities, which are the source's.
+    """
     tables: dict[str, list[pd.DataFrame]] = {}
     for (arm, source), rows in measured.groupby(["arm", "probabilities"], sort=False):
-        name = arm if arm in (BASE, UNIFORM) else f"{arm}, {source}"
-        tables.setdefault(
-            name,
-            [with_terms(of.sort_values("id", ignore_index=True)) for _, of in rows.groupby("seed")],
-        )
+        name = arm if arm == BASE else f"{arm}, {source}"
+        tables[name] = [
+            with_terms(of.sort_values("id", ignore_index=True)) for _, of in rows.groupby("seed")
+        ]
     return tables
+
+
+def plain(condition: str) -> str:
+    """What a condition is compared with: the `uniform` of its source, for `base` the first."""
+    return f"{UNIFORM}, {'classifier' if condition == BASE else condition.partition(', ')[2]}"
 
 
 def compared(tables: ArmTables, arms: Sequence[str]) -> pd.DataFrame:
@@ -67,7 +75,7 @@ def compared(tables: ArmTables, arms: Sequence[str]) -> pd.DataFrame:
     The primary endpoint is corrected for the number of sources of probabilities (Holm), all others for
     their number (Benjamini & Hochberg).
     """
-    effects = compare(tables, {name: (name, UNIFORM) for name in (BASE, *arms)}, ["nll"])
+    effects = compare(tables, {name: (name, plain(name)) for name in (BASE, *arms)}, ["nll"])
     primary = effects["comparison"].str.startswith(PRIMARY) & (effects["group"] == PRIMARY_ROWS)
     p, chosen = effects["p"].to_numpy(), primary.to_numpy()
     q = np.empty(len(p))
@@ -88,14 +96,16 @@ def print_differences(tables: ArmTables, effects: pd.DataFrame, arms: Sequence[s
     sizes = by_name["rows"].groupby("group").first()
     print(row("", *(f"{group} ({sizes[group]} rows)" for group in GROUPS)))
     print(rule(1 + len(GROUPS)))
-    print(row("uniform, NLL", *(f"{nll(tables[UNIFORM], group):.4f}" for group in GROUPS)))
+    for name in tables:
+        if name.startswith(UNIFORM):
+            print(row(f"{name}, NLL", *(f"{nll(tables[name], group):.4f}" for group in GROUPS)))
     for name in (BASE, *arms):
         print(row(name, *(difference(by_name.loc[(name, group)]) for group in GROUPS)))
 
 
 def print_seeds(tables: ArmTables, effects: pd.DataFrame, arms: Sequence[str]) -> None:
     """What each seed says, p, and the smallest effect that these seeds show with a power of 80 %."""
-    count = len(tables[UNIFORM])
+    count = len(tables[plain(BASE)])
     heads = (*(f"seed {number}" for number in range(1, count + 1)), "p", "corrected", "shown")
     print("\n" + row("less uniform", "rows", *heads))
     print(rule(2 + len(heads)))
@@ -105,7 +115,7 @@ def print_seeds(tables: ArmTables, effects: pd.DataFrame, arms: Sequence[str]) -
                 (effects["comparison"] == name) & (effects["group"] == group)
             ].iterrows()
             shown = smallest_effect(
-                components(influences_of(tables, name, UNIFORM, "nll", group)[1]), count
+                components(influences_of(tables, name, plain(name), "nll", group)[1]), count
             )
             values = [f"{value:+.4f}" for value in effect["by_seed"]]
             print(row(name, group, *values, shown_p(effect["p"]), shown_p(effect["q"]), f"{shown:.4f}"))
@@ -128,7 +138,7 @@ def print_placebos(tables: ArmTables, arms: Sequence[str]) -> None:
     for name, placebos in with_placebos(tables, arms):
         for group in GROUPS:
             value, *others = (
-                nll(tables[one], group) - nll(tables[UNIFORM], group) for one in (name, *placebos)
+                nll(tables[one], group) - nll(tables[plain(name)], group) for one in (name, *placebos)
             )
             spread = float(np.std(others, ddof=1))
             shown = smallest_effect_among_placebos(spread, len(others))
@@ -148,14 +158,16 @@ def print_answers(tables: ArmTables, arms: Sequence[str]) -> None:
     """What the answers are like, over all rows: each condition's value, and its difference from uniform."""
     measured = measure(tables, OF_ANSWERS)
     values = measured[measured["group"] == GROUPS[-1]].set_index(["arm", "metric"])["value"]
-    effects = compare(tables, {name: (name, UNIFORM) for name in (BASE, *arms)}, OF_ANSWERS)
+    effects = compare(tables, {name: (name, plain(name)) for name in (BASE, *arms)}, OF_ANSWERS)
     effects = effects[effects["group"] == GROUPS[-1]]
     effects = effects.assign(q=benjamini_hochberg(effects["p"].to_numpy()))
     by_name = effects.set_index(["comparison", "metric"])
-    names = [name for name in OF_ANSWERS if (UNIFORM, name) in values.index]
+    names = [name for name in OF_ANSWERS if (plain(BASE), name) in values.index]
     print("\n" + row("all rows", *(METRICS[name].title for name in names)))
     print(rule(1 + len(names)))
-    print(row(UNIFORM, *(f"{values[(UNIFORM, name)]:.3f}" for name in names)))
+    for arm in tables:
+        if arm.startswith(UNIFORM):
+            print(row(arm, *(f"{values[(arm, name)]:.3f}" for name in names)))
     for arm in (BASE, *arms):
         cells = [
             difference(by_name.loc[(arm, name)]) if (arm, name) in by_name.index else "–" for name in names
