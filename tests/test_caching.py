@@ -189,7 +189,7 @@ def test_a_line_of_the_loss_reruns_fine_tuning_evaluation_and_report(project):
     project.replace(path, "import torch\n", "import torch\n\n_CHANGED = 1\n")
     bases = {f"evaluate_base@{model}" for model in MODELS}
     done = project.repro()
-    assert done == {"code"} | REPORTS | cells(*ARMS) | bases
+    assert done == {"code", "report"} | cells(*ARMS) | bases, "the answers are the same, so is their review"
 
 
 def test_a_line_of_the_style_reruns_the_report(project):
@@ -309,7 +309,8 @@ def test_a_killed_evaluation_goes_on_after_the_last_finished_run(project):
     done = evaluated()
     every = {stage for stage in EVERY_STAGE if stage.startswith("evaluate")}
     assert done < every
-    assert project.repro() == every - done | REPORTS
+    # Whether there is anything to review anew depends on the answers, which may be the same.
+    assert project.repro() - {"review"} == every - done | {"report"}
 
 
 def test_the_queue_runs_a_grid_on_the_whole_pipeline(project):
