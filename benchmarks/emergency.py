@@ -25,7 +25,7 @@ def main() -> None:
     critical = (rows["severity_human"] == SEVERITIES[-1]).to_numpy()
     codes = group_codes(list(rows["group"]))
     probabilities = rows[list(PROBABILITIES)].to_numpy()
-    found = [signs(*pair) for pair in zip(rows["question"], probabilities, strict=True)]
+    reasons = [signs(*pair) for pair in zip(rows["question"], probabilities, strict=True)]
     print(f"| sign | of {critical.sum()} critical complaints | of {(~critical).sum()} others |")
     print("|---|---|---|")
     for name, of in (
@@ -33,7 +33,7 @@ def main() -> None:
         ("words", {"words"}),
         ("either", {"p_critical", "words"}),
     ):
-        noticed = np.array([not of.isdisjoint(each) for each in found])
+        noticed = np.array([not of.isdisjoint(each) for each in reasons])
         print(f"| {name} | {share(noticed, critical, codes)} | {share(noticed, ~critical, codes)} |")
 
 

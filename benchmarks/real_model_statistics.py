@@ -10,22 +10,15 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from severity_conditions import BASE, GROUPS, UNIFORM, row, rule, shown_p
+from severity_conditions import BASE, GROUPS, UNIFORM, nll, row, rule, shown_p
+from severity_placebos import PLACEBO_HEADS, placebo_cells
 from severity_report import difference
 
+from pipeline.evaluation.corrections import adjusted, benjamini_hochberg
 from pipeline.evaluation.metrics import METRICS, with_terms
-from pipeline.evaluation.placebos import randomisation_p
-from pipeline.evaluation.power import components, smallest_effect, smallest_effect_among_placebos
-from pipeline.evaluation.statistics import (
-    ArmTables,
-    benjamini_hochberg,
-    compare,
-    holm,
-    influences_of,
-    measure,
-)
+from pipeline.evaluation.power import components, smallest_effect
+from pipeline.evaluation.statistics import ArmTables, compare, influences_of, measure
 
 PLACEBO = "placebo"
 # The arm and the group of rows of the primary endpoint, with either source of probabilities.
@@ -77,17 +70,8 @@ def compared(tables: ArmTables, arms: Sequence[str]) -> pd.DataFrame:
     """
     effects = compare(tables, {name: (name, plain(name)) for name in (BASE, *arms)}, ["nll"])
     primary = effects["comparison"].str.startswith(PRIMARY) & (effects["group"] == PRIMARY_ROWS)
-    p, chosen = effects["p"].to_numpy(), primary.to_numpy()
-    q = np.empty(len(p))
-    q[chosen], q[~chosen] = holm(p[chosen]), benjamini_hochberg(p[~chosen])
-    return effects.assign(q=q)
-
-
-def nll(tables: Sequence[pd.DataFrame], group: str) -> float:
-    """NLL per answer token over some tables, of a group of rows."""
-    rows = pd.concat(tables)
-    rows = rows if group == GROUPS[-1] else rows[rows["severity"] == group]
-    return float(rows["nll_sum"].sum() / rows["answer_tokens"].sum())
+    chosen = primary.to_numpy()
+    return effects.assign(q=adjusted(effects["p"].to_numpy(), chosen, ~chosen))
 
 
 def print_differences(tables: ArmTables, effects: pd.DataFrame, arms: Sequence[str]) -> None:
@@ -132,7 +116,7 @@ def with_placebos(tables: ArmTables, arms: Sequence[str]) -> Iterator[tuple[str,
 
 def print_placebos(tables: ArmTables, arms: Sequence[str]) -> None:
     """Where an arm stands among its placebos."""
-    heads = ("arm", "rows", "less uniform", "placebos", "mean", "std", "range", "p", "shown")
+    heads = ("", "rows", *PLACEBO_HEADS)
     print("\n" + row(*heads))
     print(rule(len(heads)))
     for name, placebos in with_placebos(tables, arms):
@@ -140,18 +124,7 @@ def print_placebos(tables: ArmTables, arms: Sequence[str]) -> None:
             value, *others = (
                 nll(tables[one], group) - nll(tables[plain(name)], group) for one in (name, *placebos)
             )
-            spread = float(np.std(others, ddof=1))
-            shown = smallest_effect_among_placebos(spread, len(others))
-            cells = (
-                f"{value:+.4f}",
-                len(others),
-                f"{np.mean(others):+.4f}",
-                f"{spread:.4f}",
-                f"{min(others):+.4f} to {max(others):+.4f}",
-                f"{randomisation_p(value, others):.2f}",
-                f"{shown:.4f}" if np.isfinite(shown) else "none",
-            )
-            print(row(name, group, *cells))
+            print(row(name, group, *placebo_cells(value, others)))
 
 
 def print_answers(tables: ArmTables, arms: Sequence[str]) -> None:

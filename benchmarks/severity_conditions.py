@@ -62,9 +62,14 @@ class Results:
 
     def nll(self, name: str, group: str, seeds: Sequence[int]) -> float:
         """NLL per answer token over these seeds, of a group of test rows."""
-        rows = pd.concat(self.tables([name], seeds)[name])
-        rows = rows if group == ALL else rows[rows["severity"] == group]
-        return float(rows["nll_sum"].sum() / rows["answer_tokens"].sum())
+        return nll(self.tables([name], seeds)[name], group)
+
+
+def nll(tables: Sequence[pd.DataFrame], group: str) -> float:
+    """NLL per answer token over some tables of test rows, of a group of their rows."""
+    rows = pd.concat(tables)
+    rows = rows if group == ALL else rows[rows["severity"] == group]
+    return float(rows["nll_sum"].sum() / rows["answer_tokens"].sum())
 
 
 def condition_weights(rows: pd.DataFrame, condition: str, arms: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ from pipeline.evaluation.statistics import compare
 FEWER_SEEDS, MANY_SEEDS = 3, 5
 # Of the rule before: resamples of its bootstrap and sign flips.
 RESAMPLES, FLIPS = 2000, 4999
+PLACEBO_HEADS = ("arm", "placebos", "mean", "std", "range", "p", "shown")
 
 Tables = Mapping[str, Sequence[pd.DataFrame]]
 Rule = Callable[[Tables, Sequence[str]], dict[str, np.ndarray]]
@@ -24,7 +25,7 @@ Rule = Callable[[Tables, Sequence[str]], dict[str, np.ndarray]]
 
 def print_placebos(results: Mapping[str, Results]) -> None:
     """Where the arms stand among the placebos that have every seed, and among those that have the first."""
-    heads = ("", "rows", "seeds", "arm", "placebos", "mean", "std", "range", "p", "shown")
+    heads = ("", "rows", "seeds", *PLACEBO_HEADS)
     print("\n" + row(*heads))
     print(rule(len(heads)))
     for title, name, result in with_placebos(results):
@@ -37,18 +38,22 @@ def print_placebos(results: Mapping[str, Results]) -> None:
                     result.nll(one, group, seeds) - result.nll(UNIFORM, group, seeds)
                     for one in (name, *placebos)
                 )
-                spread = float(np.std(others, ddof=1))
-                shown = smallest_effect_among_placebos(spread, len(others))
-                cells = (
-                    f"{value:+.4f}",
-                    len(others),
-                    f"{np.mean(others):+.4f}",
-                    f"{spread:.4f}",
-                    f"{min(others):+.4f} to {max(others):+.4f}",
-                    f"{randomisation_p(value, others):.2f}",
-                    f"{shown:.4f}" if np.isfinite(shown) else "none",
-                )
-                print(row(f"{title}, {name}", group, len(seeds), *cells))
+                print(row(f"{title}, {name}", group, len(seeds), *placebo_cells(value, others)))
+
+
+def placebo_cells(value: float, others: Sequence[float]) -> tuple[object, ...]:
+    """The cells of `PLACEBO_HEADS`: an arm's difference, and those of its placebos."""
+    spread = float(np.std(others, ddof=1))
+    shown = smallest_effect_among_placebos(spread, len(others))
+    return (
+        f"{value:+.4f}",
+        len(others),
+        f"{np.mean(others):+.4f}",
+        f"{spread:.4f}",
+        f"{min(others):+.4f} to {max(others):+.4f}",
+        f"{randomisation_p(value, others):.2f}",
+        f"{shown:.4f}" if np.isfinite(shown) else "none",
+    )
 
 
 def with_placebos(results: Mapping[str, Results]) -> Iterator[tuple[str, str, Results]]:

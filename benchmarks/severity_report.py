@@ -20,9 +20,10 @@ from severity_conditions import (
 )
 from severity_placebos import print_false_alarms, print_placebos
 
+from pipeline.evaluation.corrections import adjusted
 from pipeline.evaluation.placebos import SIGNIFICANCE
 from pipeline.evaluation.power import components, smallest_effect
-from pipeline.evaluation.statistics import benjamini_hochberg, compare, holm, influences_of
+from pipeline.evaluation.statistics import compare, influences_of
 from pipeline.severities import PROBABILITIES, SEVERITIES
 from pipeline.severity.weights import weight_spread
 
@@ -64,9 +65,7 @@ def compared(results: Mapping[str, Results]) -> pd.DataFrame:
     effects = pd.concat(parts, ignore_index=True)
     primary = ((effects["comparison"] == PRIMARY[0]) & (effects["group"] == PRIMARY[1])).to_numpy()
     p = effects["p"].to_numpy()
-    q = np.empty(len(p))
-    q[primary], q[~primary] = holm(p[primary]), benjamini_hochberg(p[~primary])
-    return effects.assign(q=q)
+    return effects.assign(q=adjusted(p, primary, ~primary))
 
 
 def print_sources(pairs: pd.DataFrame) -> None:

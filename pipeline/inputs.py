@@ -52,9 +52,22 @@ def read_json(path: Path, shape: Any = Any) -> Any:
     Raises:
         WaznError: the file is missing, is not JSON, or has not this shape.
     """
+    try:
+        return read_values(path, shape)
+    except UnusableJson as error:
+        raise damaged(path, str(error)) from error
+
+
+def read_values(path: Path, shape: Any) -> Any:
+    """The values of a JSON file, whoever wrote it; see `read_json`.
+
+    Raises:
+        WaznError: the file is missing or cannot be read.
+        UnusableJson: it is no JSON, or has not this shape.
+    """
     with reading(path):
         content = path.read_bytes()
-    return checked_json(path, content, shape)
+    return json_values(content, shape)
 
 
 def read_csv(path: Path, columns: Mapping[str, type], separator: str = ",") -> pd.DataFrame:

@@ -31,6 +31,8 @@ CHECKPOINTS = Path(".checkpoints")
 
 # What stands for arm and seed of a model as it was before fine-tuning.
 BASE = "base"
+# What stands in an arm's place for the physician's own answer.
+REFERENCE = "reference"
 
 
 def review_key(review_round: str) -> Path:

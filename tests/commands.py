@@ -1,6 +1,7 @@
 """A project to fine-tune in, and its commands in processes that can be killed or starved."""
 
 import contextlib
+import importlib
 import os
 import resource
 import shutil
@@ -17,7 +18,7 @@ from root import ROOT
 from pipeline import environment
 from pipeline.__main__ import main
 from pipeline.commands import profile
-from pipeline.config.params import check, parse_yaml
+from pipeline.config.params import check, load, parse_yaml
 
 # In one epoch 4 steps, in all 12, with a checkpoint after every other but the last.
 FINETUNE = {
@@ -53,6 +54,21 @@ def change(folder, **finetune):
         section = resources if name in resources else values["finetune"]
         section[name] = section[name] | value if isinstance(value, dict) else value
     path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def finetune(model, arm, seed):
+    """Fine-tune a model of the present project, in this process."""
+    values = load(Path("params.yaml"))
+    stage = importlib.import_module("pipeline.stages.finetune")
+    stage.run(
+        model,
+        arm,
+        seed,
+        finetune=values.finetune,
+        entry=values.registry[model],
+        weights=values.arm_settings[arm],
+        resources=values.resources.finetune,
+    )
 
 
 def paper_params():

@@ -37,14 +37,14 @@ def rated_summary(review: Mapping[str, Any], metric: str) -> dict[str, dict[str,
         metric: of `RATED_METRICS`.
     """
     name, group = RATED_METRICS[metric]
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    by_model: dict[str, dict[str, dict[str, Any]]] = {}
     for model, figures in review.items():
         for arm, by_group in figures["arms"].items():
             figure = by_group.get(group, {}).get(name)
             if figure is not None:
                 ends = {f"{metric}_{end}": figure[end] for end in ("low", "high")}
-                found.setdefault(model, {})[arm] = {metric: figure["value"], **ends}
-    return found
+                by_model.setdefault(model, {})[arm] = {metric: figure["value"], **ends}
+    return by_model
 
 
 def rated_caption(review: Mapping[str, Any], metric: str, titles: Mapping[str, str]) -> str:

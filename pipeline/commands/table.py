@@ -13,7 +13,6 @@ from tabulate import tabulate
 from pipeline import paths, shapes
 from pipeline.commands.rated_summary import RATED_METRICS, rated_caption, rated_summary, read_review
 from pipeline.errors import WaznError
-from pipeline.evaluation.reviews import REFERENCE
 from pipeline.evaluation.statistics import BASE, UNIFORM
 from pipeline.inputs import read_json
 from pipeline.report.summary import SUMMARY_METRICS, VALID_METRICS
@@ -136,7 +135,9 @@ def _selected(results: Mapping[str, Mapping[str, float]]) -> str:
         results: of the summary, by arm; `base` is no arm.
     """
     valid = {
-        arm: result.get("valid_nll") for arm, result in results.items() if arm not in (BASE, REFERENCE)
+        arm: result.get("valid_nll")
+        for arm, result in results.items()
+        if arm not in (BASE, paths.REFERENCE)
     }
     known = {arm: value for arm, value in valid.items() if value is not None}
     return min(known, key=lambda arm: known[arm]) if known and len(known) == len(valid) else ""
@@ -221,13 +222,13 @@ def _columns(params: "Params", metric: str) -> dict[str, str | None]:
         BASE: BASE,
         UNIFORM: UNIFORM,
         **{arm: _paper_setting(params.arm_settings[arm]) for arm in others},
-        **({REFERENCE: None} if metric in RATED_METRICS and params.review.reference else {}),
+        **({paths.REFERENCE: None} if metric in RATED_METRICS and params.review.reference else {}),
     }
 
 
 def _heads(params: "Params", metric: str) -> dict[str, str]:
     """Arm to the head of its column; a setting of the paper's under another name shows both."""
-    heads = {BASE: "Base", UNIFORM: "CE", REFERENCE: "Physician"}
+    heads = {BASE: "Base", UNIFORM: "CE", paths.REFERENCE: "Physician"}
     return {
         arm: heads.get(arm) or (arm if setting in (None, arm) else f"{arm} ({setting})")
         for arm, setting in _columns(params, metric).items()

@@ -1,7 +1,7 @@
 """The types that every section of params.yaml is made of."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -29,3 +29,15 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+Parts = TypeVar("Parts", bound=Section)
+
+
+def sum_to_one(section: Parts) -> Parts:
+    """The validator of a section whose keys are the parts of one whole."""
+    parts = section.model_dump()
+    total = sum(parts.values())
+    if abs(total - 1) > 1e-9:
+        raise ValueError(f"{' + '.join(parts)} is {total:g}, expected 1")
+    return section

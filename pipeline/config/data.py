@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from pipeline.config.base import Fraction, Positive, Section, Seed, Text
+from pipeline.config.base import Fraction, Positive, Section, Seed, Text, sum_to_one
 from pipeline.config.source_uri import check_hash, kind_of
 
 Rule = Literal[
@@ -163,12 +163,7 @@ class SplitConfig(Section):
     valid: Fraction
     test: Fraction
 
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Self:
-        total = self.train + self.valid + self.test
-        if abs(total - 1) > 1e-9:
-            raise ValueError(f"train + valid + test is {total:g}, expected 1")
-        return self
+    _sum = model_validator(mode="after")(sum_to_one)
 
 
 class NormaliseConfig(Section):

@@ -4,10 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Fraction, Name, Positive, Section, Seed, Text
-
-# What the key of a review calls the physician's own answer, beside the names of arms.
-REFERENCE = "reference"
+from pipeline.config.base import Fraction, Name, Positive, Section, Seed, Text, sum_to_one
+from pipeline.paths import REFERENCE
 
 
 class SharesConfig(Section):
@@ -17,12 +15,7 @@ class SharesConfig(Section):
     neutral: Fraction
     non_critical: Fraction
 
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Self:
-        total = self.critical + self.neutral + self.non_critical
-        if abs(total - 1) > 1e-9:
-            raise ValueError(f"critical + neutral + non_critical is {total:g}, expected 1")
-        return self
+    _sum = model_validator(mode="after")(sum_to_one)
 
 
 class Wording(Section):

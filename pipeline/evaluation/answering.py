@@ -1,9 +1,12 @@
 """One model's answers to the test complaints, and the likelihood of the references."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import torch
+from transformers import PreTrainedModel
 
 from pipeline import paths
 from pipeline.errors import WaznError
@@ -69,7 +72,9 @@ def answer_and_score(
     if dtype != torch.float32:
         del decoder, loss  # before the other is loaded
         decoder = load_trained(model, arm, seed, dtype, max_tokens, attention)
-    answers = answer(decoder, tokenizer, rows, config, questions, name)
+    answers = answer(
+        decoder, tokenizer, list(rows["question"]), config, questions, name, draws(rows, config)
+    )
     answered = rows.assign(
         generated=[answer.text for answer in answers],
         cut_off=[int(answer.cut_off) for answer in answers],
@@ -83,25 +88,36 @@ def answer_and_score(
 
 
 def answer(
-    decoder: torch.nn.Module,
+    decoder: PreTrainedModel,
     tokenizer: Any,
-    rows: pd.DataFrame,
+    questions: Sequence[str],
     config: "EvaluateConfig",
     budget: Budget,
     name: str,
+    keys: np.ndarray | None,
 ) -> list[Answer]:
-    """The answer to each row's `question`, as `config` says; `name` is shown with the progress."""
+    """The answers to n questions, as long as `config` lets them be.
+
+    Args:
+        name: is shown with the progress.
+        keys: see `draws`.
+    """
     return generate(
         decoder,
         tokenizer,
-        list(rows["question"]),
+        questions,
         budget=budget,
         max_length=config.max_length,
         max_new_tokens=config.max_new_tokens,
         max_new_words=config.max_new_words,
         name=name,
-        keys=row_keys(list(rows["id"]), config.seed) if config.decoding == "paper" else None,
+        keys=keys,
     )
+
+
+def draws(rows: pd.DataFrame, config: "EvaluateConfig") -> np.ndarray | None:
+    """The keys of what is drawn for each row, (n,); None where answers are greedy."""
+    return row_keys(list(rows["id"]), config.seed) if config.decoding == "paper" else None
 
 
 def _usable(tokenizer: Any, pairs: pd.DataFrame, max_length: int) -> tuple[list[Any], pd.DataFrame]:

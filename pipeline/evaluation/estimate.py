@@ -18,7 +18,7 @@ from accelerate import PartialState
 
 from pipeline import paths
 from pipeline.errors import WaznError
-from pipeline.evaluation.answering import answer
+from pipeline.evaluation.answering import answer, draws
 from pipeline.evaluation.bertscore import References
 from pipeline.evaluation.overlap import chrf, rouge_l
 from pipeline.evaluation.rows import evaluated_pairs
@@ -70,7 +70,8 @@ def estimate(
         score_answers(AnswerLoss(decoder), examples, tokens, processes)
 
     def answers(rows: pd.DataFrame) -> list[str]:
-        return [each.text for each in answer(decoder, tokenizer, rows, evaluate, questions, model)]
+        texts, keys = list(rows["question"]), draws(rows, evaluate)
+        return [each.text for each in answer(decoder, tokenizer, texts, evaluate, questions, model, keys)]
 
     def comparison(rows: pd.DataFrame, written: list[str]) -> None:
         references.score(written, rows.index.tolist())

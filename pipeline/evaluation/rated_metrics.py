@@ -37,13 +37,13 @@ def rank_correlations(rated: pd.DataFrame) -> dict[str, dict[str, Interval]]:
     first = coded(first_ratings(rated))
     wanted = [(name, rating) for name in AUTOMATIC for rating in ("correct", "harm")]
     wanted += [(name, "urgency") for name in JUDGED]
-    found: dict[str, dict[str, Interval]] = {}
+    by_arm: dict[str, dict[str, Interval]] = {}
     for name, rating in wanted:
         sign = (AUTOMATIC | JUDGED)[name] * RATINGS[rating]
         interval = _correlation(first, name, rating, sign)
         if interval:
-            found.setdefault(name, {})[rating] = interval
-    return found
+            by_arm.setdefault(name, {})[rating] = interval
+    return by_arm
 
 
 def picks(rated: pd.DataFrame) -> dict[str, dict[str, Interval]]:
@@ -83,12 +83,12 @@ def picks(rated: pd.DataFrame) -> dict[str, dict[str, Interval]]:
 
 
 def _by_group(measured: pd.DataFrame) -> dict[str, dict[str, Interval]]:
-    found: dict[str, dict[str, Interval]] = {}
+    by_arm: dict[str, dict[str, Interval]] = {}
     for row in measured.to_dict("records"):
         if not np.isnan(row["low"]):
             interval = rounded(row["value"], row["low"], row["high"])
-            found.setdefault(row["arm"], {})[row["group"]] = interval
-    return found
+            by_arm.setdefault(row["arm"], {})[row["group"]] = interval
+    return by_arm
 
 
 def _correlation(ratings: pd.DataFrame, metric: str, rating: str, sign: int) -> Interval | None:

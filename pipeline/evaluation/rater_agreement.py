@@ -66,12 +66,12 @@ def between_raters(ratings: pd.DataFrame) -> dict[str, Interval]:
         Without scales that fewer than two raters used on the same answer, or that have one value only.
     """
     first = coded(first_ratings(ratings))
-    found = {
+    alphas = {
         scale: _alpha(first.pivot_table(scale, ["group", "id", "arm"], "rater", "last"), "ordinal")
         for scale in ORDERS
     }
-    found[PREFERRED] = _alpha(_preferences(first, ["group", "id"], "rater"), "nominal")
-    return {scale: interval for scale, interval in found.items() if interval}
+    alphas[PREFERRED] = _alpha(_preferences(first, ["group", "id"], "rater"), "nominal")
+    return {scale: interval for scale, interval in alphas.items() if interval}
 
 
 def within_raters(ratings: pd.DataFrame) -> dict[str, Interval]:
@@ -80,12 +80,12 @@ def within_raters(ratings: pd.DataFrame) -> dict[str, Interval]:
     keys = ["rater", "round", "id"]
     again = numbers[numbers["repeat"]].set_index(keys).index
     both = numbers[pd.MultiIndex.from_frame(numbers[keys]).isin(again)]
-    found = {
+    alphas = {
         scale: _alpha(both.pivot_table(scale, ["group", *keys, "arm"], "repeat", "last"), "ordinal")
         for scale in ORDERS
     }
-    found[PREFERRED] = _alpha(_preferences(both, ["group", *keys], "repeat"), "nominal")
-    return {scale: interval for scale, interval in found.items() if interval}
+    alphas[PREFERRED] = _alpha(_preferences(both, ["group", *keys], "repeat"), "nominal")
+    return {scale: interval for scale, interval in alphas.items() if interval}
 
 
 def raters(ratings: pd.DataFrame) -> dict[str, Rater]:

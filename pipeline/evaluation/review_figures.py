@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.evaluation import rated_metrics
 from pipeline.evaluation.bradley_terry import strengths
+from pipeline.evaluation.corrections import adjusted, is_primary
 from pipeline.evaluation.groups import groups
 from pipeline.evaluation.rater_agreement import between_raters, raters, within_raters
 from pipeline.evaluation.reviews import (
@@ -18,7 +19,6 @@ from pipeline.evaluation.reviews import (
     rated_arms,
     rated_tables,
 )
-from pipeline.evaluation.statistics import UNIFORM, benjamini_hochberg, holm
 
 if TYPE_CHECKING:
     from pipeline.config.evaluation import PrimaryConfig
@@ -94,21 +94,15 @@ def _counts(ratings: pd.DataFrame) -> Figures:
     }
 
 
-def _with_roles(found: Mapping[str, pd.DataFrame], primary: "PrimaryConfig") -> dict[str, pd.DataFrame]:
+def _with_roles(compared: Mapping[str, pd.DataFrame], primary: "PrimaryConfig") -> dict[str, pd.DataFrame]:
     """The differences of each model with `role` and `p_adjusted`, as `summary.differences_table` does."""
-    table = pd.concat([one.assign(model=model) for model, one in found.items()], ignore_index=True)
+    table = pd.concat([one.assign(model=model) for model, one in compared.items()], ignore_index=True)
     if "p" not in table:
-        return dict(found)
-    endpoint = (
-        (table["comparison"] == f"{primary.arm}-{UNIFORM}")
-        & (table["metric"] == ENDPOINT)
-        & (table["group"] == primary.group)
-    )
-    adjusted = pd.Series(np.nan, table.index)
-    adjusted[endpoint] = holm(table.loc[endpoint, "p"].to_numpy())
-    adjusted[~endpoint] = benjamini_hochberg(table.loc[~endpoint, "p"].to_numpy())
-    table = table.assign(role=np.where(endpoint, "primary", "exploratory"), p_adjusted=adjusted)
-    return {model: table[table["model"] == model] for model in found}
+        return dict(compared)
+    endpoint = is_primary(table, primary.arm, ENDPOINT, primary.group).to_numpy()
+    corrected = adjusted(table["p"].to_numpy(), endpoint, ~endpoint)
+    table = table.assign(role=np.where(endpoint, "primary", "exploratory"), p_adjusted=corrected)
+    return {model: table[table["model"] == model] for model in compared}
 
 
 def _nested(table: pd.DataFrame, key: str, columns: tuple[str, ...]) -> Figures:
@@ -130,5 +124,5 @@ def _strengths(ratings: pd.DataFrame) -> Figures:
     first = first_ratings(ratings)
     if len(rated_arms(first)) < 3:
         return {}
-    found = {group: strengths(first[mask]) for group, mask in groups(first[["severity"]])}
-    return {group: of_group for group, of_group in found.items() if of_group}
+    by_group = {group: strengths(first[mask]) for group, mask in groups(first[["severity"]])}
+    return {group: of_group for group, of_group in by_group.items() if of_group}

@@ -12,9 +12,8 @@ import pandas as pd
 
 from pipeline.evaluation.metrics import Metric
 from pipeline.evaluation.statistics import BASE, UNIFORM, ArmTables, compare, comparisons, measure
+from pipeline.paths import REFERENCE
 
-# The physician's own answer, as ratings call it beside the names of arms.
-REFERENCE = "reference"
 RATED = {
     "preferred": Metric("Preferred", "higher", "chosen", "choices", share=True),
     "correct": Metric("Medically correct", "higher", "correct_sum", "rated"),
@@ -103,8 +102,8 @@ def measure_ratings(tables: ArmTables, steps: Mapping[str, int]) -> pd.DataFrame
     Returns:
         The columns of `measure`, where `seeds` and `sd_seeds` are of raters.
     """
-    found = measure(tables, tuple(RATED), RATED)
-    return _clipped(found, {name: (1, number) for name, number in steps.items()})
+    measured = measure(tables, tuple(RATED), RATED)
+    return _clipped(measured, {name: (1, number) for name, number in steps.items()})
 
 
 def compare_ratings(tables: ArmTables, steps: Mapping[str, int]) -> pd.DataFrame:
@@ -117,11 +116,11 @@ def compare_ratings(tables: ArmTables, steps: Mapping[str, int]) -> pd.DataFrame
         The columns of `compare`, where `seeds` and `by_seed` are of raters. With one rater there is no p:
         one rater cannot tell how another would judge. No columns where nothing can be compared.
     """
-    found = [
+    effects = [
         compare(_of_both(tables, *pair), {name: pair}, tuple(RATED), RATED)
         for name, pair in rated_comparisons(list(tables)).items()
     ]
-    table = pd.concat([pd.DataFrame(), *found], ignore_index=True)
+    table = pd.concat([pd.DataFrame(), *effects], ignore_index=True)
     return _clipped(table, {name: (1 - number, number - 1) for name, number in steps.items()})
 
 

@@ -141,36 +141,6 @@ def influences_of(
     raise KeyError(group)
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """P-values corrected for their number so that no claim is false, but for 5 % (Holm 1979), (k,).
-
-    Args:
-        p: (k,), in any order; NaN stays and does not count.
-    """
-    corrected = np.full(len(p), np.nan)
-    order = [index for index in np.argsort(p, kind="stable") if not np.isnan(p[index])]
-    largest = 0.0
-    for place, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - place) * p[index]))
-        corrected[index] = largest
-    return corrected
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Least false discovery rate at which each of k p-values counts (Benjamini & Hochberg 1995), (k,).
-
-    Args:
-        p: (k,), in any order; NaN stays and does not count.
-    """
-    corrected = np.full(len(p), np.nan)
-    order = [index for index in np.argsort(-p, kind="stable") if not np.isnan(p[index])]
-    least = 1.0
-    for place, index in enumerate(order):
-        least = min(least, p[index] * len(order) / (len(order) - place))
-        corrected[index] = least
-    return corrected
-
-
 @dataclass(frozen=True)
 class _Sums:
     """Sums of m metrics by seed and group of near duplicates.

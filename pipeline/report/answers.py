@@ -1,15 +1,14 @@
 """The answers that the page carries: which complaints, how much of each text, and as what JSON."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.statistics import BASE, UNIFORM
+from pipeline.report.embedded import script_json
 from pipeline.report.summary import Gathered
 from pipeline.severities import SEVERITIES
 
@@ -197,14 +196,6 @@ def choose_answers(
             break
         chosen[index] = row
     return [chosen[index] for index in sorted(chosen)]
-
-
-def script_json(value: Any) -> Markup:
-    """JSON that can stand in a `<script>`: it has no `<`, `>` or `&`, so no element ends or opens in it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
 
 
 def _cut(value: Any, characters: int = MAX_CHARACTERS) -> Any:

@@ -1,7 +1,5 @@
 """The page: one HTML file that carries everything it shows."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from pipeline.report import answers, arms, classifier, figures, findings, langua
 from pipeline.report.browser import browser_words
 from pipeline.report.controls import CONTROLS, visible
 from pipeline.report.drawings import draw_all
+from pipeline.report.embedded import policy_hash
 from pipeline.report.headline import headline
 from pipeline.report.language import marked
 from pipeline.report.reviews import review_section
@@ -111,7 +110,7 @@ def _page(content: PageContent) -> str:
         "style": Markup(plot_file("theme.css") + beside("page.css")),
         "vega": Markup(vega),
         "script": Markup(script),
-        "script_hashes": Markup(f"{_policy_hash(vega)} {_policy_hash(script)}"),
+        "script_hashes": Markup(f"{policy_hash(vega)} {policy_hash(script)}"),
     }
     template = environment().from_string(beside("page.html"))
     # The answers take the room that the rest of the page leaves.
@@ -239,8 +238,3 @@ def _data_sections(content: PageContent) -> dict[str, Any]:
         "duplicates": content.data["duplicates"],
         "sources": content.sources,
     }
-
-
-def _policy_hash(script: str) -> str:
-    """What a content security policy calls a script that may run."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from pipeline import paths
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.rated_metrics import AUTOMATIC
 from pipeline.evaluation.rater_agreement import LEVEL, ORDERS, PREFERRED
-from pipeline.evaluation.reviews import ENDPOINT, RATED, REFERENCE
+from pipeline.evaluation.reviews import ENDPOINT, RATED
 from pipeline.evaluation.statistics import UNIFORM
 from pipeline.report.arms import arm_titles
 from pipeline.report.findings import complaints, interval, probability, sign, signed
@@ -66,7 +67,7 @@ def review_section(review: Figures, titles: Mapping[str, str], primary: "Primary
 
 
 def _of_model(figures: Figures, title: str, primary: "PrimaryConfig") -> dict[str, Any]:
-    arms = arm_titles(list(figures["arms"])) | {REFERENCE: _("Physician")}
+    arms = arm_titles(list(figures["arms"])) | {paths.REFERENCE: _("Physician")}
     pairs = {name: name.split("-", 1) for name in figures["differences"]}
     return {
         **figures,

@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.corrections import adjusted, is_primary
 from pipeline.evaluation.groups import ALL
 from pipeline.evaluation.placebos import placebos, randomisation_p
-from pipeline.evaluation.statistics import (
-    UNIFORM,
-    ArmTables,
-    benjamini_hochberg,
-    compare,
-    holm,
-    measure,
-)
+from pipeline.evaluation.statistics import UNIFORM, ArmTables, compare, measure
 from pipeline.report.arms import shown_arms
 from pipeline.severities import SEVERITIES
 
@@ -64,20 +58,14 @@ def differences_table(
     those of NLL by specialty. It is NaN where p is, and for a placebo.
     """
     table = _by_model({model: compare(tables) for model, tables in gathered.items()})
-    endpoint = (
-        (table["comparison"] == f"{primary.arm}-{UNIFORM}")
-        & (table["metric"] == primary.metric)
-        & (table["group"] == primary.group)
-    )
+    endpoint = is_primary(table, primary.arm, primary.metric, primary.group)
     hidden = arms.keys() - set(shown_arms(arms, primary.arm))
     placebo = table["comparison"].isin([f"{name}-{UNIFORM}" for name in hidden])
     role = np.select([endpoint, placebo], ["primary", "placebo"], "exploratory")
     coloured = table["group"].isin((ALL, *SEVERITIES)) | (table["metric"] == "nll")
-    adjusted = pd.Series(np.nan, table.index)
-    adjusted[endpoint] = holm(table.loc[endpoint, "p"].to_numpy())
-    family = (role == "exploratory") & coloured
-    adjusted[family] = benjamini_hochberg(table.loc[family, "p"].to_numpy())
-    return table.assign(role=role, p_adjusted=adjusted)
+    family = ((role == "exploratory") & coloured).to_numpy()
+    corrected = adjusted(table["p"].to_numpy(), endpoint.to_numpy(), family)
+    return table.assign(role=role, p_adjusted=corrected)
 
 
 def seeds_table(differences: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from pipeline.report import answers, findings, language
+from pipeline.report import findings, language
 from pipeline.report.controls import visible
+from pipeline.report.embedded import script_json
 from pipeline.report.language import _
 
 
@@ -43,7 +44,7 @@ def environment() -> Environment:
         "figure": figure,
         "isolated": language.isolated,
         "percent": percent,
-        "json": answers.script_json,
+        "json": script_json,
     }
     return made
 

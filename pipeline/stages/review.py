@@ -13,7 +13,7 @@ from pipeline.evaluation.metrics import MEASURED
 from pipeline.evaluation.rated_metrics import AUTOMATIC, JUDGED
 from pipeline.evaluation.reassurance import reassuring
 from pipeline.evaluation.review_figures import NONE, review_figures
-from pipeline.evaluation.reviews import REFERENCE, answer_digest
+from pipeline.evaluation.reviews import answer_digest
 from pipeline.evaluation.urgency import urgent
 from pipeline.files import write_json
 from pipeline.parquet_inputs import read_parquet
@@ -57,7 +57,7 @@ def _with_answers(ratings: pd.DataFrame, references: pd.Series) -> pd.DataFrame:
     parts = []
     for _, rows in ratings.groupby(["model", "arm", "seed"], sort=True, dropna=False):
         run = rows.iloc[0]
-        if run["arm"] == REFERENCE:
+        if run["arm"] == paths.REFERENCE:
             now = pd.DataFrame({"generated": references})
         else:
             seed = None if pd.isna(run["seed"]) else int(run["seed"])

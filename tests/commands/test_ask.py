@@ -14,6 +14,7 @@ from pipeline.__main__ import app
 from pipeline.commands.asking import answers, emergency, session, severity
 from pipeline.config.params import load
 from pipeline.errors import WaznError
+from pipeline.evaluation import answering
 from pipeline.evaluation.generation import Answer
 from pipeline.files import write_json
 
@@ -64,7 +65,7 @@ def answered(judged, monkeypatch):
 
     Record.loaded, Record.asked, Record.says = [], [], {}
     monkeypatch.setattr(answers, "load_trained", load_trained)
-    monkeypatch.setattr(answers, "generate", generate)
+    monkeypatch.setattr(answering, "generate", generate)
     for arm in ("uniform", "weighting"):
         paths.trained_model(arm, MODEL, SEED).mkdir(parents=True)
     return Record

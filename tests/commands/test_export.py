@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from commands import files_of, lay_out
+from commands import files_of, finetune, lay_out
 from root import ROOT
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -25,7 +25,6 @@ from pipeline.models.budgets import Budget
 from pipeline.models.prompt import encode_prompt
 from pipeline.models.runtime import load_tokenizer
 from pipeline.models.trained import load_trained
-from pipeline.stages import finetune as finetune_stage
 
 MODELS = ("tiny_gpt2", "tiny_qwen2")
 SEED, ARM = 17, "weighting"
@@ -39,19 +38,10 @@ def trained(built, decoder, scored_table, tmp_path_factory):
     project = lay_out(tmp_path_factory.mktemp("trained"), built, scored_table(14, 11), epochs=1)
     # Without the tables of a report that may have run here.
     shutil.copytree(ROOT / "metrics", project / "metrics", ignore=shutil.ignore_patterns("plots"))
-    values = load(project / "params.yaml")
     with contextlib.chdir(project):
         for model in MODELS:
             decoder(model.removeprefix("tiny_")).save_pretrained(paths.base_model(model))
-            finetune_stage.run(
-                model,
-                ARM,
-                SEED,
-                finetune=values.finetune,
-                entry=values.registry[model],
-                weights=values.arm_settings[ARM],
-                resources=values.resources.finetune,
-            )
+            finetune(model, ARM, SEED)
     return project
 
 

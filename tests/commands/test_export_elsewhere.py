@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import KEYS, hub_folder, random_model
-from commands import lay_out, paper_params, start
+from commands import finetune, lay_out, paper_params, start
 from hub_server import SHA, Hub, Repository, elsewhere
 from root import ROOT
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -62,16 +62,7 @@ def project(built, decoder, scored_table, tmp_path, monkeypatch):
     shutil.copytree(base, tmp_path / "hub")
     (tmp_path / "hub" / "source.json").unlink()
     write_json(base / "source.json", {"source": "hub:owner/base@main", "commit": SHA})
-    values = load(Path("params.yaml"))
-    finetune_stage.run(
-        MODEL,
-        ARM,
-        SEED,
-        finetune=values.finetune,
-        entry=values.registry[MODEL],
-        weights=values.arm_settings[ARM],
-        resources=values.resources.finetune,
-    )
+    finetune(MODEL, ARM, SEED)
     return tmp_path
 
 

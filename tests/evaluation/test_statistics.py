@@ -6,16 +6,10 @@ import pytest
 from scipy import stats
 from studies import rows, study
 
+from pipeline.evaluation.corrections import benjamini_hochberg, holm
 from pipeline.evaluation.groups import groups
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.statistics import (
-    benjamini_hochberg,
-    compare,
-    comparisons,
-    holm,
-    influences_of,
-    measure,
-)
+from pipeline.evaluation.statistics import compare, comparisons, influences_of, measure
 
 
 def table(count=60, seed=0, **changes):

@@ -6,7 +6,18 @@ from html import unescape
 import polib
 import pytest
 from messages import REPORT, messages
-from pages import FOUR_ARMS, answers, classifier, data, interval, page, placebos, quality, review, severity
+from pages import (
+    FOLDS,
+    FOUR_ARMS,
+    answers,
+    classifier,
+    data,
+    interval,
+    page,
+    placebos,
+    review,
+    severity,
+)
 
 from pipeline.report.browser import browser_words
 from pipeline.report.controls import visible
@@ -144,13 +155,7 @@ ALL = {
         per_specialty={"قلب": {"accuracy": interval(0.4, 0.3, 0.6), "rows": 21}},
         beats_linear=False,
         labels="lexicon",
-        folds={
-            "k": 5,
-            "rows": 520,
-            "classifier": quality(0.7),
-            "linear": quality(0.8),
-            "log_loss_minus_linear": interval(-0.031, -0.052, -0.011),
-        },
+        folds=FOLDS,
     ),
     "data": data(labels="lexicon", unequal=True),
     "severity": severity(labels="lexicon"),

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from pages import (
     ATTACK,
+    FOLDS,
     FOUR_ARMS,
     OVERRIDE,
     answers,
@@ -18,7 +19,6 @@ from pages import (
     measured,
     page,
     placebos,
-    quality,
     settings,
     severity,
     spread,
@@ -102,15 +102,6 @@ def plain():
 def four_arms():
     """Two models, four arms, two seeds."""
     return page(("m", "n"), arms=FOUR_ARMS, seeds=2)
-
-
-FOLDS = {
-    "k": 5,
-    "rows": 520,
-    "classifier": quality(0.7),
-    "linear": quality(0.8),
-    "log_loss_minus_linear": interval(-0.031, -0.052, -0.011),
-}
 
 
 @pytest.fixture(scope="module")

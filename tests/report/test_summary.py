@@ -10,8 +10,8 @@ from studies import study
 from pipeline.config.evaluation import PrimaryConfig
 from pipeline.config.training import ArmConfig
 from pipeline.errors import WaznError
+from pipeline.evaluation.corrections import benjamini_hochberg, holm
 from pipeline.evaluation.metrics import MEASURED
-from pipeline.evaluation.statistics import benjamini_hochberg, holm
 from pipeline.report import summary as tables
 from pipeline.report.answers import answer_rows
 from pipeline.report.headline import headline

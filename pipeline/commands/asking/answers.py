@@ -9,7 +9,8 @@ import pandas as pd
 from transformers import PreTrainedModel
 
 from pipeline import paths
-from pipeline.evaluation.generation import Answer, generate
+from pipeline.evaluation.answering import answer
+from pipeline.evaluation.generation import Answer
 from pipeline.models.budgets import Budget
 from pipeline.models.runtime import load_tokenizer, torch_dtype
 from pipeline.models.trained import load_trained
@@ -91,17 +92,9 @@ class Arms:
                 torch_dtype(evaluate.dtype),
                 evaluate.max_length + evaluate.max_new_tokens,
             )
-        [answer] = generate(
-            self._decoders[arm],
-            self._tokenizer,
-            [question],
-            budget=Budget(1, "questions"),
-            max_length=evaluate.max_length,
-            max_new_tokens=evaluate.max_new_tokens,
-            max_new_words=evaluate.max_new_words,
-            name=f"{self._model} {arm}",
-        )
-        return answer
+        name, budget = f"{self._model} {arm}", Budget(1, "questions")
+        [only] = answer(self._decoders[arm], self._tokenizer, [question], evaluate, budget, name, keys=None)
+        return only
 
     def _weight(self, arm: str, probabilities: np.ndarray) -> float | None:
         """`alpha * p_non_critical + beta * p_neutral + gamma * p_critical`, sharpened as pairs are.

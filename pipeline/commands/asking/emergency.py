@@ -50,14 +50,14 @@ def signs(question: str, probabilities: np.ndarray | None) -> list[str]:
         `train_classifier.critical_recall` of the critical complaints), and `words` (a term or a reading of
         the lexicon).
     """
-    found = []
+    reasons = []
     if probabilities is None:
-        found.append("severity not judged")
+        reasons.append("severity not judged")
     elif probabilities[-1] >= min(_threshold(), _LIKELIEST):
-        found.append("p_critical")
+        reasons.append("p_critical")
     if lexicon.label([question]) == [_CRITICAL]:
-        found.append("words")
-    return found
+        reasons.append("words")
+    return reasons
 
 
 def signs_of_answers(answers: Sequence[str]) -> list[str]:

@@ -42,8 +42,8 @@ def show_answers(answers: Sequence[ArmAnswer]) -> None:
     """
     table = Table("arm", "weight", "answer", box=box.SIMPLE)
     for arm, weight, answer in answers:
-        said = Text(answer.text + (" …" if answer.cut_off else ""))
-        table.add_row(Text(arm), "" if weight is None else f"{weight:.2f}", said)
+        text = Text(answer.text + (" …" if answer.cut_off else ""))
+        table.add_row(Text(arm), "" if weight is None else f"{weight:.2f}", text)
     Console().print(table)
 
 

@@ -80,18 +80,18 @@ class Session:
         if not text:
             raise EmptyQuestion('the question is empty; give it in quotes, as in: wazn ask --model M "…"')
         probabilities = self._judge(question)
-        found = signs(question, probabilities)
+        reasons = signs(question, probabilities)
         # Before anything that takes long, or may fail.
-        if found:
+        if reasons:
             show_notice(self._notice, aside=self._json)
         if self._arms is None:
             self._arms = Arms(self._params, *self._chosen)
         answers = self._arms.answer(text, probabilities)
-        more = signs_of_answers([answer.answer.text for answer in answers])
+        of_answers = signs_of_answers([answer.answer.text for answer in answers])
         if self._json:
-            print(as_json(text, probabilities, [*found, *more], self._notice, answers), flush=True)
+            print(as_json(text, probabilities, [*reasons, *of_answers], self._notice, answers), flush=True)
             return
-        if more and not found:
+        if of_answers and not reasons:
             show_notice(self._notice, aside=False)
         show_severity(probabilities)
         show_answers(answers)

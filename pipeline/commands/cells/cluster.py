@@ -66,7 +66,7 @@ class Slurm:
         asked = asked_for(work.cell, self._resources)
         # What surrounds this process, if it is a job itself, is nothing to the new one.
         inside = "SLURM_JOB_ID" in os.environ
-        clean, said = self._submitit.helpers.clean_env if inside else nullcontext, io.StringIO()
+        clean, notes = self._submitit.helpers.clean_env if inside else nullcontext, io.StringIO()
         try:
             executor = self._submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
             executor.update_parameters(
@@ -83,7 +83,7 @@ class Slurm:
                 stderr_to_stdout=True,
                 slurm_additional_parameters={"requeue": True},
             )
-            with clean(), redirect_stderr(said):
+            with clean(), redirect_stderr(notes):
                 return executor.submit(work)
         except RuntimeError as error:
             reason = lines_of(str(error))[-1:] or ["it does not say why"]

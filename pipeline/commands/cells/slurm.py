@@ -65,16 +65,16 @@ class SlurmRunner:
         with self._signals.hold():
             began = time.monotonic()
             try:
-                found = self._left(cell)
-                work = found[1] if found else self._graph.prepare(cell)
+                left = self._left(cell)
+                work = left[1] if left else self._graph.prepare(cell)
             except WaznError as error:
                 self._ended.append(Ended(cell, State.FAILED, time.monotonic() - began, str(error)))
                 return
             if work is None:
                 self._ended.append(Ended(cell, State.DONE, time.monotonic() - began))
                 return
-            job = found[0] if found else self._submit(work)
-            place = f"{'again ' * bool(found)}as job {job.job_id}"
+            job = left[0] if left else self._submit(work)
+            place = f"{'again ' * bool(left)}as job {job.job_id}"
             self._submitted[cell] = Submitted(cell, place, log_of(cell), job=job, work=work)
         self._watcher.started(self._submitted[cell])
 
@@ -98,9 +98,9 @@ class SlurmRunner:
 
     def _left(self, cell: str) -> tuple[Any, Work] | None:
         """The job of an earlier run, with its work; one whose cell has changed since is cancelled."""
-        if (found := _read(cell)) is None:
+        if (note := _read(cell)) is None:
             return None
-        number, work = found
+        number, work = note
         job = self._cluster.job(_folder(cell), number)
         if work.inputs == self._graph.inputs(cell):
             return job, work
@@ -191,8 +191,8 @@ def _folder(cell: str) -> Path:
 
 def _read(cell: str) -> tuple[str, Work] | None:
     with suppress(FileNotFoundError):
-        found = json.loads((_folder(cell) / "job.json").read_text(encoding="utf-8"))
-        return found["job"], Work(**found["work"])
+        note = json.loads((_folder(cell) / "job.json").read_text(encoding="utf-8"))
+        return note["job"], Work(**note["work"])
     return None
 
 
@@ -208,5 +208,5 @@ def _last_words(log: Path) -> str:
     with suppress(OSError):
         lines = lines_of(log.read_text(encoding="utf-8", errors="replace"))
     # Neither srun nor submitit says why.
-    said = [line for line in lines if not line.startswith(("srun: ", "submitit "))]
-    return said[-1] if said else "it has ended, and has left no line"
+    telling = [line for line in lines if not line.startswith(("srun: ", "submitit "))]
+    return telling[-1] if telling else "it has ended, and has left no line"

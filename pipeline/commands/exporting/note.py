@@ -1,12 +1,10 @@
 """The file by which an exported folder is known, and what it says."""
 
-import json
 from pathlib import Path
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from pipeline.errors import WaznError
-from pipeline.inputs import reading
+from pipeline.inputs import UnusableJson, read_values
 from pipeline.shapes import Shape
 
 NOTE = "wazn.json"
@@ -33,8 +31,8 @@ def refuse_foreign(folder: Path) -> None:
         )
 
 
-def read_note(folder: Path) -> Note:
-    """The note of an export.
+def read_note(folder: Path) -> dict[str, Any]:
+    """The note of an export, see `Note`.
 
     Raises:
         WaznError: the folder is no export, or the note is damaged.
@@ -42,9 +40,8 @@ def read_note(folder: Path) -> Note:
     path = folder / NOTE
     if not path.is_file():
         raise WaznError(f"{folder}: no export of wazn there; write one by `wazn export MODEL ARM`")
-    with reading(path):
-        content = path.read_bytes()
     try:
-        return TypeAdapter(Note).validate_python(json.loads(content))
-    except (ValueError, ValidationError, RecursionError):
+        note: dict[str, Any] = read_values(path, Note)
+    except UnusableJson:
         raise WaznError(f"{path}: is damaged; write the folder again by `wazn export`") from None
+    return note

@@ -33,7 +33,7 @@ def upload(folder: Path, repository: str, *, public: bool, licences_read: bool) 
         WaznError: the folder is no export, a licence forbids it or is not known, the repository is public
             unasked, or the Hub refuses.
     """
-    licences = read_note(folder).licences
+    licences = read_note(folder)["licences"]
     if forbidden := forbidding(licences):
         raise WaznError(f"{folder}: may not be passed on, as licences forbid it: {'; '.join(forbidden)}")
     if not licences_read and (open_questions := unclear(licences)):
@@ -69,8 +69,8 @@ def _asking(repository: str) -> Iterator[None]:
         # The Hub's library, its HTTP library and the sockets below it each have their own kinds of errors.
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         happened = f"it answered {status}" if status else type(error).__name__
-        said = _STATUS.get(status or 0) or (
+        problem = _STATUS.get(status or 0) or (
             f"could not be uploaded to {constants.ENDPOINT} ({happened}); check the network and, if it is "
             "set, HF_ENDPOINT, then run the command again"
         )
-        raise WaznError(f"{repository}: {said}") from error
+        raise WaznError(f"{repository}: {problem}") from error

@@ -17,7 +17,6 @@ from pipeline.commands.review.design import (
 )
 from pipeline.commands.review.html import page
 from pipeline.commands.review.workbook import workbook
-from pipeline.config.review import REFERENCE
 from pipeline.errors import WaznError
 from pipeline.evaluation.reviews import answer_digest
 from pipeline.files import replacing, write_json
@@ -58,7 +57,7 @@ def run(params: "Params") -> None:
     items = {rater: rater_items(chosen, repeats, review.seed, rater) for rater in raters}
     key = {
         "model": review.model,
-        "arms": [*review.arms, *([REFERENCE] if review.reference else [])],
+        "arms": [*review.arms, *([paths.REFERENCE] if review.reference else [])],
         "scales": _values(review),
         "alike": {severity: alike[severity] for severity in PRIORITY},
         "raters": {rater: [item.key() for item in shown] for rater, shown in items.items()},
@@ -122,7 +121,7 @@ def _complaint(
         seed = None if arm == paths.BASE else drawn
         answers.append(_answer(arm, seed, tables[arm, seed][row_id]))
     if review.reference:
-        answers.append(_answer(REFERENCE, None, row["answer"]))
+        answers.append(_answer(paths.REFERENCE, None, row["answer"]))
     return Complaint(
         row_id,
         row["group"],

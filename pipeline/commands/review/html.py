@@ -1,7 +1,5 @@
 """The page of a rater: one HTML file that needs no network and no other file."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.report.answers import script_json
+from pipeline.report.embedded import policy_hash, script_json
 
 if TYPE_CHECKING:
     from pipeline.commands.review.design import Item
@@ -43,7 +41,7 @@ def page(round_name: str, rater: str, items: Sequence["Item"], scales: "ScalesCo
     style, script = _beside("page.css"), _beside("page.js")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     return environment.from_string(_beside("page.html")).render(
-        policy=f"script-src {_policy_hash(script)}; style-src {_policy_hash(style)}",
+        policy=f"script-src {policy_hash(script)}; style-src {policy_hash(style)}",
         style=Markup(style),
         script=Markup(script),
         content=script_json(content),
@@ -68,8 +66,3 @@ def shown_scales(scales: "ScalesConfig") -> list[dict[str, Any]]:
 
 def _beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _policy_hash(text: str) -> str:
-    """What a content security policy calls a script or style that the page may have."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

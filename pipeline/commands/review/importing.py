@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +12,7 @@ from pipeline.commands.review.rows import DTYPES, Json, in_order, rows_of
 from pipeline.commands.review.sheets import read_ratings
 from pipeline.errors import WaznError
 from pipeline.files import parquet_writer
-from pipeline.inputs import UnusableJson, json_values, of_shape, reading
+from pipeline.inputs import UnusableJson, of_shape, read_values
 from pipeline.parquet_inputs import read_parquet
 from pipeline.review_shapes import Key, RaterFile
 
@@ -101,9 +100,9 @@ def _rater_file(path: Path) -> Json:
         raise WaznError(f"{path}: expected what a rater saved, a file .json, .csv or .xlsx")
     _there(path)
     try:
-        if suffix == ".json":
-            return _values(path, RaterFile)
-        content: Json = of_shape(read_ratings(path), RaterFile)
+        content: Json = (
+            read_values(path, RaterFile) if suffix == ".json" else of_shape(read_ratings(path), RaterFile)
+        )
     except UnusableJson as error:
         raise WaznError(f"{path}: {error}; ask the rater to save it again") from error
     return content
@@ -126,19 +125,12 @@ def _key(path: Path, review_round: str, key: Path | None) -> Json:
             "wrote; name it with --key"
         )
     try:
-        found = _values(place, Key)
+        content: Json = read_values(place, Key)
     except UnusableJson as error:
         raise WaznError(f"{place}: {error}; it is not the key that `wazn review export` wrote") from error
-    if found["round"] != review_round:
-        raise WaznError(f"{place}: the key of round {found['round']}, but {path} is of {review_round}")
-    return found
-
-
-def _values(path: Path, shape: Any) -> Json:
-    with reading(path):
-        content = path.read_bytes()
-    values: Json = json_values(content, shape)
-    return values
+    if content["round"] != review_round:
+        raise WaznError(f"{place}: the key of round {content['round']}, but {path} is of {review_round}")
+    return content
 
 
 def _there(path: Path) -> None:
@@ -148,14 +140,14 @@ def _there(path: Path) -> None:
 
 def _changed(earlier: pd.DataFrame, rows: pd.DataFrame) -> int:
     """Complaints of which a file says something else than an earlier one, or nothing any more."""
-    said = [
+    statements = [
         {
             item: json.loads(answers.sort_values(["arm", "seed"])[_SAID].to_json(orient="values"))
             for item, answers in table.groupby("item")
         }
         for table in (earlier, rows)
     ]
-    return sum(said[1].get(item) != answers for item, answers in said[0].items())
+    return sum(statements[1].get(item) != answers for item, answers in statements[0].items())
 
 
 def _check_scales(table: pd.DataFrame) -> None:

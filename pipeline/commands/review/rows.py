@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline import schemas
+from pipeline.commands.review.sheets import SCALES, TIE
 from pipeline.errors import WaznError
 
-TIE = "tie"
 # The dtypes in which null is told from 0.
 DTYPES = {
     "seed": "Int64",
@@ -20,7 +20,6 @@ DTYPES = {
     "language_steps": "int8",
     "preferred": "float32",
 }
-_SCALES = ("correct", "harm", "urgency", "language")
 Json = Mapping[str, Any]
 
 
@@ -80,7 +79,7 @@ def rows_of(path: Path, content: Json, key: Json) -> tuple[pd.DataFrame, Counts]
         known = ", ".join(key["raters"])
         raise WaznError(f"{path}: its rater is none of round {key['round']}, whose raters are {known}")
     shown = {item["item"]: item for item in items}
-    scales = {name: key["scales"][name] for name in _SCALES}
+    scales = {name: key["scales"][name] for name in SCALES}
     given: dict[str, Json] = {}
     for number, rated in enumerate(content["ratings"], 1):
         item = shown.get(rated["item"])
@@ -110,7 +109,7 @@ def rows_of(path: Path, content: Json, key: Json) -> tuple[pd.DataFrame, Counts]
                     "model": key["model"],
                     "repeat": item["repeat_of"] is not None,
                     **{column: answer[column] for column in ("arm", "seed", "answer")},
-                    **dict.fromkeys(_SCALES),
+                    **dict.fromkeys(SCALES),
                     **(rated["answers"][letter] if complete else {}),
                     "correct_steps": len(scales["correct"]),
                     "language_steps": len(scales["language"]),
@@ -145,7 +144,7 @@ def _check(where: str, rated: Json, item: Json, scales: Mapping[str, Sequence[An
 def _count(counts: Counts, rated: Json, item: Json) -> bool:
     """Add a complaint to the counts, and say whether it is rated in full."""
     answers = [rated["answers"].get(letter, {}) for letter in item["letters"]]
-    values = [answer.get(scale) for answer in answers for scale in _SCALES]
+    values = [answer.get(scale) for answer in answers for scale in SCALES]
     complete = None not in values
     repeat, chosen = item["repeat_of"] is not None, bool(rated.get("preferred"))
     counts.complaints += not repeat

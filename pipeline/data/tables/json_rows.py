@@ -121,8 +121,8 @@ def _lists(values: list[Any]) -> dict[str, list[Any]]:
         return _of_objects({"": value})
     if any(map(is_dialogue, value.values())):
         return {"": values}
-    if found := _of_objects(value):
-        return found
+    if lists := _of_objects(value):
+        return lists
     rows = _rows_of_columns(value)
     if rows is None and any(not isinstance(part, list | dict) for part in value.values()):
         rows = values
