@@ -53,6 +53,12 @@ def begin(browser, html, size=WIDE, dark=False):
     return browser
 
 
+def reload(browser):
+    # The browser stores in a process of its own, and the page may come back in another one.
+    time.sleep(0.5)
+    browser.driver.refresh()
+
+
 def press(browser, *keys):
     ActionChains(browser.driver).send_keys(*keys).perform()
 
@@ -157,7 +163,7 @@ def test_a_rater_rates_reloads_goes_on_and_saves(browser, downloads):
     focus(browser, "fieldset input")
     press(browser, *"421")
     assert "بقي هنا 6" in browser.one("#missing").text
-    browser.driver.refresh()
+    reload(browser)
     browser.one(".actions .main").click()
     assert "2 من 3" in browser.one("#where").text, "where it was left"
     checked = browser.run("return [...document.querySelectorAll(':checked')].map((each) => each.value)")
@@ -259,10 +265,27 @@ def test_raters_and_rounds_are_kept_apart(browser):
     begin(browser, html)
     rate_all(browser, 1)
     other, _ = made_page(round_name="r-second")
+    time.sleep(0.5)
     browser.open(other)
     assert "اكتمل 0" in browser.one("#where").text
     browser.open(html)
     assert "اكتمل 1" in browser.one("#where").text
+
+
+def test_what_another_page_has_stored_of_an_item_is_not_undone(browser):
+    """By a second tab, or by this page just before it was reloaded."""
+    html, items = made_page()
+    begin(browser, html)
+    rate_all(browser, 1)
+    browser.run(
+        "localStorage.setItem(key(arguments[1]), localStorage.getItem(key(arguments[0])))",
+        items[0].name,
+        items[2].name,
+    )
+    rate_all(browser, 1)
+    assert "اكتمل 2" in browser.one("#where").text, "this page does not know yet"
+    reload(browser)
+    assert "اكتمل 3" in browser.one("#where").text
 
 
 def test_the_language_changes_labels_and_keeps_the_place_and_what_was_rated(browser):
@@ -276,7 +299,7 @@ def test_the_language_changes_labels_and_keeps_the_place_and_what_was_rated(brow
     assert browser.texts("legend")[0] == "Is the answer medically correct?"
     assert browser.one("fieldset :checked").get_attribute("value") == "4"
     assert browser.one(".complaint .text").get_attribute("dir") == "rtl"
-    browser.driver.refresh()
+    reload(browser)
     assert browser.texts(".actions .main") == ["Go on rating"]
 
 

@@ -76,27 +76,34 @@ let last = 0;
 let keeps = true;
 let unsaved = false;
 
-function restore() {
+// Each item is stored under a key of its own: writing one cannot undo what was written of another,
+// by another tab or by this page just before it was reloaded.
+const key = (name) => `${STORE}/${name}`;
+
+function stored(name) {
   try {
-    const kept = JSON.parse(localStorage.getItem(STORE) || "{}");
-    ratings = allowed(kept.ratings || []);
-    language = kept.language === "en" ? "en" : "ar";
-    last = Math.min(Math.max(Number(kept.last) || 0, 0), content.items.length - 1);
+    return JSON.parse(localStorage.getItem(key(name)));
   } catch {
     // Private windows and some phones have no storage, or somebody else's text in it.
-    ratings = {};
+    return null;
   }
 }
 
-function keep() {
+function store(name, value) {
   try {
-    localStorage.setItem(STORE, JSON.stringify({ratings: given(), language, last}));
+    localStorage.setItem(key(name), JSON.stringify(value));
     keeps = true;
   } catch {
     keeps = false;
   }
   byId("storage").hidden = keeps;
   byId("storage").textContent = keeps ? "" : WORDS[language].noStorage;
+}
+
+function restore() {
+  ratings = allowed(content.items.map(({item}) => ({...stored(item), item})));
+  language = stored("language") === "en" ? "en" : "ar";
+  last = Math.min(Math.max(Number(stored("last")) || 0, 0), content.items.length - 1);
 }
 
 // Of a list as `given` makes it, what fits the items and scales of this page.
@@ -121,10 +128,12 @@ function allowed(list) {
 
 // What has been rated, in the order of the page: items without anything are left out.
 function given() {
-  return content.items.filter(({item}) => state(item) !== "none" || ratings[item]?.remark).map(({item}) => ({
-    item, answers: ratings[item].answers, preferred: ratings[item].preferred ?? null, remark: ratings[item].remark,
-  }));
+  return content.items.map(({item}) => item).filter((item) => state(item) !== "none" || ratings[item]?.remark).map(rating);
 }
+
+const rating = (item) => ({
+  item, answers: ratings[item].answers, preferred: ratings[item].preferred ?? null, remark: ratings[item].remark,
+});
 
 function rated(item) {
   const {answers} = content.items.find((each) => each.item === item);
@@ -150,9 +159,9 @@ function state(item) {
 
 const doneCount = () => content.items.filter(({item}) => state(item) === "done").length;
 
-function changed() {
+function changed(...items) {
   unsaved = true;
-  keep();
+  for (const item of items) store(item, ratings[item] ? rating(item) : null);
   showHead();
 }
 
@@ -200,7 +209,7 @@ async function load(file) {
     if (read.format === 1 && read.round === content.round && read.rater === content.rater) {
       ratings = allowed(read.ratings);
       message = words.loaded(doneCount());
-      changed();
+      changed(...content.items.map(({item}) => item));
       show();
     }
   } catch {
@@ -234,7 +243,7 @@ function question(group, title, steps, value, choose) {
   const options = element("div", {className: isNumbered ? "steps" : "steps words"});
   steps.forEach((step, place) => {
     const input = element("input", {type: "radio", name: group, value: step.value, checked: step.value === value});
-    input.addEventListener("change", () => { choose(step.value); changed(); });
+    input.addEventListener("change", () => choose(step.value));
     const number = element("b", {textContent: place + 1});
     // It is the value itself, or the key to press.
     if (!isNumbered) number.setAttribute("aria-hidden", "true");
@@ -254,15 +263,15 @@ function showItem(place) {
     card.setAttribute("aria-labelledby", head.id);
     card.append(head, quoted(answers[letter]));
     for (const {name, question: asked, steps} of content.scales) {
-      card.append(question(`${letter}-${name}`, asked[language], steps, of?.answers[letter][name], (value) => { rated(item).answers[letter][name] = value; }));
+      card.append(question(`${letter}-${name}`, asked[language], steps, of?.answers[letter][name], (value) => { rated(item).answers[letter][name] = value; changed(item); }));
     }
     return card;
   });
   const choices = [...letters.map((letter) => ({value: letter, label: {ar: letter, en: letter}})), {value: TIE, label: {ar: WORDS.ar.tie, en: WORDS.en.tie}}];
   const remark = element("textarea", {id: "remark", value: of?.remark ?? "", maxLength: 2000, dir: "auto"});
-  remark.addEventListener("input", () => { rated(item).remark = remark.value; changed(); });
+  remark.addEventListener("input", () => { rated(item).remark = remark.value; changed(item); });
   const verdict = element("section", {className: "verdict"},
-    question("preferred", words.preferred, choices, of?.preferred, (value) => { rated(item).preferred = value; }),
+    question("preferred", words.preferred, choices, of?.preferred, (value) => { rated(item).preferred = value; changed(item); }),
     element("label", {htmlFor: "remark"}, `${words.remark} `, element("span", {textContent: words.optional})), remark);
   const isLast = place === content.items.length - 1;
   const back = button(words.back, () => go(place - 1), "back");
@@ -335,8 +344,10 @@ function show() {
 
 function go(to) {
   view = to;
-  if (typeof to === "number") last = to;
-  keep();
+  if (typeof to === "number") {
+    last = to;
+    store("last", last);
+  }
   show();
   window.scrollTo(0, 0);
   document.querySelector("h1").focus({preventScroll: true});
@@ -361,17 +372,18 @@ document.addEventListener("keydown", (event) => {
 byId("overview").addEventListener("click", () => go("overview"));
 byId("language").addEventListener("click", () => {
   language = language === "ar" ? "en" : "ar";
-  keep();
+  store("language", language);
   show();
 });
 // Another tab with the same page has rated something.
 window.addEventListener("storage", (event) => {
-  if (event.key !== STORE) return;
+  if (!event.key?.startsWith(key(""))) return;
   restore();
   show();
 });
 window.addEventListener("beforeunload", (event) => { if (!keeps && unsaved) event.preventDefault(); });
 
 restore();
-keep();
+// Says at once where nothing can be stored; the items are left as they are.
+store("tried", true);
 show();
