@@ -47,16 +47,20 @@ def made_page(count=3, arms=("one", "two"), round_name=None):
     return page(round_name or next(ROUNDS), "rater-1", items, SCALES), items
 
 
-def begin(browser, html, size=WIDE, dark=False):
+def opened(browser, html, size=WIDE, dark=False):
     browser.open(html, size, dark)
+    browser.run("await restored")
+
+
+def begin(browser, html, size=WIDE, dark=False):
+    opened(browser, html, size, dark)
     browser.one(".actions .main").click()
     return browser
 
 
 def reload(browser):
-    # The browser stores in a process of its own, and the page may come back in another one.
-    time.sleep(0.5)
     browser.driver.refresh()
+    browser.run("await restored")
 
 
 def press(browser, *keys):
@@ -106,7 +110,7 @@ def downloads(browser, tmp_path):
 @contextlib.contextmanager
 def without_storage(browser):
     """As in a private window, or in a phone's viewer of attachments."""
-    source = 'Object.defineProperty(window, "localStorage", {get() { throw new DOMException("no"); }});'
+    source = 'Object.defineProperty(window, "indexedDB", {get() { throw new DOMException("no"); }});'
     added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
     try:
         yield
@@ -117,7 +121,7 @@ def without_storage(browser):
 @LOOKS
 def test_axe_finds_nothing_and_nothing_overflows(axe, size, dark, language):
     html, _ = made_page(count=12, arms=("one", "two", "none"))
-    axe.open(html, size, dark)
+    opened(axe, html, size, dark)
     if language == "en":
         axe.one("#language").click()
     assert axe.run("return [document.documentElement.lang, document.documentElement.dir]") == (
@@ -201,8 +205,8 @@ def test_a_saved_file_goes_on_elsewhere_and_another_one_is_refused(browser, down
     }
     assert sheets.read_ratings(downloads("#csv", "rater-1.csv"))["ratings"] == [first, second]
 
-    browser.driver.execute_script("localStorage.clear()")
-    browser.open(html)
+    browser.run("for (const {item} of content.items) await store(item, null)")
+    opened(browser, html)
     browser.one("#file").send_keys(str(saved))
     browser.run("await new Promise((next) => setTimeout(next, 300))")
     assert "اكتملت 1" in browser.one("#result").text
@@ -235,7 +239,7 @@ def test_values_that_no_choice_has_are_not_taken_from_a_file(browser, tmp_path):
     path = tmp_path / "rater-1.json"
     values = {"format": 1, "round": "r-values", "rater": "rater-1", "ratings": ratings}
     path.write_text(json.dumps(values), encoding="utf-8")
-    browser.open(html)
+    opened(browser, html)
     browser.one("#file").send_keys(str(path))
     browser.run("await new Promise((next) => setTimeout(next, 300))")
     taken = {
@@ -256,7 +260,7 @@ def test_without_storage_it_says_so_and_goes_on(browser, downloads):
         saved = json.loads(downloads("#json", "rater-1.json").read_text(encoding="utf-8"))
         assert saved["ratings"] == rated(items)
         assert browser.complaints() == []
-    browser.open(html)
+    opened(browser, html)
     assert not browser.one("#storage").is_displayed()
 
 
@@ -265,26 +269,28 @@ def test_raters_and_rounds_are_kept_apart(browser):
     begin(browser, html)
     rate_all(browser, 1)
     other, _ = made_page(round_name="r-second")
-    time.sleep(0.5)
-    browser.open(other)
+    opened(browser, other)
     assert "اكتمل 0" in browser.one("#where").text
-    browser.open(html)
+    opened(browser, html)
     assert "اكتمل 1" in browser.one("#where").text
 
 
-def test_what_another_page_has_stored_of_an_item_is_not_undone(browser):
-    """By a second tab, or by this page just before it was reloaded."""
+@pytest.mark.parametrize("again", ["reload", "focus"])
+def test_what_another_tab_has_stored_is_not_undone(browser, again):
     html, items = made_page()
     begin(browser, html)
     rate_all(browser, 1)
     browser.run(
-        "localStorage.setItem(key(arguments[1]), localStorage.getItem(key(arguments[0])))",
+        "await store(arguments[1], {...ratings[arguments[0]], item: arguments[1]})",
         items[0].name,
         items[2].name,
     )
     rate_all(browser, 1)
     assert "اكتمل 2" in browser.one("#where").text, "this page does not know yet"
-    reload(browser)
+    if again == "reload":
+        reload(browser)
+    else:
+        browser.run("window.dispatchEvent(new Event('focus')); await restore()")
     assert "اكتمل 3" in browser.one("#where").text
 
 

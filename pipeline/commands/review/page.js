@@ -1,7 +1,6 @@
 "use strict";
 const content = JSON.parse(document.getElementById("content").textContent);
 const byId = (id) => document.getElementById(id);
-const STORE = `wazn-review/${content.round}/${content.rater}`;
 const TIE = "tie";
 // Of the CSV; pipeline/commands/review/sheets.py reads it.
 const COLUMNS = ["round", "rater", "saved", "item", "letter", ...content.scales.map((scale) => scale.name), "preferred", "remark"];
@@ -76,34 +75,57 @@ let last = 0;
 let keeps = true;
 let unsaved = false;
 
-// Each item is stored under a key of its own: writing one cannot undo what was written of another,
-// by another tab or by this page just before it was reloaded.
-const key = (name) => `${STORE}/${name}`;
+// IndexedDB, not localStorage: Chromium now and then gives a page from disk that uses localStorage
+// while it loads a store that is thrown away. Each item has a key of its own: writing one cannot undo
+// what another tab has written of another.
+const database = new Promise((resolve, reject) => {
+  const request = indexedDB.open("wazn-review", 1);
+  request.onupgradeneeded = () => request.result.createObjectStore("kept");
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(request.error);
+});
 
-function stored(name) {
-  try {
-    return JSON.parse(localStorage.getItem(key(name)));
-  } catch {
-    // Private windows and some phones have no storage, or somebody else's text in it.
-    return null;
-  }
-}
+const ended = (transaction) => new Promise((resolve, reject) => {
+  transaction.oncomplete = resolve;
+  transaction.onabort = () => reject(transaction.error);
+});
 
-function store(name, value) {
+async function store(name, value) {
   try {
-    localStorage.setItem(key(name), JSON.stringify(value));
+    const transaction = (await database).transaction("kept", "readwrite");
+    const key = [content.round, content.rater, name];
+    if (value) transaction.objectStore("kept").put(value, key);
+    else transaction.objectStore("kept").delete(key);
+    transaction.commit();
+    await ended(transaction);
     keeps = true;
   } catch {
     keeps = false;
   }
-  byId("storage").hidden = keeps;
-  byId("storage").textContent = keeps ? "" : WORDS[language].noStorage;
+  showHead();
 }
 
-function restore() {
-  ratings = allowed(content.items.map(({item}) => ({...stored(item), item})));
-  language = stored("language") === "en" ? "en" : "ar";
-  last = Math.min(Math.max(Number(stored("last")) || 0, 0), content.items.length - 1);
+const storePlace = () => store("", {last, language});
+
+// What is stored is never older than what is shown: another tab may have gone on.
+async function restore() {
+  const before = JSON.stringify([given(), language]);
+  try {
+    const own = [content.round, content.rater];
+    const request = (await database).transaction("kept").objectStore("kept").getAll(IDBKeyRange.bound(own, [...own, []]));
+    await ended(request.transaction);
+    ratings = {...ratings, ...allowed(request.result)};
+    const place = request.result.find((value) => "last" in value);
+    if (place && view === "start") {
+      language = place.language === "en" ? "en" : "ar";
+      last = Math.min(Math.max(Number(place.last) || 0, 0), content.items.length - 1);
+    }
+  } catch {
+    // Private windows and some phones have none.
+    keeps = false;
+  }
+  if (JSON.stringify([given(), language]) === before) showHead();
+  else show();
 }
 
 // Of a list as `given` makes it, what fits the items and scales of this page.
@@ -322,6 +344,8 @@ function showHead() {
   const words = WORDS[language];
   const done = doneCount();
   byId("notice").textContent = words.notice;
+  byId("storage").hidden = keeps;
+  byId("storage").textContent = keeps ? "" : words.noStorage;
   byId("where").replaceChildren(typeof view === "number" ? `${words.complaint} ${words.position(view + 1, content.items.length)}` : words.title, " ", element("span", {textContent: `· ${words.done(done)}`}));
   byId("overview").textContent = words.overview;
   byId("overview").hidden = view === "overview";
@@ -346,7 +370,7 @@ function go(to) {
   view = to;
   if (typeof to === "number") {
     last = to;
-    store("last", last);
+    storePlace();
   }
   show();
   window.scrollTo(0, 0);
@@ -372,18 +396,11 @@ document.addEventListener("keydown", (event) => {
 byId("overview").addEventListener("click", () => go("overview"));
 byId("language").addEventListener("click", () => {
   language = language === "ar" ? "en" : "ar";
-  store("language", language);
+  storePlace();
   show();
 });
-// Another tab with the same page has rated something.
-window.addEventListener("storage", (event) => {
-  if (!event.key?.startsWith(key(""))) return;
-  restore();
-  show();
-});
+window.addEventListener("focus", restore);
 window.addEventListener("beforeunload", (event) => { if (!keeps && unsaved) event.preventDefault(); });
 
-restore();
-// Says at once where nothing can be stored; the items are left as they are.
-store("tried", true);
 show();
+const restored = restore();
