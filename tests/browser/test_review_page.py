@@ -12,7 +12,7 @@ from selenium.webdriver import ActionChains, Keys
 
 from pipeline.commands.review import design, sheets
 from pipeline.commands.review.html import page
-from pipeline.config.params import load
+from pipeline.config import params
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ LOOKS = pytest.mark.parametrize(
     [(WIDE, False, "ar"), (WIDE, True, "en"), (PHONE, False, "en"), (PHONE, True, "ar")],
     ids=["wide", "wide-dark-english", "phone-english", "phone-dark"],
 )
-SCALES = load(ROOT / "params.yaml").review.scales
+SCALES = params.load(ROOT / "params.yaml").review.scales
 # The browser keeps what is stored from test to test.
 ROUNDS = (f"r{number}" for number in itertools.count())
 
@@ -63,6 +63,17 @@ def reload(browser):
     browser.run("await restored")
 
 
+def load(browser, path):
+    """Give the page a saved file; it says what it made of it."""
+    browser.run("document.getElementById('result').textContent = ''")
+    browser.one("#file").send_keys(str(path))
+    for _ in range(600):
+        if browser.one("#result").text:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path.name} is not read")
+
+
 def press(browser, *keys):
     ActionChains(browser.driver).send_keys(*keys).perform()
 
@@ -98,7 +109,7 @@ def downloads(browser, tmp_path):
 
     def click(selector, name):
         browser.one(selector).click()
-        for _ in range(100):
+        for _ in range(600):
             if (folder / name).exists():
                 return folder / name
             time.sleep(0.05)
@@ -207,8 +218,7 @@ def test_a_saved_file_goes_on_elsewhere_and_another_one_is_refused(browser, down
 
     browser.run("for (const {item} of content.items) await store(item, null)")
     opened(browser, html)
-    browser.one("#file").send_keys(str(saved))
-    browser.run("await new Promise((next) => setTimeout(next, 300))")
+    load(browser, saved)
     assert "اكتملت 1" in browser.one("#result").text
     assert browser.texts(".actions .main") == ["تابع التقييم"]
 
@@ -223,8 +233,7 @@ def test_a_saved_file_goes_on_elsewhere_and_another_one_is_refused(browser, down
         path = tmp_path / f"other-{number}.json"
         path.write_text(other if isinstance(other, str) else json.dumps(other), encoding="utf-8")
         browser.one("#overview").click() if number == 0 else None
-        browser.one("#file").send_keys(str(path))
-        browser.run("await new Promise((next) => setTimeout(next, 300))")
+        load(browser, path)
         assert "لم يُقرأ الملف" in browser.one("#result").text
         assert "اكتمل 1" in browser.one("#where").text, "nothing is lost"
 
@@ -240,8 +249,7 @@ def test_values_that_no_choice_has_are_not_taken_from_a_file(browser, tmp_path):
     values = {"format": 1, "round": "r-values", "rater": "rater-1", "ratings": ratings}
     path.write_text(json.dumps(values), encoding="utf-8")
     opened(browser, html)
-    browser.one("#file").send_keys(str(path))
-    browser.run("await new Promise((next) => setTimeout(next, 300))")
+    load(browser, path)
     taken = {
         "item": items[0].name,
         "answers": {"A": {"harm": "none"}, "B": {}},
