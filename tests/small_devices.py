@@ -1,4 +1,4 @@
-"""Devices with little memory, as a model meets them: torch raises what it raises on a GPU that is full."""
+"""Devices that are not here: one with little memory, which raises what torch raises on a GPU, or four."""
 
 import contextlib
 
@@ -23,3 +23,31 @@ def holding(model, tokens):
         yield sizes
     finally:
         hook.remove()
+
+
+class _NotTrainedError(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def batch_sizes_on_four_gpus(module, monkeypatch):
+    """Gives the batch sizes that `module` asks transformers' Trainer for, where four GPUs are visible.
+
+    Nothing is trained: the block ends there.
+    """
+    sizes, arguments_of = [], module.TrainingArguments
+
+    def seen_by_four(**options):
+        arguments = arguments_of(**options)
+        assert arguments.n_gpu <= 1, "this is read first, as it sets what is set here"
+        arguments._n_gpu = 4
+        return arguments
+
+    def trainer(*, args, **_):
+        sizes.append(args.train_batch_size)
+        raise _NotTrainedError
+
+    monkeypatch.setattr(module, "TrainingArguments", seen_by_four)
+    monkeypatch.setattr(module, "Trainer", trainer)
+    with contextlib.suppress(_NotTrainedError):
+        yield sizes

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from small_devices import batch_sizes_on_four_gpus
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from pipeline.base_models import tiny
@@ -130,6 +131,12 @@ def test_encoders_padding_is_masked(built, pairs):
     batch = tokenizer([pairs[0][0], pairs[1][0]], padding=True, return_tensors="pt")
     assert torch.equal(batch["attention_mask"] == 0, batch["input_ids"] == tokenizer.pad_token_id)
     assert batch["attention_mask"].sum() < batch["attention_mask"].numel()
+
+
+def test_batches_are_as_large_as_asked_for_where_four_gpus_are_visible(texts, shape, tmp_path, monkeypatch):
+    with batch_sizes_on_four_gpus(tiny, monkeypatch) as sizes:
+        build_tiny("gpt2", texts, shape, 17, tmp_path)
+    assert sizes == [shape.batch_size]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import log_loss
-from small_devices import holding
+from small_devices import batch_sizes_on_four_gpus, holding
 
 from pipeline.config.severity import ClassifierConfig
 from pipeline.errors import WaznError
 from pipeline.models.budgets import Budget
 from pipeline.models.runtime import deterministic, on_one_device
 from pipeline.severities import SEVERITIES
+from pipeline.severity import fine_tuning
 from pipeline.severity.calibration import fit_blend, fit_temperature, softmax
 from pipeline.severity.classifier import Classifier
 from pipeline.severity.ngrams import NgramModel
@@ -177,6 +178,14 @@ def test_what_does_not_fit_is_scored_in_smaller_batches(wide, texts, capsys):
 def test_trainer_uses_one_device_however_many_are_visible(visible):
     arguments = SimpleNamespace(n_gpu=visible)
     assert on_one_device(arguments)._n_gpu == min(visible, 1)
+
+
+def test_classifiers_batches_are_as_large_as_asked_for_where_four_gpus_are_visible(
+    random_bert, toy, tmp_path, monkeypatch
+):
+    with batch_sizes_on_four_gpus(fine_tuning, monkeypatch) as sizes:
+        Classifier(random_bert(0.3)).train(*toy, CONFIG, tmp_path)
+    assert sizes == [CONFIG.batch_size]
 
 
 def test_probabilities_repeat_to_the_last_bit(blended, texts):

@@ -11,6 +11,7 @@ import torch
 from architectures import ARCHITECTURES, random_model
 from equation import answer_nlls, assert_close, gradients, paper_loss
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -259,6 +260,29 @@ def test_no_mask_is_the_mask_of_the_padding_and_the_mask_of_ones(architecture, e
     none = nll(None)
     assert torch.equal(nll(torch.ones_like(padding)), none)
     torch.testing.assert_close(nll(padding), none, rtol=1e-5, atol=1e-5)
+
+
+class Attentions(TorchFunctionMode):
+    """Notes how torch's fused attention is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_function__(self, function, types, arguments=(), named=None):
+        if function is functional.scaled_dot_product_attention:
+            self.found.append((named["attn_mask"], named["is_causal"]))
+        return function(*arguments, **(named or {}))
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "bloom"])
+def test_attention_gets_no_mask_though_there_is_padding(architecture, examples):
+    """FlashAttention, as torch has it, takes none: with one a GPU would compute by a slower kernel."""
+    model = random_model(architecture, torch.float32)
+    with Attentions() as attentions:
+        answer_loss(model, collate(examples), torch.ones(len(examples)))[0].backward()
+    layers = getattr(model.config, "layer_types", None) or ["full_attention"] * 2
+    assert attentions.found == [(None, True)] * layers.count("full_attention")
 
 
 def test_order_of_rows_does_not_matter(examples):
