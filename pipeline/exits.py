@@ -44,7 +44,7 @@ def run(command: Callable[[], object]) -> None:
         _end(_MEMORY)
     except RuntimeError as error:
         # As torch says it, which is not imported here. What can be cut smaller is, by models/budgets.py.
-        if any(text in str(error) for text in (" out of memory", "can't allocate memory")):
+        if any(text in str(error) for text in (" out of memory", "can't allocate memory", "_ALLOC_FAILED")):
             _end(_MEMORY)
         operator, found, _ = str(error).partition(" does not have a deterministic implementation")
         if not found:

@@ -356,6 +356,7 @@ def test_ctrl_c_within_a_stage_has_the_exit_code_of_the_shell(folder):
         (MemoryError(), "there is not enough memory"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), "there is not enough memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), "there is not enough memory"),
         (
             RuntimeError("histc does not have a deterministic implementation, but you set 'torch"),
             "histc gives no results that repeat on this device; hide it (CUDA_VISIBLE_DEVICES=)",

@@ -29,7 +29,7 @@ from pipeline.errors import WaznError
 from pipeline.files import replacing, write_json
 from pipeline.hashes import folder_digest
 from pipeline.inputs import damaged, missing, read_json
-from pipeline.models.budgets import Budget, slices
+from pipeline.models.budgets import Budget, refuse_too_large, slices
 from pipeline.models.products import use_onednn
 from pipeline.models.runtime import device, require_model
 from pipeline.shapes import ReferencesNote
@@ -59,7 +59,7 @@ class Encoder:
             budget: texts encoded at once.
 
         Raises:
-            WaznError: there is no encoder, it cannot be loaded, or it has fewer layers.
+            WaznError: there is no encoder, it cannot be loaded, has fewer layers, or needs more memory.
         """
         require_model(folder)
         try:
@@ -70,6 +70,7 @@ class Encoder:
                 f"embed_references.layer: {folder} has fewer than {layer} layers; name one that it has"
             ) from error
         except Exception as error:
+            refuse_too_large(folder, error)
             # A damaged file meets several libraries, each with errors of its own kinds.
             raise damaged(folder, f"bert-score cannot load it ({type(error).__name__})") from error
         use_onednn(self._model)

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -126,6 +127,19 @@ def lacks_memory(error: BaseException) -> bool:
         or "CUBLAS_STATUS_ALLOC_FAILED" in str(error)
         or (isinstance(error, Exception) and should_reduce_batch_size(error))
     )
+
+
+def refuse_too_large(folder: Path, error: BaseException) -> None:
+    """Say that a model does not fit, where that is what `error` says: the model is not damaged.
+
+    Raises:
+        WaznError: see above.
+    """
+    if lacks_memory(error):
+        raise WaznError(
+            f"{folder}: the memory does not hold this model beside what else is there; close other "
+            "programs, or take a smaller model or a larger GPU"
+        ) from error
 
 
 def _allow(operator: str) -> None:

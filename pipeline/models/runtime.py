@@ -21,6 +21,7 @@ from transformers import (
 
 from pipeline.errors import WaznError
 from pipeline.inputs import damaged
+from pipeline.models.budgets import refuse_too_large
 from pipeline.models.products import use_onednn
 
 # Activations that are 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), in GPT-2 and Bloom.
@@ -221,12 +222,13 @@ def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
     """What transformers' class `kind` loads from `folder`: from disk only, and without running its code.
 
     Raises:
-        WaznError: there is no model, or it cannot be loaded.
+        WaznError: there is no model, it cannot be loaded, or the memory does not hold it.
     """
     require_model(folder)
     try:
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except Exception as error:
+        refuse_too_large(folder, error)
         # A damaged file meets many libraries (tokenizers, safetensors, huggingface_hub), each with errors
         # of its own kinds.
         first = (str(error).splitlines() or [""])[0] or type(error).__name__

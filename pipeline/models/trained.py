@@ -10,6 +10,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.inputs import damaged, read_json
+from pipeline.models.budgets import refuse_too_large
 from pipeline.models.lora import QUANTISED
 from pipeline.models.methods import check_quantised
 from pipeline.models.runtime import load_decoder
@@ -83,7 +84,7 @@ def add_adapter(model: PreTrainedModel, folder: Path, *, merge: bool) -> PreTrai
         merge: add it to the weights; otherwise layers of PEFT, in float32, stand in for those adapted.
 
     Raises:
-        WaznError: there is no adapter, or it cannot be loaded.
+        WaznError: there is no adapter, it cannot be loaded, or the memory does not hold it.
     """
     if not (folder / "adapter_model.safetensors").is_file():
         raise WaznError(f"{folder}: no adapter there; run `dvc repro`, which trains it")
@@ -91,6 +92,7 @@ def add_adapter(model: PreTrainedModel, folder: Path, *, merge: bool) -> PreTrai
         adapted = PeftModel.from_pretrained(model, str(folder))
         decoder = adapted.merge_and_unload() if merge else adapted.get_base_model()
     except Exception as error:
+        refuse_too_large(folder, error)
         # A damaged file meets several libraries, each with errors of its own kinds.
         raise damaged(folder, f"PEFT cannot load the adapter ({type(error).__name__})") from error
     assert isinstance(decoder, PreTrainedModel)

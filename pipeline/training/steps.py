@@ -222,7 +222,7 @@ class Run:
         if broken:
             raise WaznError(
                 f"{self.name}: the NLL of validation rows {', '.join(broken)} is not finite after step "
-                f"{number}; lower finetune.learning_rate or look at these rows. Checkpoints are kept"
+                f"{number}; {self._remedy()}. Checkpoints are kept"
             )
         return dict(mean_nll(sums, counts, valid.severities))
 
@@ -267,9 +267,13 @@ class Run:
         rows = ", ".join(self.examples[index].id for index in indices)
         return WaznError(
             f"{self.name}: loss or gradient is not finite at step {number} (learning rate "
-            f"{learning_rate:g}, rows {rows}); lower finetune.learning_rate or look at these rows. "
-            "Checkpoints are kept"
+            f"{learning_rate:g}, rows {rows}); {self._remedy()}. Checkpoints are kept"
         )
+
+    def _remedy(self) -> str:
+        remedy = "lower finetune.learning_rate or look at these rows"
+        # A model that was made in bfloat16 may compute numbers that float16 lacks.
+        return remedy if self.dtype != torch.float16 else f"set finetune.dtype to float32, {remedy}"
 
 
 def _seed(*parts: int) -> int:

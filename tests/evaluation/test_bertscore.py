@@ -112,6 +112,15 @@ def test_what_does_not_fit_is_encoded_in_smaller_batches(folder, tmp_path, capsy
     assert "texts at once; goes on with " in capsys.readouterr().out
 
 
+def test_an_encoder_that_the_memory_does_not_hold_is_not_called_damaged(folder, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(bertscore, "get_model", full)
+    with pytest.raises(WaznError, match=f"^{folder}: the memory does not hold this model"):
+        Encoder(folder, 2, Budget(64, "texts"))
+
+
 def test_each_answer_is_compared_with_the_row_that_is_named(folder, tmp_path):
     references = stored(folder, tmp_path)
     every = references.score([OTHER] * len(TEXTS), range(len(TEXTS)))

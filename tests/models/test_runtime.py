@@ -5,14 +5,16 @@ import shutil
 
 import pytest
 import torch
+from peft import PeftModel
 from tokenizers import processors
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from pipeline.errors import WaznError
 from pipeline.evaluation.generation import generate
 from pipeline.models.budgets import Budget
 from pipeline.models.prompt import encode, encode_prompt
 from pipeline.models.runtime import load_decoder, load_tokenizer
+from pipeline.models.trained import add_adapter
 
 
 def test_a_sequence_longer_than_the_context_is_refused_with_both_lengths(built):
@@ -20,6 +22,31 @@ def test_a_sequence_longer_than_the_context_is_refused_with_both_lengths(built):
     context = load_decoder(folder, torch.float32, 8).config.max_position_embeddings
     with pytest.raises(WaznError, match=rf"reads at most {context} tokens, {context + 1} are asked for"):
         load_decoder(folder, torch.float32, context + 1)
+
+
+# ---- a model that the memory does not hold ----------------------------------------------------------
+
+
+def full(*_, **__):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_a_model_that_the_memory_does_not_hold_is_not_called_damaged(built, monkeypatch):
+    """Whoever followed that advice would remove it and fetch it again."""
+    folder = built("gpt2")
+    monkeypatch.setattr(GPT2LMHeadModel, "from_pretrained", full)
+    with pytest.raises(WaznError, match=f"^{folder}: the memory does not hold this model .* larger GPU$"):
+        load_decoder(folder, torch.float32, 8)
+
+
+def test_an_adapter_that_cannot_be_merged_for_lack_of_memory_is_not_called_damaged(
+    built, tmp_path, monkeypatch
+):
+    decoder = load_decoder(built("gpt2"), torch.float32, 8)
+    (tmp_path / "adapter_model.safetensors").touch()
+    monkeypatch.setattr(PeftModel, "from_pretrained", full)
+    with pytest.raises(WaznError, match=f"^{tmp_path}: the memory does not hold this model"):
+        add_adapter(decoder, tmp_path, merge=True)
 
 
 # ---- ids beyond the rows of the embedding -----------------------------------------------------------
