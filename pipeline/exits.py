@@ -10,7 +10,10 @@ from typing import NoReturn
 from pipeline.errors import WaznError
 from pipeline.os_errors import refused, system_error
 
-_MEMORY = "there is not enough memory; close other programs, or lower what `resources` allows at once"
+_MEMORY = (
+    "there is not enough memory; close other programs, or lower what `resources` allows at once (for the "
+    "classifier's training train_classifier.batch_size)"
+)
 
 
 def run(command: Callable[[], object]) -> None:
