@@ -285,6 +285,38 @@ def test_attention_gets_no_mask_though_there_is_padding(architecture, examples):
     assert attentions.found == [(None, True)] * layers.count("full_attention")
 
 
+# Operators that torch has in no form that repeats on a GPU, by the documentation of
+# `use_deterministic_algorithms`, as far as a language model could call one; and cumsum, where of floats.
+UNREPEATABLE = {"bincount", "histc", "median", "nll_loss2d_forward", "put_", "resize_", "scatter_reduce"}
+
+
+class Unrepeatable(TorchDispatchMode):
+    """Notes operators, forward or backward, that would not repeat on a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        made = function(*arguments, **(named or {}))
+        name = function.overloadpacket.__name__
+        if name in UNREPEATABLE or (name == "cumsum" and made.is_floating_point()):
+            self.found.add(name)
+        return made
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_operator_of_a_training_repeats_on_a_gpu(architecture, examples):
+    """Bloom's ALiBi was once a cumulative sum of a mask in float32."""
+    model = random_model(architecture, torch.float32)
+    with Unrepeatable() as operators:
+        torch.ones(3).cumsum(0)
+        assert operators.found == {"cumsum"}
+        operators.found.clear()
+        answer_loss(model, collate(examples), torch.ones(len(examples)))[0].backward()
+    assert operators.found == set()
+
+
 def test_order_of_rows_does_not_matter(examples):
     model = random_model("gpt2")
     turned = loss_of(model, examples[::-1])
