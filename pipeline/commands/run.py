@@ -72,7 +72,8 @@ def run_by_slurm(
         cancel: only end the jobs that an earlier run has left.
 
     Raises:
-        WaznError: as `run`; submitit or Slurm is missing; Slurm refuses a job; another process runs this.
+        WaznError: as `run`; submitit or Slurm is missing; Slurm does not answer, or refuses a job;
+            another process runs this.
     """
     if jobs is not None and jobs < 1:
         raise WaznError(f"--jobs is a number of cells at once, 1 or more, found {jobs}")
@@ -96,6 +97,8 @@ def run_by_slurm(
         if cancel:
             slurm.cancel(cluster)
             return
+        # Before old outputs are removed for jobs that nobody would take.
+        slurm.queue_of(cluster)
         graph, todo = _out_of_date("Each is a job of Slurm")
         if todo:
             _carry_out(

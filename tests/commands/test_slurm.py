@@ -387,6 +387,15 @@ def test_options_win_over_the_variables_of_slurm(monkeypatch):
     assert os.environ["SBATCH_ACCOUNT"] == "mine"
 
 
+def test_where_slurm_does_not_answer_nothing_is_touched(world, monkeypatch):
+    """DVC would remove the outputs of a cell, and no job would make them again."""
+    world.cluster.answers = False
+    monkeypatch.setattr(run, "Slurm", lambda *_: world.cluster)
+    monkeypatch.setattr(run, "Graph", lambda: pytest.fail("DVC was asked"))
+    with pytest.raises(WaznError, match=r"^Slurm does not answer; `squeue` says why$"):
+        by_slurm()
+
+
 # ---- what runs on a node -----------------------------------------------------------------------
 
 

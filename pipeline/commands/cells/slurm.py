@@ -166,15 +166,24 @@ class SlurmRunner:
         return Ended(one.cell, State.DONE, seconds)
 
 
+def queue_of(cluster: Cluster) -> set[str]:
+    """The numbers of this user's jobs that have not ended.
+
+    Raises:
+        WaznError: Slurm cannot be asked.
+    """
+    if (queued := cluster.queued()) is None:
+        raise WaznError("Slurm does not answer; `squeue` says why")
+    return queued
+
+
 def cancel(cluster: Cluster) -> None:
     """End the jobs that a run has left; those that have ended stay, to be recorded by the next run.
 
     Raises:
         WaznError: Slurm cannot be asked.
     """
-    queued, count = cluster.queued(), 0
-    if queued is None:
-        raise WaznError("Slurm does not answer; `squeue` says why")
+    queued, count = queue_of(cluster), 0
     for path in sorted(FOLDER.glob("*/job.json")):
         number = json.loads(path.read_text(encoding="utf-8"))["job"]
         if number in queued:
