@@ -70,10 +70,12 @@ class Budget:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         if count <= 1:
+            training = self.setting == _SETTINGS["microbatch_tokens"]
+            first = "see that resources.finetune.gradient_checkpointing is true, " if training else ""
             raise WaznError(
-                f"the memory is too small for a single sequence ({size} {self.unit}); lower max_length in "
-                "params.yaml, or take a smaller model, another finetune.method or a larger GPU. What was "
-                "complete is kept"
+                f"the memory is too small for a single sequence ({size} {self.unit}); {first}lower "
+                "max_length in params.yaml, or take a smaller model, another finetune.method or a larger "
+                "GPU. What was complete is kept"
             )
         half = max(1, min(size, self.size) // 2)
         if self.fixed:
