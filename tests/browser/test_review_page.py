@@ -302,6 +302,20 @@ def test_what_another_tab_has_stored_is_not_undone(browser, again):
     assert "اكتمل 3" in browser.one("#where").text
 
 
+def test_what_is_rated_while_the_page_reads_is_not_undone(browser):
+    html, _ = made_page()
+    begin(browser, html)
+    rate_all(browser, 1)
+    browser.run(
+        """go(0);
+        const reading = restore();
+        document.querySelector("fieldset input").click();
+        await reading;"""
+    )
+    assert browser.one("fieldset :checked").get_attribute("value") == "1"
+    assert browser.run("return given()[0].answers.A.correct") == 1
+
+
 def test_the_language_changes_labels_and_keeps_the_place_and_what_was_rated(browser):
     html, _ = made_page()
     begin(browser, html, PHONE)

@@ -74,6 +74,7 @@ let view = "start";
 let last = 0;
 let keeps = true;
 let unsaved = false;
+let changes = 0;
 
 // IndexedDB, not localStorage: Chromium now and then gives a page from disk that uses localStorage
 // while it loads a store that is thrown away. Each item has a key of its own: writing one cannot undo
@@ -112,8 +113,11 @@ async function restore() {
   const before = JSON.stringify([given(), language]);
   try {
     const own = [content.round, content.rater];
+    const earlier = changes;
     const request = (await database).transaction("kept").objectStore("kept").getAll(IDBKeyRange.bound(own, [...own, []]));
     await ended(request.transaction);
+    // What was rated in the meantime is not in what was read.
+    if (changes !== earlier) return restore();
     ratings = {...ratings, ...allowed(request.result)};
     const place = request.result.find((value) => "last" in value);
     if (place && view === "start") {
@@ -183,6 +187,7 @@ const doneCount = () => content.items.filter(({item}) => state(item) === "done")
 
 function changed(...items) {
   unsaved = true;
+  changes += 1;
   for (const item of items) store(item, ratings[item] ? rating(item) : null);
   showHead();
 }
