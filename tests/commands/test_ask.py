@@ -228,6 +228,34 @@ def test_without_a_classifier_every_complaint_has_one(built, project, monkeypatc
         assert noticed(capsys)
 
 
+@pytest.mark.parametrize(
+    ("question", "signs"),
+    [
+        (MILD, None),
+        ("My baby turned blue and does not breathe", ["severity not judged"]),
+        ("ibni azra2 w ma byitnaffas", ["severity not judged"]),
+        ("!!! 😱", ["severity not judged"]),
+    ],
+)
+def test_what_is_not_in_arabic_is_not_judged_and_has_one(project, monkeypatch, capsys, question, signs):
+    class Careless:
+        max_length = 8
+
+        def __init__(self, *_):
+            pass
+
+        def probabilities(self, texts, _):
+            return np.array([[1.0, 0.0, 0.0]] * len(texts))
+
+    monkeypatch.setattr(severity, "Classifier", Careless)
+    paths.CLASSIFIER.mkdir(parents=True)
+    write_json(paths.CLASSIFIER / "severity.json", {})
+    ask(question, arms=["base"], as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["emergency"] or {}).get("signs") == signs
+    assert (said["severity"] is None) == bool(signs)
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_model_that_cannot_be_loaded_does_not_hold_it_back(as_json, judged, capsys):
     shutil.rmtree(paths.base_model(MODEL))

@@ -43,7 +43,7 @@ def signs(question: str, probabilities: np.ndarray | None) -> list[str]:
 
     Args:
         question: as it was asked.
-        probabilities: of the severities, (3,), by the calibrated classifier; None where it cannot be asked.
+        probabilities: of the severities, (3,), by the calibrated classifier; None where they are not known.
 
     Returns:
         Of `severity not judged`, `p_critical` (it reaches the threshold that finds

@@ -9,7 +9,7 @@ from pipeline import paths
 from pipeline.errors import WaznError
 from pipeline.models.budgets import Budget
 from pipeline.severity.classifier import Classifier
-from pipeline.text.normalise import Normaliser
+from pipeline.text.normalise import Normaliser, arabic_shares
 
 if TYPE_CHECKING:
     from pipeline.config.params import Params
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 class Judge:
     """Gives complaints their severity probabilities; the classifier is loaded once.
 
-    Without one that can be used, a line says so, and nothing is judged: answers do not depend on it.
+    Without one that can be used, a line says so, and nothing is judged: answers do not depend on it. Nor is
+    a complaint that is not in Arabic, of which it has learnt nothing.
     """
 
     def __init__(self, params: "Params") -> None:
         """Load the classifier, if it is there."""
         self._normaliser = Normaliser(params.normalise.rules_off.classifier)
+        self._min_arabic = params.normalise.min_arabic
         self._classifier: Classifier | None = None
         try:
             if not (paths.CLASSIFIER / "severity.json").is_file():
@@ -35,10 +37,14 @@ class Judge:
             print(f"wazn: severity is not judged: {error}", file=sys.stderr)
 
     def __call__(self, question: str) -> np.ndarray | None:
-        """The calibrated probabilities of the severities, (3,), not sharpened; None without them."""
+        """The calibrated probabilities of the severities, (3,), not sharpened; None if it is not judged."""
         if self._classifier is None:
             return None
         texts = self._normaliser([question])
+        [share] = arabic_shares(texts)
+        if share == 0 or share < self._min_arabic:
+            print("wazn: severity is not judged: the complaint is not in Arabic", file=sys.stderr)
+            return None
         try:
             [row] = self._classifier.probabilities(texts, Budget(self._classifier.max_length))
         except WaznError as error:
