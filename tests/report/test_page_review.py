@@ -65,6 +65,19 @@ def test_the_page_leads_to_it(figures):
     assert html.index('id="results"') < html.index('id="review"') < html.index('id="answers"')
 
 
+def lead(html):
+    return words(re.search(r'(?s)<section class="lead".*?</section>', html)[0])
+
+
+def test_the_first_screen_has_what_physicians_say(figures):
+    [of_model] = review_section(figures, {MODEL: "A model"}, pages.PRIMARY)["reviews"]
+    said = f"A model (3 raters, 24 complaints): {words(of_model['verdict'])}"
+    assert f"What do physicians say? {said} For whom?" in lead(page(figures))
+    doubted = copy.deepcopy(figures)
+    doubted["models"][MODEL]["raters"]["rater-2"]["flagged"] = True
+    assert f"{said} rater-2 (flagged). For whom?" in lead(page(doubted))
+
+
 def endpoint(figures, **values):
     """The figures with another primary endpoint."""
     changed = copy.deepcopy(figures)
