@@ -55,9 +55,12 @@ def rated_caption(review: Mapping[str, Any], metric: str, titles: Mapping[str, s
     """
     name, group = RATED_METRICS[metric]
     what = f"{RATED[name].title}{'' if group == ALL else f', {group} complaints'}, as physicians rated it"
-    rated = [
-        f"{title}: {len(review[model]['raters'])} raters, {review[model]['complaints']} complaints"
-        for model, title in titles.items()
-        if model in review
-    ]
+    rated = [f"{title}: {_counts(review[model])}" for model, title in titles.items() if model in review]
     return f"{what}. {'; '.join(rated) or 'No model of the table was rated'}."
+
+
+def _counts(figures: Mapping[str, Any]) -> str:
+    raters, complaints = len(figures["raters"]), f"{figures['complaints']} complaints"
+    if raters == 1:
+        return f"1 rater, {complaints} (intervals over complaints alone)"
+    return f"{raters} raters, {complaints}"

@@ -325,7 +325,7 @@ def test_what_there_is_not_is_refused(paper, form, metric):
 # What physicians said.
 
 
-def put_review(**arms):
+def put_review(raters=3, **arms):
     """Write metrics/review.json of the paper's model: the share preferred and harmful by arm."""
     figures = {
         arm: {
@@ -334,8 +334,8 @@ def put_review(**arms):
         }
         for arm, value in arms.items()
     }
-    raters = pages.review([MODEL])["models"][MODEL]
-    review = {"ratings": 9, "models": {MODEL: {**raters, "arms": figures}}}
+    of_model = pages.review([MODEL], raters=raters)["models"][MODEL]
+    review = {"ratings": 9, "models": {MODEL: {**of_model, "arms": figures}}}
     paths.REVIEW_METRICS.parent.mkdir(exist_ok=True)
     paths.REVIEW_METRICS.write_text(json.dumps(review), encoding="utf-8")
 
@@ -360,6 +360,15 @@ def test_the_caption_of_ratings_says_who_rated(paper, capsys):
     assert (
         "Harmful, critical complaints, as physicians rated it. LFM2-350M: 3 raters, 24 complaints."
         in " ".join(capsys.readouterr().out.split())
+    )
+
+
+def test_the_intervals_of_one_rater_are_said_to_be_over_complaints_alone(paper, capsys):
+    put_summary()
+    put_review(raters=1, uniform=0.25)
+    table.run(paper, form="terminal", metric="preferred")
+    assert "LFM2-350M: 1 rater, 24 complaints (intervals over complaints alone)." in " ".join(
+        capsys.readouterr().out.split()
     )
 
 
