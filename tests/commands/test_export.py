@@ -6,6 +6,7 @@ import re
 import shutil
 from types import SimpleNamespace
 
+import pages
 import pytest
 import torch
 import yaml
@@ -124,6 +125,11 @@ def test_the_folder_has_all_that_is_needed_and_nothing_else(project):
     }
 
 
+def test_whoever_may_read_the_card_may_read_the_weights(project):
+    folder = exported()
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_nothing_of_this_machine_is_written_down(project):
     """What transformers was told when it read the tokenizer is no setting of the tokenizer."""
     folder = exported()
@@ -210,6 +216,42 @@ def test_the_card_has_the_reports_figures_with_intervals(project):
 
 def test_without_a_report_the_card_says_so(project):
     assert "This model has not been evaluated yet." in head_and_body(exported())[1]
+
+
+def test_the_card_has_what_physicians_said(project):
+    review = pages.review(["tiny_qwen2"])
+    write_json(paths.REVIEW_METRICS, review)
+    _, body = head_and_body(exported())
+    of_model = review["models"]["tiny_qwen2"]
+    assert "intervals are over raters and complaints. Raters: 3. Complaints: 24. Compared: " in body
+    assert "Ratings like chance" not in body
+    assert "| | all complaints | critical complaints |" in body
+    for title, name in (("Preferred", "preferred"), ("Severely harmful", "severe_harm")):
+        cells = [
+            f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+            for group in ("all", "critical")
+            for figure in [of_model["arms"][ARM][group][name]]
+        ]
+        assert f"| {title} | {' | '.join(cells)} |" in body
+    effect = of_model["differences"]["weighting-uniform"]["critical"]["preferred"]
+    assert f"on critical complaints less that of the arm `uniform`: {effect['value']:.3f} (" in body
+    assert f"p = {effect['p_adjusted']:.3f}." in body
+    of_model["raters"]["rater-2"]["flagged"] = True
+    write_json(paths.REVIEW_METRICS, review)
+    assert "counted all the same: rater-2." in head_and_body(exported())[1]
+
+
+def test_one_physician_has_no_p_in_the_card(project):
+    write_json(paths.REVIEW_METRICS, pages.review(["tiny_qwen2"], raters=1))
+    _, body = head_and_body(exported())
+    assert "over complaints, as one rater cannot tell of others. Raters: 1. Complaints: 24." in body
+    assert "p = " not in body
+
+
+def test_without_ratings_the_card_says_so(project):
+    assert "No physician has rated answers of this model." in head_and_body(exported())[1]
+    write_json(paths.REVIEW_METRICS, pages.review(["tiny_gpt2"]))
+    assert "No physician has rated answers of this model." in head_and_body(exported())[1]
 
 
 def test_the_key_in_an_address_is_not_published(project):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import paths
 from pipeline.commands.exporting.exported import Exported
 from pipeline.commands.exporting.figures import evaluation
+from pipeline.commands.exporting.rated import rated
 from pipeline.commands.exporting.sharing import Licences, head_licence, shown_source
 from pipeline.commands.exporting.use import use
 from pipeline.inputs import read_json
@@ -50,10 +51,14 @@ w = {alpha:g} p_non_critical + {beta:g} p_neutral + {gamma:g} p_critical{renorma
 
 {evaluation}
 
+## Physicians
+
+{rated}
+
 ## Limits
 
-The model invents, omits and contradicts; it has seen no examination and no laboratory value. No metric
-above says whether an answer is medically right: only physicians can judge that. That it was trained more
+The model invents, omits and contradicts; it has seen no examination and no laboratory value. No automatic
+metric says whether an answer is medically right: only physicians can judge that. That it was trained more
 on severe cases does not make it safe for them. In an emergency, call the emergency services.{warning}
 
 ## Licences
@@ -113,6 +118,7 @@ def card(exported: Exported, evaluate: "EvaluateConfig", licences: Licences) -> 
         ),
         severity="\n".join(_severity(scored, facts["weights"])),
         evaluation="\n".join(evaluation(exported, evaluate.decoding)),
+        rated="\n".join(rated(exported)),
         warning=f"\n\nNote: {facts['warning']}." if facts["warning"] else "",
         licences="\n".join(_licences(licences)),
         use="\n".join(use(exported, evaluate, facts["method"])),

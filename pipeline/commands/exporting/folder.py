@@ -91,6 +91,9 @@ def write(folder: Path, params: "Params", model: str, arm: str, seed: int, dtype
             merged.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         (unfinished / "README.md").write_text(text, encoding="utf-8")
+        # safetensors writes files that only their owner may read.
+        for weights in unfinished.glob("*.safetensors"):
+            shutil.copymode(unfinished / "README.md", weights)
         write_json(
             unfinished / NOTE,
             {"model": model, "arm": arm, "seed": seed, "dtype": dtype, "licences": dict(licences)},
