@@ -223,7 +223,10 @@ def test_the_card_has_what_physicians_said(project):
     write_json(paths.REVIEW_METRICS, review)
     _, body = head_and_body(exported())
     of_model = review["models"]["tiny_qwen2"]
-    assert "intervals are over raters and complaints. Raters: 3. Complaints: 24. Compared: " in body
+    assert (
+        "intervals are over raters and complaints. Raters: 3. Complaints: 24. Compared: uniform, weighting."
+        in body
+    )
     assert "Ratings like chance" not in body
     assert "| | all complaints | critical complaints |" in body
     for title, name in (("Preferred", "preferred"), ("Severely harmful", "severe_harm")):

@@ -75,7 +75,7 @@ def test_the_first_screen_has_what_physicians_say(figures):
     assert f"What do physicians say? {said} For whom?" in lead(page(figures))
     doubted = copy.deepcopy(figures)
     doubted["models"][MODEL]["raters"]["rater-2"]["flagged"] = True
-    assert f"{said} rater-2 (flagged). For whom?" in lead(page(doubted))
+    assert f"{said} Ratings like chance: rater-2. For whom?" in lead(page(doubted))
 
 
 def endpoint(figures, **values):

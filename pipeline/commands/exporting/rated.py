@@ -28,7 +28,8 @@ def rated(exported: Exported) -> Iterator[str]:
     raters = review["raters"]
     over = "raters and complaints" if len(raters) > 1 else "complaints, as one rater cannot tell of others"
     yield "Physicians rated its answers without knowing whose they were; 95 % intervals are over"
-    yield f"{over}. Raters: {len(raters)}. Complaints: {review['complaints']}. Compared: {', '.join(review['arms'])}."
+    yield f"{over}. Raters: {len(raters)}. Complaints: {review['complaints']}."
+    yield f"Compared: {', '.join(review['arms'])}."
     if flagged := [name for name, rater in raters.items() if rater["flagged"]]:
         yield f"Ratings like chance, which are counted all the same: {', '.join(flagged)}."
     if review["outdated"]:
