@@ -13,7 +13,7 @@ from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
-from dvc.stage import PipelineStage
+from dvc.stage import PipelineStage, Stage
 from dvc.stage.cache import RunCacheNotFoundError
 
 from pipeline.commands.cells.job import Work
@@ -56,14 +56,16 @@ class Graph:
     def changed(self, cells: Iterable[str]) -> set[str]:
         """Those of `cells` that are out of date as the files are now.
 
-        A cell that another command of DVC is running counts as such, as it cannot be asked about: started,
-        it ends with a sentence of DVC's that names that command.
+        A cell that cannot be asked about counts as such: another command of DVC is running it, or dvc.yaml
+        has it no more. Started, it ends with a sentence of DVC's that says so.
 
         Raises:
             WaznError: as `needs`.
         """
         with self._locked():
-            return {cell for cell in cells if self._is_changed(cell)}
+            # Read once: `collect` reads every file of the project again for each cell.
+            stages = {stage.addressing: stage for stage in self._repo.index.stages}
+            return {cell for cell in cells if cell not in stages or _is_changed(stages[cell])}
 
     def prepare(self, cell: str) -> Work | None:
         """Do what `dvc repro` does before it runs the commands of a cell that is out of date.
@@ -123,12 +125,6 @@ class Graph:
                 )
             self._repo.commit(cell, force=True)
 
-    def _is_changed(self, cell: str) -> bool:
-        try:
-            return any(stage.changed() for stage in self._repo.stage.collect(cell))
-        except LockError:
-            return True
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold DVC's lock, for which another command may have to be waited for, and read the files anew."""
@@ -149,6 +145,13 @@ class Graph:
                 if not said:
                     print("another command of DVC holds its lock; waiting for it", file=sys.stderr)
                 said = True
+
+
+def _is_changed(stage: Stage) -> bool:
+    try:
+        return bool(stage.changed())
+    except LockError:
+        return True
 
 
 def _inputs(stage: PipelineStage) -> str:
