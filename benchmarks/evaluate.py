@@ -2,7 +2,8 @@
 
 Rows a second of answering, beside the authors' notebook: one question at a time, sampled at temperature 0.7
 with at most 50 new tokens; and beside `generate` of transformers, greedy, in batches of like length, at the
-best of several sizes. Ours is `pipeline/evaluation/generation.py`, in batches, greedy and drawn as the
+best of several sizes. All run in the environment that wazn's command line sets
+(pipeline/environment.py), each after a whole pass over the same rows. Ours is `pipeline/evaluation/generation.py`, in batches, greedy and drawn as the
 paper's, with at most 50 new tokens too. The models have the shapes of GPT-2 base and Qwen2.5-0.5B (on a CPU
 4 of its 24 layers) and random weights, so that hardly an answer ends before its 50 tokens; a trained
 model's answers end at different places, of which a batch gains somewhat less. `--folder` names a real one,
@@ -15,6 +16,7 @@ Aimed at: at least 4 times the notebook on two cores, 30 times on a GPU; 1.5 tim
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from contextlib import redirect_stderr
@@ -22,6 +24,12 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from pipeline import environment
+
+# What the command line of wazn sets, the allocator among it, for every contestant: before Python starts.
+if __name__ == "__main__" and (more := environment.lacking()):
+    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | more)
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -81,13 +89,11 @@ def compare(
 ) -> None:
     """Print rows a second of the notebook's way and of ours."""
     few = spread(questions, options.notebook_rows)
-    notebook(model, tokenizer, few[:1])
-    theirs = len(few) / timed(lambda: notebook(model, tokenizer, few))
+    theirs = len(few) / warm(lambda: notebook(model, tokenizer, few))[0]
     print(f"{name:<6} notebook, 1 at once   {theirs:8.2f} rows/s", flush=True)
-    rates, said = {}, []
-    in_batches(model, tokenizer, questions, PEER_SIZES[0])
+    rates, written = {}, {}
     for size in PEER_SIZES:
-        seconds = timed(lambda size=size: said.append(in_batches(model, tokenizer, questions, size)))
+        seconds, written[size] = warm(lambda size=size: in_batches(model, tokenizer, questions, size))
         rates[size] = len(questions) / seconds
         print(f"{name:<6} generate, {size} at once {rates[size]:8.2f} rows/s", flush=True)
     best = max(rates, key=lambda size: rates[size])
@@ -95,15 +101,14 @@ def compare(
     fuse_activations(model)
     use_onednn(model)
     keys = row_keys([str(row) for row in range(len(questions))], 17)
-    ours(model, tokenizer, questions[:2], None, options.batch_size)
     for decoding, given in (("greedy", None), ("paper", keys)):
-        answers: list[str] = []
         call = partial(ours, model, tokenizer, questions, given, options.batch_size)
-        rate = len(questions) / timed(lambda call=call, answers=answers: answers.extend(call()))
+        seconds, answers = warm(call)
+        rate = len(questions) / seconds
         line = f"{name:<6} wazn, {decoding}, {options.batch_size} at once {rate:8.2f} rows/s, "
         line += f"{rate / theirs:.1f} times the notebook"
         if given is None:
-            same = sum(one == other for one, other in zip(answers, said[-1], strict=True))
+            same = sum(one == other for one, other in zip(answers, written[best], strict=True))
             line += f", {rate / rates[best]:.2f} times generate at {best}; {same} answers are the same"
         print(line, flush=True)
 
@@ -204,6 +209,13 @@ def spread(items: list[Any], count: int) -> list[Any]:
     """`count` of the items, spread evenly; all if there are fewer."""
     count = min(count, len(items))
     return [items[number * len(items) // count] for number in range(count)]
+
+
+def warm(call: Any) -> tuple[float, Any]:
+    """Seconds of a call after one like it, and what it returned."""
+    call()
+    returned = []
+    return timed(lambda: returned.append(call())), returned[0]
 
 
 def timed(call: Any) -> float:

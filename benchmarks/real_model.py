@@ -151,8 +151,8 @@ def cells() -> Iterator[Cell]:
         yield Cell(LABELS, "strong", seed)
         yield Cell(CLASSIFIER, "strong", seed)
         yield Cell(CLASSIFIER, "weighting", seed)
-    yield from (Cell(CLASSIFIER, arm, seed) for arm in ARMS[-PLACEBOS:] for seed in SEEDS)
-    yield from (Cell(LABELS, arm, seed) for arm in ARMS[-PLACEBOS:] for seed in SEEDS)
+    for project in PROJECTS:
+        yield from (Cell(project, arm, seed) for seed in SEEDS for arm in ARMS[-PLACEBOS:])
     yield from (Cell(LABELS, "weighting", seed) for seed in SEEDS)
 
 
@@ -173,31 +173,32 @@ def run(folder: Path, minutes: float) -> None:
 
 
 def report(folder: Path, table: Path | None) -> None:
-    """Write the page of each project over the arms that have every seed, and the table of rows."""
+    """Write the page of each project over the arms that have every seed, and the table of all rows."""
     rows = []
     for name in PROJECTS:
         project = folder / name
         if name != CLASSIFIER:
             copy_base(folder / CLASSIFIER, project)
+        evaluated = {arm: [seed for seed in SEEDS if is_done(project, arm, seed)] for arm in ARMS}
         values = parameters(name)
-        values["arms"] = [
-            arm
-            for arm in ARMS
-            if all((project / paths.evaluation_metrics(arm, MODEL, seed)).is_file() for seed in SEEDS)
-        ]
+        values["arms"] = [arm for arm, seeds in evaluated.items() if len(seeds) == len(SEEDS)]
         file = project / "report.yaml"
         file.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
         for stage in ("review", "report"):
             command(project, [stage, "--params", file.name])
         print(f"{name}: {project / paths.PAGE}")
-        for arm in (paths.BASE, *values["arms"]):
-            # The base model, which no probability enters, has one table.
-            if name == CLASSIFIER or arm != paths.BASE:
-                for seed in SEEDS if arm != paths.BASE else (None,):
-                    of_cell = figures(folder, Cell(name, arm, seed))
-                    rows.append(of_cell.assign(probabilities=name, arm=arm, seed=seed or 0))
+        # The base model, which no probability enters, has one table.
+        first = [Cell(name, paths.BASE, None)] if name == CLASSIFIER else []
+        for cell in first + [Cell(name, arm, seed) for arm in ARMS for seed in evaluated[arm]]:
+            of_cell = figures(folder, cell)
+            rows.append(of_cell.assign(probabilities=name, arm=cell.arm, seed=cell.seed or 0))
     if table:
         pd.concat(rows, ignore_index=True).to_parquet(table, index=False)
+
+
+def is_done(project: Path, arm: str, seed: int) -> bool:
+    """Whether a run is evaluated."""
+    return (project / paths.evaluation_metrics(arm, MODEL, seed)).is_file()
 
 
 def figures(folder: Path, cell: Cell) -> pd.DataFrame:

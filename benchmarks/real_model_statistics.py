@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def conditions(measured: pd.DataFrame) -> dict[str, list[pd.DataFrame]]:
-    """The rows of each condition, a table for each seed; of `base` one.
+    """The rows of each condition, a table for each seed in the order of seeds; of `base` one.
 
     Each source of probabilities has a `uniform` of its own: no probability enters its weights, but the
     choice of training pairs keeps the shares of severities, which are the source's.
@@ -115,16 +115,18 @@ def with_placebos(tables: ArmTables, arms: Sequence[str]) -> Iterator[tuple[str,
 
 
 def print_placebos(tables: ArmTables, arms: Sequence[str]) -> None:
-    """Where an arm stands among its placebos."""
-    heads = ("", "rows", *PLACEBO_HEADS)
+    """Where an arm stands among its placebos, over the seeds that all of them have."""
+    heads = ("", "rows", "seeds", *PLACEBO_HEADS)
     print("\n" + row(*heads))
     print(rule(len(heads)))
     for name, placebos in with_placebos(tables, arms):
+        seeds = min(len(tables[one]) for one in placebos)
+        of = {one: tables[one][:seeds] for one in (name, *placebos, plain(name))}
         for group in GROUPS:
             value, *others = (
-                nll(tables[one], group) - nll(tables[plain(name)], group) for one in (name, *placebos)
+                nll(of[one], group) - nll(of[plain(name)], group) for one in (name, *placebos)
             )
-            print(row(name, group, *placebo_cells(value, others)))
+            print(row(name, group, seeds, *placebo_cells(value, others)))
 
 
 def print_answers(tables: ArmTables, arms: Sequence[str]) -> None:
