@@ -2,12 +2,13 @@
 
 Rows a second of answering, beside the authors' notebook: one question at a time, sampled at temperature 0.7
 with at most 50 new tokens; and beside `generate` of transformers, greedy, in batches of like length, at the
-best of several sizes. All run in the environment that wazn's command line sets
-(pipeline/environment.py), each after a whole pass over the same rows. Ours is `pipeline/evaluation/generation.py`, in batches, greedy and drawn as the
-paper's, with at most 50 new tokens too. The models have the shapes of GPT-2 base and Qwen2.5-0.5B (on a CPU
-4 of its 24 layers) and random weights, so that hardly an answer ends before its 50 tokens; a trained
-model's answers end at different places, of which a batch gains somewhat less. `--folder` names a real one,
-such as models/base/gemma3-270m. The notebook answers `--notebook-rows` of the rows, spread evenly.
+best of several sizes. Ours is `pipeline/evaluation/generation.py`, in batches, greedy and drawn as the
+paper's, with at most 50 new tokens too. All run in the environment that wazn's command line sets
+(pipeline/environment.py), each after a whole pass over the same rows. The models have the shapes of GPT-2
+base and Qwen2.5-0.5B (on a CPU 4 of its 24 layers) and random weights, so that hardly an answer ends before
+its 50 tokens; a trained model's answers end at different places, of which a batch gains somewhat less.
+`--folder` names a real one, such as models/base/gemma3-270m. The notebook answers `--notebook-rows` of the
+rows, spread evenly.
 
 Then BERTScore with stored references beside BERTScorer, which encodes both sides anew, with an encoder of
 the shape of multilingual BERT (random weights) up to layer 9.

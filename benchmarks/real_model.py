@@ -10,10 +10,10 @@ parameters. In `classifier` the probabilities are the severity classifier's, cro
 they are the human labels, one-hot. `run` makes one fine-tuning and its evaluation after the other, what
 matters most first, by the commands that `dvc repro` runs; stopped and started again it goes on. Two `run`s
 at once share the cells (with OMP_NUM_THREADS=1 on two cores, faster than one with two threads). `report`
-writes the page and metrics/summary.json of each project, and with --table the figures of each test row,
-by row id, with no text. Arms named placebo-1, -2, … are `strong` with its weights permuted among the
-pairs. Each project has a uniform arm: the 900 training pairs keep the shares of severities, and the
-sources differ in some, so the choice differs in a few pairs.
+writes the page and metrics/summary.json of each project whose arm `weighting` is done, and with --table the
+figures of each test row, by row id, with no text. Arms named placebo-1, -2, … are `strong` with its weights
+permuted among the pairs. Each project has a uniform arm: the 900 training pairs keep the shares of
+severities, and the sources differ in some, so the choice differs in a few pairs.
 """
 
 import argparse
@@ -173,20 +173,22 @@ def run(folder: Path, minutes: float) -> None:
 
 
 def report(folder: Path, table: Path | None) -> None:
-    """Write the page of each project over the arms that have every seed, and the table of all rows."""
+    """Write the table of all rows, and the page of each project over the arms that have every seed."""
     rows = []
     for name in PROJECTS:
         project = folder / name
         if name != CLASSIFIER:
             copy_base(folder / CLASSIFIER, project)
         evaluated = {arm: [seed for seed in SEEDS if is_done(project, arm, seed)] for arm in ARMS}
-        values = parameters(name)
-        values["arms"] = [arm for arm, seeds in evaluated.items() if len(seeds) == len(SEEDS)]
-        file = project / "report.yaml"
-        file.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
-        for stage in ("review", "report"):
-            command(project, [stage, "--params", file.name])
-        print(f"{name}: {project / paths.PAGE}")
+        whole = [arm for arm, seeds in evaluated.items() if len(seeds) == len(SEEDS)]
+        if {"uniform", "weighting"} <= set(whole):
+            file = project / "report.yaml"
+            file.write_text(
+                yaml.safe_dump(parameters(name) | {"arms": whole}, allow_unicode=True), encoding="utf-8"
+            )
+            for stage in ("review", "report"):
+                command(project, [stage, "--params", file.name])
+            print(f"{name}: {project / paths.PAGE}")
         # The base model, which no probability enters, has one table.
         first = [Cell(name, paths.BASE, None)] if name == CLASSIFIER else []
         for cell in first + [Cell(name, arm, seed) for arm in ARMS for seed in evaluated[arm]]:

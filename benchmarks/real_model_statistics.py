@@ -17,6 +17,7 @@ from severity_report import difference
 
 from pipeline.evaluation.corrections import adjusted, benjamini_hochberg
 from pipeline.evaluation.metrics import METRICS, with_terms
+from pipeline.evaluation.placebos import SIGNIFICANCE
 from pipeline.evaluation.power import components, smallest_effect
 from pipeline.evaluation.statistics import ArmTables, compare, influences_of, measure
 
@@ -39,6 +40,7 @@ def main() -> None:
     print_differences(tables, effects, arms)
     print_seeds(tables, effects, arms)
     print_placebos(tables, arms)
+    print_false_alarms(tables, arms)
     print_answers(tables, arms)
 
 
@@ -127,6 +129,18 @@ def print_placebos(tables: ArmTables, arms: Sequence[str]) -> None:
                 nll(of[one], group) - nll(of[plain(name)], group) for one in (name, *placebos)
             )
             print(row(name, group, seeds, *placebo_cells(value, others)))
+
+
+def print_false_alarms(tables: ArmTables, arms: Sequence[str]) -> None:
+    """How many placebos that have every seed are called different from uniform."""
+    print("\n" + row("placebos of", *GROUPS))
+    print(rule(1 + len(GROUPS)))
+    for name, placebos in with_placebos(tables, arms):
+        whole = [one for one in placebos if len(tables[one]) == len(tables[name])]
+        if len(whole) > 1:
+            effects = compare(tables, {one: (one, plain(name)) for one in whole}, ["nll"])
+            called = (effects["p"] < SIGNIFICANCE).groupby(effects["group"]).sum()
+            print(row(name, *(f"{called[group]} of {len(whole)}" for group in GROUPS)))
 
 
 def print_answers(tables: ArmTables, arms: Sequence[str]) -> None:
