@@ -133,7 +133,9 @@ def mean_states(encoder: Path, texts: Sequence[str], max_length: int) -> np.ndar
     loaded.max_length = max_length
     means = []
     for ids in loaded.encode(texts):
-        states = loaded.model.base_model(torch.tensor([ids])).last_hidden_state
+        tokens = torch.tensor([ids])
+        # Whose mean is taken looks at the mask.
+        states = loaded.model.base_model(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
         means.append(states[0].mean(dim=0).numpy())
     return np.array(means)
 
