@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 from severity_conditions import BASE, GROUPS, UNIFORM, nll, row, rule, shown_p
-from severity_placebos import PLACEBO_HEADS, placebo_cells
+from severity_placebos import PLACEBO_HEADS, of_new_rule, placebo_cells
 from severity_report import difference
 
 from pipeline.evaluation.corrections import adjusted, benjamini_hochberg
 from pipeline.evaluation.metrics import METRICS, with_terms
-from pipeline.evaluation.placebos import SIGNIFICANCE
 from pipeline.evaluation.power import components, smallest_effect
 from pipeline.evaluation.statistics import ArmTables, compare, influences_of, measure
 
@@ -138,9 +137,8 @@ def print_false_alarms(tables: ArmTables, arms: Sequence[str]) -> None:
     for name, placebos in with_placebos(tables, arms):
         whole = [one for one in placebos if len(tables[one]) == len(tables[name])]
         if len(whole) > 1:
-            effects = compare(tables, {one: (one, plain(name)) for one in whole}, ["nll"])
-            called = (effects["p"] < SIGNIFICANCE).groupby(effects["group"]).sum()
-            print(row(name, *(f"{called[group]} of {len(whole)}" for group in GROUPS)))
+            called = of_new_rule(tables, whole, plain(name))
+            print(row(name, *(f"{called[group].sum()} of {len(whole)}" for group in GROUPS)))
 
 
 def print_answers(tables: ArmTables, arms: Sequence[str]) -> None:

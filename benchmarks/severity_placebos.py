@@ -99,9 +99,9 @@ def false_alarms(result: Results, name: str, called: Rule, count: int) -> dict[s
     }
 
 
-def of_new_rule(tables: Tables, placebos: Sequence[str]) -> dict[str, np.ndarray]:
+def of_new_rule(tables: Tables, placebos: Sequence[str], uniform: str = UNIFORM) -> dict[str, np.ndarray]:
     """By group of rows whether p of `compare` is below 0.05, for each of k placebos, (k,)."""
-    effects = compare(tables, {name: (name, UNIFORM) for name in placebos}, ["nll"])
+    effects = compare(tables, {name: (name, uniform) for name in placebos}, ["nll"])
     return {
         str(group): (rows.set_index("comparison")["p"].loc[placebos] < SIGNIFICANCE).to_numpy()
         for group, rows in effects.groupby("group")
